@@ -1,0 +1,194 @@
+"""Pointwise decisions: clip levels, anchor, matte and merge. Numpy only.
+
+The merge is per channel, in the plate's own encoding and primaries: a channel that did not clip is a measurement and
+comes back bit for bit, even beside a clipped one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+MATTE_RADIUS = 2
+"""Reach of the matte's low-pass in pixels: the 5-tap binomial below."""
+
+LOW_PASS = np.array([1, 4, 6, 4, 1], np.float32) / 16
+
+LOWEST_CLIP = 0.85
+"""Whites clip at 0.90 to 0.97 in graded, scanned and JPEG plates; a spike further down is a flat surface."""
+
+ANCHOR_RANGE = (0.35, 0.9)
+"""Display-linear range, relative to white, in which plate and prediction are compared: where the merge happens."""
+
+ANCHOR_SHRINK = 2000
+"""Samples at which an absolute prediction's own scale and the measured one weigh the same."""
+
+ANCHOR_LIMIT = 0.5
+"""Largest correction of an absolute prediction, in stops."""
+
+SATURATED = (0.25, 0.5)
+"""Smallest code over white below which a pixel is a saturated color, and above which it is not."""
+
+PAGE = (0.75, 0.95)
+"""Share of pixels white in all channels from which a plate is a page rather than a scene, and is one for sure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSettings:
+    """How prediction and plate meet; see `Settings` for the meaning of each field."""
+
+    threshold: float = 0.94
+    full: float = 0.992
+    stops: float = 0.0
+    max_stops: float | None = None
+    saturated_max_stops: float = 2.0
+    saturation: float = 1.0
+    channels: Literal["separate", "together"] = "separate"
+
+
+def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
+    """Return 0 up to `low`, 1 from `high`, and 3t^2 - 2t^3 between: cubic Hermite, zero slope at both ends."""
+    t = np.clip((x - low) / np.maximum(np.subtract(high, low), 1e-9), 0, 1).astype(np.float32)
+    result: Array = t * t * (3 - 2 * t)
+    return result
+
+
+def clip_level(histogram: NDArray[np.int64], levels: int) -> float:
+    """Find the code, as a share of full scale, that one channel of this plate clips at.
+
+    The last histogram bin that towers over its neighbors below is the level, if little lies above it; else full scale.
+
+    Args:
+        histogram: counts per bin; bin `levels` holds full scale and above.
+        levels: bins per unit of code.
+    """
+    total = int(histogram.sum())
+    if total == 0 or histogram[levels] > max(8, 2e-4 * total):
+        return 1.0
+    step = max(1, levels // 255)
+    coarse = np.add.reduceat(histogram[: levels + 1], np.arange(0, levels + 1, step))
+    above = np.concatenate((np.cumsum(coarse[::-1])[::-1][1:], [0]))
+    for bin_ in range(len(coarse) - 1, int(LOWEST_CLIP * len(coarse)), -1):
+        below = np.median(coarse[bin_ - 12 : bin_ - 2])
+        spike = coarse[bin_]
+        towers = spike > max(16, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
+        if towers and above[min(bin_ + 2, len(above) - 1)] < 0.25 * spike:
+            first = bin_ * step
+            exact = first + int(np.argmax(histogram[first : first + step]))
+            return min(1.0, exact / levels)
+    return 1.0
+
+
+def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...]) -> float:
+    """Return the largest share of pixels that can be white in all channels at once."""
+    shares = []
+    for histogram, clip in zip(histograms, clips, strict=True):
+        total = max(1, int(histogram.sum()))
+        shares.append(histogram[int(0.992 * clip * levels) :].sum() / total)
+    return float(min(shares))
+
+
+def anchor_stops(plate: Array, prediction: Array, usable: NDArray[np.bool_], *, absolute: bool) -> tuple[float, int]:
+    """Measure the gain, in stops, that puts a prediction on the plate just below clipping.
+
+    Args:
+        plate: display-linear light over white, any shape.
+        prediction: predicted light over white, same shape.
+        usable: samples that no clipped or transparent pixel touched, same shape.
+        absolute: True if a prediction of 1 already means white; then the measurement is shrunk to 0 by n / (n + 2000)
+            and held to half a stop.
+
+    Returns:
+        The median of log2(plate / prediction) over usable samples of 0.35 to 0.9, and their number.
+    """
+    low, high = ANCHOR_RANGE
+    chosen = usable & (plate >= low) & (plate <= high) & (prediction > 0)
+    if not absolute and chosen.sum() < 64:
+        # A relative prediction has no scale of its own: any light at all beats none.
+        chosen = usable & (plate > 0.02) & (prediction > 0)
+    count = int(chosen.sum())
+    if count == 0:
+        return 0.0, 0
+    stops = float(np.median(np.log2(plate[chosen] / prediction[chosen])))
+    if absolute:
+        stops = float(np.clip(stops * count / (count + ANCHOR_SHRINK), -ANCHOR_LIMIT, ANCHOR_LIMIT))
+    return stops, count
+
+
+def pointwise_matte(codes: Array, clips: Array, settings: MergeSettings) -> Array:
+    """Return how much each channel takes of the prediction: smoothstep from threshold to full of its clip level.
+
+    Args:
+        codes: (H, W, 3), 1 = full scale.
+        clips: (3,) clip levels.
+    """
+    matte = smoothstep(settings.threshold * clips, settings.full * clips, codes)
+    if settings.channels == "together":
+        return np.broadcast_to(matte.max(2, keepdims=True), matte.shape)
+    return matte
+
+
+def steady_matte(matte: Array) -> Array:
+    """Suppress speckle from single code values; the result is smaller by `MATTE_RADIUS` at each border.
+
+    The low-pass of the matte, never above four times the pixel's own: a lone clipped pixel keeps little, a lone hole in
+    a clipped area is filled, a flat area keeps its value, and where the matte is 0 it stays 0.
+
+    Args:
+        matte: (H + 4, W + 4, 3) pointwise matte with a margin of `MATTE_RADIUS`.
+    """
+    height, width = matte.shape[0] - 2 * MATTE_RADIUS, matte.shape[1] - 2 * MATTE_RADIUS
+    smooth = LOW_PASS[0] * matte[:height]
+    for k, weight in enumerate(LOW_PASS[1:], 1):
+        smooth += weight * matte[k : k + height]
+    rows, smooth = smooth, LOW_PASS[0] * smooth[:, :width]
+    for k, weight in enumerate(LOW_PASS[1:], 1):
+        smooth += weight * rows[:, k : k + width]
+    own = matte[MATTE_RADIUS:-MATTE_RADIUS, MATTE_RADIUS:-MATTE_RADIUS]
+    result: Array = np.minimum(smooth, np.minimum(4 * own, 1))
+    return result
+
+
+def _limit(gain: Array, darkest: Array, settings: MergeSettings) -> Array:
+    """Hold the gain in stops: a soft shoulder into `max_stops`, and a hard roof over saturated colors."""
+    if settings.max_stops is not None:
+        knee = settings.max_stops / 2
+        room = max(settings.max_stops - knee, 1e-6)
+        excess = np.maximum(gain - knee, 0)
+        gain = np.where(gain > knee, knee + room * (1 - np.exp(-excess / room)), gain)
+    roof = settings.saturated_max_stops + 16 * smoothstep(*SATURATED, darkest)
+    result: Array = np.minimum(gain, roof.astype(np.float32))
+    return result
+
+
+def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings: MergeSettings) -> Array:
+    """Lay predicted light over a plate: out = plate * (max(prediction, plate) / plate)^matte, never below the plate.
+
+    Args:
+        plate: display-linear light (H, W, 3), own primaries.
+        prediction: anchored predicted light (H, W, 3), same units.
+        codes: codes over their channel's clip level (H, W, 3).
+        matte: (H, W, 3) in [0, 1].
+
+    Returns:
+        Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
+    """
+    out = plate.copy()
+    chosen = matte.any(2)
+    if not chosen.any():
+        return out
+    plate, prediction, matte = plate[chosen], prediction[chosen], matte[chosen]
+    if settings.saturation != 1:
+        luminance = prediction @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+        prediction = np.maximum(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0)
+    floor = np.maximum(plate, np.float32(2**-16))
+    gain = np.log2(np.maximum(prediction * np.float32(2.0**settings.stops), floor) / floor)
+    gain = _limit(gain, codes[chosen].min(1, keepdims=True), settings)
+    lifted = plate * np.exp2(matte * gain)
+    out[chosen] = np.where(matte > 0, np.maximum(lifted, plate), plate)
+    return out

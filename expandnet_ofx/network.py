@@ -1,0 +1,67 @@
+"""The ExpandNet network as released, in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from expandnet_ofx.architecture import FEATURES, GLOBAL_SIZE, PARAMETERS
+
+
+def _layer(name: str, *, stride: int = 1, padding: int = 1, dilation: int = 1) -> nn.Conv2d:
+    outputs, inputs, rows, columns = PARAMETERS[name]
+    return nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, dilation)
+
+
+def _activated(layer: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(layer, nn.SELU(inplace=True))
+
+
+class ExpandNet(nn.Module):
+    """Three branches, no up-sampling: local detail, a dilated neighborhood, and one global vector (456,899 parameters).
+
+    Layer sizes are those of the released network; parameter names match its state dict. Input is an encoded plate
+    (N, 3, H, W) in [0, 1]; output is the sigmoid's value (N, 3, H, W) in [0, 1], whose meaning is the weights' contract.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local_net = nn.Sequential(*(_activated(_layer(f"local_net.{i}.0")) for i in range(2)))
+        self.mid_net = nn.Sequential(
+            *(_activated(_layer(f"mid_net.{i}.0", padding=2, dilation=2)) for i in range(3)),
+            _layer("mid_net.3", padding=2, dilation=2),
+        )
+        self.glob_net = nn.Sequential(
+            *(_activated(_layer(f"glob_net.{i}.0", stride=2)) for i in range(6)),
+            _layer("glob_net.6", padding=0),
+        )
+        self.end_net = nn.Sequential(
+            _activated(_layer("end_net.0.0", padding=0)), _layer("end_net.1", padding=0), nn.Sigmoid()
+        )
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, NDArray[np.float32]]) -> ExpandNet:
+        """Build a network in evaluation mode from numpy parameters named as in `PARAMETERS`."""
+        network = cls()
+        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+        return network.eval()
+
+    def global_features(self, proxy: Tensor) -> Tensor:
+        """Return the global vector (N, 64, 1, 1) of plates already reduced to (N, 3, 256, 256)."""
+        return self.glob_net(proxy)
+
+    def expand(self, x: Tensor, features: Tensor) -> Tensor:
+        """Return the prediction (N, 3, H, W) of encoded pixels (N, 3, H, W) under given global features (N, 64, 1, 1)."""
+        replicated = features.expand(-1, FEATURES, *x.shape[-2:])
+        return self.end_net(torch.cat((self.local_net(x), self.mid_net(x), replicated), 1))
+
+    def forward(self, x: Tensor, *, antialias: bool = False) -> Tensor:
+        """Return the prediction (N, 3, H, W) of whole encoded plates (N, 3, H, W), zero padding in every layer."""
+        size = (GLOBAL_SIZE, GLOBAL_SIZE)
+        proxy = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=antialias)
+        return self.expand(x, self.global_features(proxy))

@@ -1,0 +1,108 @@
+"""What a user decides about the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.grade import MergeSettings
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "vfx": {},
+    "authors": {"merge": "full", "border": "zero", "relative": True, "output_space": "linear-rec709"},
+}
+"""Named bundles of settings; `authors` reproduces what the paper's own program computes, with the authors' weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user decides about the picture; validated on construction.
+
+    Raises:
+        UsageError: a value is out of its range or contradicts another.
+    """
+
+    input_space: str = "auto"
+    """Encoding of the plate: a built-in name, an OpenColorIO space, or `auto` (tags of the file, else sRGB)."""
+    output_space: str = "linear-rec709"
+    """Linear space of the result: `linear-rec709`, `acescg`, `aces2065-1`, or a scene-linear OpenColorIO space."""
+    ocio: str | None = None
+    """OpenColorIO config file or built-in name; None uses the library's own choice ($OCIO, then its default)."""
+    merge: Literal["highlights", "full"] = "highlights"
+    """`highlights` keeps every unclipped channel bit for bit; `full` takes the prediction everywhere."""
+    merge_channels: Literal["separate", "together"] = "separate"
+    """Whether each channel has its own matte, or a pixel one for all three."""
+    threshold: float = 0.94
+    """Share of a channel's clip level where the matte starts."""
+    full: float = 0.992
+    """Share of a channel's clip level where the matte is complete."""
+    white: float | None = None
+    """Code, as a share of full scale, that all channels clip at; None finds it per channel."""
+    stops: float = 0.0
+    """Gain of the recovered part only, in stops."""
+    max_stops: float | None = None
+    """Stops above the plate that recovered light rolls off to; None for no limit."""
+    saturated_max_stops: float = 2.0
+    """Most stops that a saturated color (smallest code under 0.25 of white) may gain."""
+    saturation: float = 1.0
+    """Saturation of recovered highlights: 0 gray, 1 as predicted."""
+    latlong: bool = False
+    """The plate is a full 2:1 panorama: wrap left to right, continue over the poles."""
+    border: Literal["replicate", "zero"] = "replicate"
+    """What lies beyond the plate's edge; `zero` is the authors' choice."""
+    relative: bool = False
+    """Stretch each result to its own minimum and maximum, as the authors' program does."""
+    tile: int = 576
+    """Largest edge of a tile in pixels."""
+    feather: int = 8
+    """Pixels that neighboring tiles cross-fade over; 0 is allowed."""
+    memory: int = 1 << 30
+    """Peak memory of the whole process to plan for, in bytes."""
+    force: bool = False
+    """Expand plates that look like HDR already."""
+
+    def __post_init__(self) -> None:
+        def check(ok: bool, what: str) -> None:
+            if not ok:
+                raise UsageError(what)
+
+        check(0 < self.threshold < self.full <= 1, "threshold and full: need 0 < threshold < full <= 1")
+        check(self.white is None or 0.1 <= self.white <= 1, "white: a share of full scale from 0.1 to 1, or auto")
+        check(-16 <= self.stops <= 16, "stops: need -16 to 16")
+        check(self.max_stops is None or 0 <= self.max_stops <= 32, "max-stops: need 0 to 32")
+        check(0 <= self.saturated_max_stops <= 32, "saturated-max-stops: need 0 to 32")
+        check(0 <= self.saturation <= 4, "saturation: need 0 to 4")
+        check(32 <= self.tile <= 8192, "tile: need 32 to 8192 pixels")
+        check(0 <= self.feather <= 64 and self.feather < self.tile, "feather: need 0 to 64 pixels, less than the tile")
+        check(self.memory >= 512 << 20, "memory: need 512 MiB or more, the libraries alone take a third of a GiB")
+        check(not (self.latlong and self.border == "zero"), "latlong: a panorama has no border; leave border alone")
+        check(self.merge in ("highlights", "full"), f"merge: {self.merge!r} is not highlights or full")
+        check(self.merge_channels in ("separate", "together"), f"merge-channels: {self.merge_channels!r} is not known")
+        check(self.border in ("replicate", "zero"), f"border: {self.border!r} is not replicate or zero")
+        check(not self.relative or self.merge == "full", "relative: only with merge full, plates are absolute")
+
+    @property
+    def merging(self) -> MergeSettings:
+        """The part of the settings that the merge needs."""
+        return MergeSettings(
+            threshold=self.threshold,
+            full=self.full,
+            stops=self.stops,
+            max_stops=self.max_stops,
+            saturated_max_stops=self.saturated_max_stops,
+            saturation=self.saturation,
+            channels=self.merge_channels,
+        )
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Settings:
+        """Return a named bundle with changes; raise `UsageError` for an unknown name."""
+        if name not in PRESETS:
+            raise UsageError(f"preset {name!r}: not known; use one of {', '.join(PRESETS)}")
+        return replace(cls(), **{**PRESETS[name], **changes})
+
+
+def setting_names() -> tuple[str, ...]:
+    """Return the names of all settings."""
+    return tuple(field.name for field in fields(Settings))

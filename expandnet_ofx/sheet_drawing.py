@@ -1,0 +1,287 @@
+"""Drawing of the preview sheet: layout, exposures, false color, histogram of stops.
+
+title                                                    facts
+plate            result, 0 stops       result, -2 stops
+result, -4       result, -6 stops      stops above white, legend
+histogram of stops, plate and result
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+
+FloatArray = npt.NDArray[np.floating[Any]]
+ByteArray = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+STOPS_SHOWN = 12
+"""The histogram spans this many stops to either side of white."""
+BINS_PER_STOP = 8
+BIN_COUNT = 2 * STOPS_SHOWN * BINS_PER_STOP + 1
+"""Bins are centered on multiples of 1/8 stop, so that white and its rounding errors fall into one; the two end bins
+also hold everything beyond them."""
+EXPOSURES = (0, -2, -4, -6)
+"""Stops at which the result is shown."""
+
+CLASS_COLORS: tuple[Color, ...] = (
+    (0x46, 0x03, 0x9F),
+    (0x72, 0x01, 0xA8),
+    (0x9C, 0x17, 0x9E),
+    (0xBD, 0x37, 0x86),
+    (0xD8, 0x57, 0x6B),
+    (0xED, 0x79, 0x53),
+    (0xFB, 0x9F, 0x3A),
+    (0xFD, 0xCA, 0x26),
+    (0xF0, 0xF9, 0x21),
+)
+"""One color per stop above white, the last for 8 and more: `plasma` by S. van der Walt and N. Smith (matplotlib 1.5,
+2015), sampled at 1/9, 2/9 ... 1. Its lightness rises steadily for normal and color-deficient sight alike."""
+DIM = 0.3
+"""Brightness of the plate where the result is not above white, as a share of its display code."""
+
+BACKGROUND: Color = (0x1D, 0x1D, 0x1D)
+PANEL: Color = (0x26, 0x26, 0x26)
+PANEL_ABOVE_WHITE: Color = (0x2E, 0x2E, 0x2E)
+GRID: Color = (0x3C, 0x3C, 0x3C)
+TEXT: Color = (0xE4, 0xE4, 0xE4)
+FAINT_TEXT: Color = (0xA6, 0xA6, 0xA6)
+PLATE_FILL: Color = (0x78, 0x78, 0x78)
+RESULT_LINE: Color = (
+    0x56,
+    0xB4,
+    0xE9,
+)  # sky blue of the palette of M. Okabe and K. Ito, "Color Universal Design" (2008)
+
+MARGIN = 28
+GAP = 20
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 24, 16, 13
+TITLE_BAND, LABEL_BAND, LEGEND_BAND, HEADING_BAND = 48, 28, 44, 33
+PLOT_HEIGHT, TICK_BAND, SHARE_BAND = 220, 24, 58
+SMALLEST_SLOT = 280
+"""Narrowest column, in pixels: the legend's labels need it, however narrow the plate."""
+SMALLEST_SHARE = -5
+"""Decimal exponent of the share of pixels at the foot of the histogram."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetContent:
+    """What one sheet shows. Pictures are scene-linear Rec.709, 1.0 = plate white, already reduced to a cell."""
+
+    title: str
+    facts: str
+    """One short line beside the title."""
+    plate: FloatArray
+    """(rows, columns, 3)."""
+    light: FloatArray
+    """(rows, columns, 3)."""
+    plate_stops: npt.NDArray[np.int64]
+    """(BIN_COUNT,) pixels of the plate by stops of luminance."""
+    light_stops: npt.NDArray[np.int64]
+    """(BIN_COUNT,) pixels of the result by stops of luminance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where things stand on a sheet, in pixels, from the size of a cell."""
+
+    rows: int
+    columns: int
+
+    @property
+    def slot(self) -> int:
+        """Width of one of the three columns."""
+        return max(self.columns, SMALLEST_SLOT)
+
+    @property
+    def width(self) -> int:
+        """Width of the sheet."""
+        return 2 * MARGIN + 3 * self.slot + 2 * GAP
+
+    @property
+    def height(self) -> int:
+        """Height of the sheet."""
+        return self.plot_top + PLOT_HEIGHT + TICK_BAND + MARGIN
+
+    @property
+    def legend_top(self) -> int:
+        """Upper edge of the false-color legend."""
+        return self.cell(5)[1] + self.rows + 10
+
+    @property
+    def plot_top(self) -> int:
+        """Upper edge of the histogram's panel."""
+        return self.legend_top + LEGEND_BAND + GAP + HEADING_BAND
+
+    @property
+    def plot_left(self) -> int:
+        """Left edge of the histogram's panel."""
+        return MARGIN + SHARE_BAND
+
+    def cell(self, index: int) -> tuple[int, int]:
+        """Return x, y of the upper left corner of cell 0 to 5, in reading order."""
+        row, column = divmod(index, 3)
+        y = MARGIN + TITLE_BAND + LABEL_BAND + row * (self.rows + GAP + LABEL_BAND)
+        return MARGIN + column * (self.slot + GAP), y
+
+    def stop_x(self, stop: float) -> int:
+        """Return the x of a stop on the histogram's axis."""
+        half = 0.5 / BINS_PER_STOP
+        share = (stop + STOPS_SHOWN + half) / (2 * (STOPS_SHOWN + half))
+        return round(self.plot_left + share * (self.width - MARGIN - 1 - self.plot_left))
+
+
+def srgb_codes(linear: FloatArray) -> ByteArray:
+    """Encode linear light for display: clip to 0 .. 1, apply the curve of IEC 61966-2-1:1999, 5.2, round to 8 bits."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    encoded = np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * np.power(clipped, 1 / 2.4) - 0.055)
+    return np.rint(255.0 * encoded).astype(np.uint8)
+
+
+def false_color(plate: FloatArray, light: FloatArray) -> ByteArray:
+    """Color each pixel by the stops of its brightest channel above white; the dimmed gray plate where there are none.
+
+    The brightest channel, not luminance: what has the color of k stops or more is then what still clips k stops down.
+    Class k holds 2^k <= light < 2^(k+1), class 0 starts just above 1.0, the last has no end. (rows, columns, 3) both.
+    """
+    brightest = light.max(axis=2)
+    classes = np.digitize(brightest, 2.0 ** np.arange(1, len(CLASS_COLORS)))
+    gray = srgb_codes(luminance(plate)) * DIM
+    colors = np.asarray(CLASS_COLORS, np.float64)[classes]
+    return np.rint(np.where((brightest > 1.0)[..., None], colors, gray[..., None])).astype(np.uint8)
+
+
+def luminance(linear: FloatArray) -> FloatArray:
+    """Return the luminance of linear Rec.709 (..., 3), by the weights of ITU-R BT.709-6, item 3.2."""
+    red, green, blue = np.moveaxis(linear, -1, 0)
+    weighted: FloatArray = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return weighted
+
+
+def draw_sheet(content: SheetContent) -> ByteArray:
+    """Draw a sheet. Returns (height, width, 3) sRGB codes."""
+    from PIL import Image, ImageDraw
+
+    layout = Layout(rows=content.plate.shape[0], columns=content.plate.shape[1])
+    image = Image.new("RGB", (layout.width, layout.height), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    _draw_title(draw, layout, content)
+    cells = [("plate", srgb_codes(content.plate))]
+    for stops in EXPOSURES:
+        cells.append((f"result, {_signed(stops)} stops", srgb_codes(content.light * 2.0**stops)))
+    cells.append(("stops above white, brightest channel", false_color(content.plate, content.light)))
+    for index, (label, codes) in enumerate(cells):
+        x, y = layout.cell(index)
+        draw.text((x, y - 9), label, font=_font(LABEL_SIZE), fill=TEXT, anchor="ls")
+        image.paste(Image.fromarray(codes), (x, y))
+    _draw_class_legend(draw, layout)
+    _draw_axes(draw, layout)
+    _draw_histogram(draw, layout, content)
+    _draw_histogram_legend(draw, layout)
+    return np.asarray(image)
+
+
+def _font(size: int) -> Any:
+    # Pillow's own font: the same on every machine, but little beyond ASCII, hence the plain signs in the labels.
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size=size)
+
+
+def _signed(stops: int) -> str:
+    return f"{stops:+d}" if stops else "0"
+
+
+def _draw_title(draw: ImageDraw, layout: Layout, content: SheetContent) -> None:
+    right, baseline = layout.width - MARGIN, MARGIN + TITLE_SIZE
+    small, large = _font(LABEL_SIZE), _font(TITLE_SIZE)
+    draw.text((right, baseline), content.facts, font=small, fill=FAINT_TEXT, anchor="rs")
+    room = right - MARGIN - small.getlength(content.facts) - 2 * GAP
+    title = "".join(letter if letter.isprintable() else " " for letter in content.title)
+    kept = min(len(title), 512)
+    shown = title
+    while kept > 2 and (len(shown) > 512 or large.getlength(shown) > room):
+        kept -= 1
+        # The middle goes: the head names the shot, the tail holds the frame number.
+        shown = title[: kept - kept // 2] + "..." + title[-(kept // 2) :]
+    draw.text((MARGIN, baseline), shown, font=large, fill=TEXT, anchor="ls")
+
+
+def _draw_class_legend(draw: ImageDraw, layout: Layout) -> None:
+    dim = round(255 * DIM)
+    last = len(CLASS_COLORS) - 1
+    labels = ["<=0", *(f"{k}-{k + 1}" for k in range(last)), f"{last}+"]
+    left, top = layout.cell(5)[0], layout.legend_top
+    edges = [left + round(i * layout.slot / len(labels)) for i in range(len(labels) + 1)]
+    for label, color, (x0, x1) in zip(labels, [(dim, dim, dim), *CLASS_COLORS], pairwise(edges), strict=True):
+        draw.rectangle((x0, top, x1 - 2, top + 15), fill=color)
+        draw.text(((x0 + x1 - 2) / 2, top + 32), label, font=_font(TICK_SIZE), fill=FAINT_TEXT, anchor="ms")
+
+
+def _share_y(layout: Layout, share: float) -> int:
+    """Return the y of a share of pixels; a share below the axis that is not 0 still shows as a line."""
+    foot = layout.plot_top + PLOT_HEIGHT
+    if share <= 0:
+        return foot
+    return foot - max(2, round(PLOT_HEIGHT * (1 - math.log10(share) / SMALLEST_SHARE)))
+
+
+def _draw_axes(draw: ImageDraw, layout: Layout) -> None:
+    left, right = layout.plot_left, layout.width - MARGIN - 1
+    top, foot, white = layout.plot_top, layout.plot_top + PLOT_HEIGHT, layout.stop_x(0)
+    draw.rectangle((left, top, right, foot), fill=PANEL)
+    draw.rectangle((white, top, right, foot), fill=PANEL_ABOVE_WHITE)
+    small = _font(TICK_SIZE)
+    for exponent in range(SMALLEST_SHARE, 1):
+        y = _share_y(layout, 10.0**exponent) if exponent > SMALLEST_SHARE else foot
+        draw.line((left, y, right, y), fill=GRID)
+        draw.text((left - 8, y), f"{100 * 10.0**exponent:g}%", font=small, fill=FAINT_TEXT, anchor="rm")
+    ends = {-STOPS_SHOWN: (f"<={-STOPS_SHOWN}", "ls"), STOPS_SHOWN: (f">={STOPS_SHOWN:+d}", "rs")}
+    for stop in range(-STOPS_SHOWN, STOPS_SHOWN + 1, 2):
+        x = layout.stop_x(stop)
+        draw.line((x, top, x, foot + 4), fill=GRID)
+        text, anchor = ends.get(stop, (_signed(stop), "ms"))
+        draw.text((x, foot + 20), text, font=small, fill=FAINT_TEXT, anchor=anchor)
+
+
+def _draw_histogram(draw: ImageDraw, layout: Layout, content: SheetContent) -> None:
+    foot = layout.plot_top + PLOT_HEIGHT
+    edges = [layout.stop_x((i - 0.5) / BINS_PER_STOP - STOPS_SHOWN) for i in range(BIN_COUNT + 1)]
+    pixels = max(1, int(content.plate_stops.sum()))
+    plate = [_share_y(layout, count / pixels) for count in content.plate_stops.tolist()]
+    light = [_share_y(layout, count / pixels) for count in content.light_stops.tolist()]
+    for y, (x0, x1) in zip(plate, pairwise(edges), strict=True):
+        if y < foot:
+            draw.rectangle((x0, y, x1 - 1, foot), fill=PLATE_FILL)
+    white = layout.stop_x(0)
+    draw.line((white, layout.plot_top, white, foot), fill=TEXT)
+    for y, (x0, x1) in zip(light, pairwise(edges), strict=True):
+        if y < foot:
+            draw.line((x0, y, x1, y), fill=RESULT_LINE, width=2)
+    for x, (y0, y1) in zip(edges, pairwise([foot, *light, foot]), strict=True):
+        if y0 != y1:
+            draw.line((x, y0, x, y1), fill=RESULT_LINE, width=2)
+
+
+def _draw_histogram_legend(draw: ImageDraw, layout: Layout) -> None:
+    baseline, small = layout.plot_top - 14, _font(TICK_SIZE)
+    draw.text((MARGIN, baseline), "pixels by stops of luminance", font=_font(LABEL_SIZE), fill=TEXT, anchor="ls")
+    draw.text((layout.stop_x(0), baseline), "white", font=small, fill=TEXT, anchor="ms")
+    x = layout.width - MARGIN
+    for label, outline in (("result", True), ("plate", False)):
+        x -= math.ceil(small.getlength(label))
+        draw.text((x, baseline), label, font=small, fill=FAINT_TEXT, anchor="ls")
+        box = (x - 26, baseline - 10, x - 8, baseline)
+        if outline:
+            draw.rectangle(box, outline=RESULT_LINE, width=2)
+        else:
+            draw.rectangle(box, fill=PLATE_FILL)
+        x -= 26 + GAP

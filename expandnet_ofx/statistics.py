@@ -1,0 +1,57 @@
+"""What a render reports about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+BIN_STOPS = 1 / 64
+"""Width of a bin of the gain histogram."""
+
+MAX_STOPS = 24
+
+
+@dataclass(kw_only=True)
+class RenderStatistics:
+    """Filled while bands of one frame pass."""
+
+    tiles: int = 0
+    """Tiles run."""
+    splits: int = 0
+    """Tiles that did not fit on the device and were split."""
+    pixels: int = 0
+    clipped: int = 0
+    """Pixels with a channel whose matte is above one half."""
+    peak: float = 0.0
+    """Largest value of the result."""
+    gains: NDArray[np.int64] = field(default_factory=lambda: np.zeros(int(MAX_STOPS / BIN_STOPS) + 1, np.int64))
+    """Histogram of log2(result / plate) over channels whose matte is above one half."""
+
+    def add(self, plate: Array, light: Array, matte: Array) -> None:
+        """Count finished rows (n, W, 3)."""
+        self.pixels += plate.shape[0] * plate.shape[1]
+        self.peak = max(self.peak, float(light.max()))
+        chosen = matte > 0.5
+        if not chosen.any():
+            return
+        self.clipped += int(chosen.any(2).sum())
+        both = chosen & (plate > 0) & (light > 0)
+        stops = np.clip(np.log2(light[both] / plate[both]), 0, MAX_STOPS)
+        self.gains += np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))
+
+    @property
+    def clipped_share(self) -> float:
+        """Share of pixels in the matte."""
+        return self.clipped / max(1, self.pixels)
+
+    @property
+    def stops_gained(self) -> float:
+        """99th percentile of log2(result / plate) in the matte, in stops; 0 where there is no matte."""
+        total = int(self.gains.sum())
+        if total == 0:
+            return 0.0
+        return float(np.searchsorted(np.cumsum(self.gains), 0.99 * total)) * BIN_STOPS

@@ -1,0 +1,184 @@
+"""First pass over a plate: what must be known of the whole before any pixel is rendered. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.architecture import GLOBAL_SIZE
+from expandnet_ofx.plates import Codes, Plate, take_color
+from expandnet_ofx.transfer import full_scale
+
+Array = NDArray[np.float32]
+
+BINS = 1024
+"""Histogram bins per unit of code for plates deeper than 8 bits; 8-bit plates have one bin per code."""
+
+ROWS_PIXELS = 1 << 20
+"""Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
+
+WHITE_EXCESS = 1.1
+"""Codes above this are light that the plate already holds; see `Survey.above_white`."""
+
+
+def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
+    """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
+
+    With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
+    `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
+    (`align_corners=False`). Rows sum to 1.
+    """
+    scale = length / size
+    centers = (np.arange(size) + 0.5) * scale
+    positions = np.arange(length) + 0.5
+    if antialias:
+        support = max(scale, 1.0)
+        weights = np.maximum(0.0, 1.0 - np.abs(positions[None, :] - centers[:, None]) / support)
+    else:
+        clamped = np.clip(centers, 0.5, length - 0.5)
+        weights = np.maximum(0.0, 1.0 - np.abs(positions[None, :] - clamped[:, None]))
+    matrix: Array = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What one pass over a plate gathers, before weights are involved."""
+
+    width: int
+    height: int
+    proxy: Array
+    """The plate as the network sees it, unstretched, reduced to (256, 256, 3)."""
+    peak: Array
+    """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0."""
+    histograms: NDArray[np.int64]
+    """Counts of codes per channel (3, bins), alpha 0 left out; the last bin holds full scale and above."""
+    levels: int
+    """Bins per unit of code: code 1.0 falls into bin `levels`."""
+    low: float
+    high: float
+    """Smallest and largest value the network would see, over all channels."""
+    nan: int
+    infinite: int
+    negative: int
+    """Samples that are NaN, infinite, below 0."""
+    above_white: float
+    """Share of pixels with a channel above 1.1."""
+
+
+class Surveyor:
+    """Accumulates a `Survey` while bands of a plate stream past."""
+
+    def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool) -> None:
+        x0, y0, x1, y1 = plate.window
+        self._plate = plate
+        self._scale = full_scale(dtype)
+        self._levels = 255 if dtype == np.uint8 else BINS
+        self._down = reduction_matrix(y1 - y0, antialias=antialias)
+        self._across = reduction_matrix(x1 - x0, antialias=antialias).T.copy()
+        self._cells_x = _cell_edges(x1 - x0)
+        self._cells_y = _cell_edges(y1 - y0)
+        self._proxy = np.zeros((GLOBAL_SIZE, GLOBAL_SIZE, 3), np.float32)
+        self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
+        self._histograms = np.zeros((3, self._levels + 1), np.int64)
+        self._low, self._high = np.inf, -np.inf
+        self._nan = self._infinite = self._negative = self._above = 0
+
+    def add(self, y: int, codes: Codes) -> None:
+        """Add rows (n, W, C) of the plate that start at row `y` of its window; all rows once, in any order."""
+        x0, _, x1, _ = self._plate.window
+        codes = codes[:, x0:x1]
+        color = take_color(codes, self._plate)
+        seen = self._plate.encoding.encode_for_network(color)
+        self._low = min(self._low, float(seen.min()))
+        self._high = max(self._high, float(seen.max()))
+        self._reduce(y, seen)
+        self._count(color)
+        hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
+        self._histogram(color, hidden)
+        self._peaks(y, color, hidden)
+
+    def _reduce(self, y: int, seen: Array) -> None:
+        columns = self._down[:, y : y + len(seen)]
+        touched = np.flatnonzero(columns.any(1))
+        if not len(touched):
+            return
+        part = slice(touched[0], touched[-1] + 1)
+        rows = columns[part] @ seen.reshape(len(seen), -1)
+        rows = rows.reshape(-1, seen.shape[1], 3)
+        self._proxy[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)
+
+    def _count(self, color: Codes) -> None:
+        if color.dtype.kind == "u":
+            return
+        self._nan += int(np.isnan(color).sum())
+        self._infinite += int(np.isinf(color).sum())
+        self._negative += int((color < 0).sum())
+        self._above += int((color > WHITE_EXCESS).any(2).sum())
+
+    def _histogram(self, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
+        bins = self._levels + 1
+        for channel in range(3):
+            values = color[:, :, channel]
+            values = values.ravel() if hidden is None else values[~hidden]
+            if color.dtype == np.uint16:
+                values = values.astype(np.int64) * self._levels // 65535
+            elif color.dtype != np.uint8:
+                clean = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+                values = (np.clip(clean, 0, 1) * np.float32(self._levels)).astype(np.int64)
+            self._histograms[channel] += np.bincount(values, minlength=bins)
+
+    def _peaks(self, y: int, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
+        largest = color.astype(np.float32) / np.float32(self._scale) if color.dtype.kind == "f" else color
+        if hidden is not None:
+            largest = np.where(hidden[:, :, None], np.float32(np.inf), largest.astype(np.float32))
+        first, last = np.searchsorted(self._cells_y, (y, y + len(color) - 1), side="right") - 1
+        starts = np.maximum(self._cells_y[first : last + 1], y) - y
+        # Cells of a plate smaller than the proxy are empty: the same source row serves several of them.
+        unique, rows_of = np.unique(starts, return_inverse=True)
+        rows = np.maximum.reduceat(largest, unique, axis=0)[rows_of]
+        cells = np.maximum.reduceat(rows, self._cells_x, axis=1).astype(np.float32)
+        if color.dtype.kind == "u":
+            cells /= np.float32(self._scale)
+        self._peak[first : last + 1] = np.fmax(self._peak[first : last + 1], cells)
+
+    def finish(self) -> Survey:
+        """Return the survey of the rows added."""
+        x0, y0, x1, y1 = self._plate.window
+        padded = np.pad(self._peak, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        # The triangle filter reaches half a cell into each neighbor, so a clipped neighbor counts too.
+        peak = np.max([padded[i : i + GLOBAL_SIZE, j : j + GLOBAL_SIZE] for i in range(3) for j in range(3)], axis=0)
+        return Survey(
+            width=self._plate.width,
+            height=self._plate.height,
+            proxy=self._proxy,
+            peak=peak,
+            histograms=self._histograms,
+            levels=self._levels,
+            low=self._low,
+            high=self._high,
+            nan=self._nan,
+            infinite=self._infinite,
+            negative=self._negative,
+            above_white=self._above / ((x1 - x0) * (y1 - y0)),
+        )
+
+
+def _cell_edges(length: int) -> NDArray[np.int64]:
+    return np.arange(GLOBAL_SIZE, dtype=np.int64) * length // GLOBAL_SIZE
+
+
+def survey(plate: Plate, *, antialias: bool) -> Survey:
+    """Read a plate once, by rows, and return its survey."""
+    _, y0, _, y1 = plate.window
+    step = max(1, ROWS_PIXELS // plate.width)
+    surveyor: Surveyor | None = None
+    for start in range(y0, y1, step):
+        codes = plate.rows(start, min(start + step, y1))
+        surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias)
+        surveyor.add(start - y0, codes)
+    assert surveyor is not None
+    return surveyor.finish()

@@ -1,0 +1,198 @@
+"""Weights and their contract: what a set of parameters expects of a plate and what its output means."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.architecture import PARAMETERS
+from expandnet_ofx.errors import WeightsError
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v0.safetensors"
+"""The weights that ship inside the package; their model card lies beside them."""
+
+MAX_BYTES = 64 << 20
+"""A file larger than this cannot be ExpandNet (1.8 MB) and is refused before it is read."""
+
+FORMAT = "expandnet-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What weights expect of a plate and what their output means; stored as metadata in the safetensors file."""
+
+    name: str
+    """Name shown to users."""
+    input_encoding: Literal["srgb"] = "srgb"
+    """Encoding the network sees: display-linear light through the sRGB curve (IEC 61966-2-1)."""
+    input_stretch: bool = False
+    """True if each plate is stretched to its own minimum and maximum first (the authors' weights)."""
+    antialias: bool = True
+    """True if the plate is reduced to 256 x 256 with an anti-aliased filter."""
+    output_curve: Literal["linear", "log"] = "log"
+    """`linear`: light = y, relative. `log`: light = peak * (2^(stops * y) - 1) / (2^stops - 1), 1 = display white."""
+    output_peak: float = 4096.0
+    """Light at y = 1 for the `log` curve."""
+    output_stops: float = 20.0
+    """Range of the `log` curve in stops."""
+
+    @property
+    def absolute(self) -> bool:
+        """True if a prediction of 1 means the plate's display white."""
+        return self.output_curve == "log"
+
+    def to_light(self, y: Any, xp: Any) -> Any:
+        """Turn sigmoid outputs in [0, 1] (any shape, float32) into linear light; `xp` is numpy or torch."""
+        if self.output_curve == "linear":
+            return y
+        scale = self.output_peak / (2.0**self.output_stops - 1.0)
+        return (xp.exp2(y * self.output_stops) - 1.0) * scale
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata entries of this contract."""
+        fields = {name: str(value) for name, value in asdict(self).items()}
+        fields["input_stretch"] = "yes" if self.input_stretch else "no"
+        fields["global_reduction"] = "bilinear 256x256, " + ("anti-aliased" if self.antialias else "plain")
+        del fields["antialias"]
+        return {"format": FORMAT, **fields}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], *, path: object) -> Contract:
+        """Read a contract; raise `WeightsError` naming the entry that is missing or not understood."""
+        if metadata.get("format") != FORMAT:
+            raise WeightsError(
+                f"{path}: no {FORMAT} contract in its metadata; convert it with 'expandnet weights import'"
+            )
+        allowed = {
+            "input_encoding": {"srgb"},
+            "input_stretch": {"yes", "no"},
+            "output_curve": {"linear", "log"},
+        }
+        for entry, values in allowed.items():
+            if metadata.get(entry) not in values:
+                raise WeightsError(f"{path}: contract entry {entry} is {metadata.get(entry)!r}, not one of {values}")
+        reduction = metadata.get("global_reduction", "")
+        if not reduction.startswith("bilinear 256x256, "):
+            raise WeightsError(f"{path}: contract entry global_reduction is {reduction!r}, which is not known here")
+        try:
+            peak, stops = (float(metadata.get(entry, "nan")) for entry in ("output_peak", "output_stops"))
+        except ValueError:
+            peak = stops = float("nan")
+        if metadata["output_curve"] == "log" and not (0 < peak <= 65504 and 1 <= stops <= 40):
+            raise WeightsError(f"{path}: the log curve needs output_peak in (0, 65504] and output_stops in [1, 40]")
+        return cls(
+            name=metadata.get("name") or Path(str(path)).stem,
+            input_stretch=metadata["input_stretch"] == "yes",
+            antialias="anti-aliased" in reduction,
+            output_curve="log" if metadata["output_curve"] == "log" else "linear",
+            output_peak=peak if peak == peak else 1.0,
+            output_stops=stops if stops == stops else 0.0,
+        )
+
+
+AUTHORS = Contract(
+    name="expandnet_authors",
+    input_stretch=True,
+    antialias=False,
+    output_curve="linear",
+    output_peak=1.0,
+    output_stops=0.0,
+)
+"""Contract of the weights released with the paper, as the authors' program uses them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Checked parameters with their contract."""
+
+    state: Mapping[str, NDArray[np.float32]]
+    """Parameters named as in `PARAMETERS`, float32."""
+    contract: Contract
+    sha256: str
+    """SHA-256 of the file, hexadecimal."""
+
+
+def load_weights(path: Path | str | None = None) -> Weights:
+    """Load and check a safetensors file; without a path, the weights that ship with the package.
+
+    Raises:
+        WeightsError: the file is missing, corrupt, of another network, or holds values that are not finite.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
+    path = Path(path) if path is not None else DEFAULT_WEIGHTS
+    if path.suffix in (".pth", ".pt", ".ckpt", ".pkl"):
+        raise WeightsError(f"{path}: pickled weights are not loaded; convert them: expandnet weights import {path}")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise WeightsError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not ExpandNet weights")
+        data = path.read_bytes()
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+        state = load(data)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: not a sound safetensors file ({error}); copy it again") from error
+    _check(state, path)
+    contract = Contract.from_metadata(metadata, path=path)
+    return Weights(state=state, contract=contract, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _check(state: Mapping[str, NDArray[Any]], path: object) -> None:
+    expected = {f"{name}.weight": shape for name, shape in PARAMETERS.items()}
+    expected |= {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
+    if missing := sorted(expected.keys() - state.keys()):
+        raise WeightsError(f"{path}: of another network, {missing[0]} and {len(missing) - 1} more are missing")
+    if extra := sorted(state.keys() - expected.keys()):
+        raise WeightsError(f"{path}: of another network, {extra[0]} is not part of ExpandNet")
+    for name, shape in expected.items():
+        value = state[name]
+        if value.shape != shape or value.dtype != np.float32:
+            raise WeightsError(f"{path}: {name} is {value.dtype} {value.shape}, expected float32 {shape}")
+        if not np.isfinite(value).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite; copy the file again")
+
+
+def import_pth(source: Path | str, target: Path | str, *, contract: Contract = AUTHORS) -> Weights:
+    """Convert a PyTorch state dict (such as the authors' `weights.pth`) into a safetensors file with a contract.
+
+    The pickle is read with PyTorch's restricted unpickler, which builds tensors and refuses everything else.
+
+    Raises:
+        WeightsError: the file is missing, is not a plain state dict, or belongs to another network.
+    """
+    import pickle
+
+    import torch
+    from safetensors.numpy import save_file
+
+    source, target = Path(source), Path(target)
+    if target.suffix != ".safetensors":
+        raise WeightsError(f"{target}: the output must end in .safetensors")
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{source}: cannot be read ({error.strerror or error}); check the path") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{source}: refused, not a plain state dict of tensors (nothing in it was run)") from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise WeightsError(f"{source}: refused, not a plain state dict of tensors (nothing in it was run)")
+    state = {str(name): value.detach().to(torch.float32).contiguous().numpy() for name, value in loaded.items()}
+    _check(state, source)
+    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial.safetensors")
+    try:
+        save_file(state, partial, metadata=contract.to_metadata())
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsError(f"{target}: cannot be written ({error.strerror or error})") from error
+    return load_weights(target)
