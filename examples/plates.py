@@ -12,6 +12,7 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenImageIO
@@ -24,7 +25,7 @@ SMALLEST = 16
 
 _SAMPLED_ROWS = 540
 _MOST_SAMPLES = 8
-_BAND_SAMPLES = 1 << 16
+_BAND_SAMPLES = 1 << 17
 
 
 def render(scene: str, *, width: int = 480, height: int = 270) -> NDArray[np.float32]:
@@ -54,7 +55,7 @@ def render(scene: str, *, width: int = 480, height: int = 270) -> NDArray[np.flo
         pixels = light.reshape(3, bottom - top, sub, width, sub).mean(axis=(2, 4))
         picture[top:bottom] = np.moveaxis(pixels, 0, -1)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(paint_band, range(0, height, band)))
     return np.maximum(picture, 0)
 
@@ -104,23 +105,23 @@ def main() -> None:
         print(f"{plate}  {truth}")
 
 
-def _vignette(across: NDArray[np.float32], up: NDArray[np.float32]) -> NDArray[np.float32]:
+def _vignette(across: NDArray[Any], up: NDArray[Any]) -> NDArray[Any]:
     """Darken toward the corners, by a fifth at most; both coordinates are -1..1 over the frame."""
     return 1 - 0.1 * (across * across + up * up)
 
 
-def _encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+def _encode(linear: NDArray[Any]) -> NDArray[Any]:
     """Encode 0..1 light with the sRGB curve, IEC 61966-2-1 section 5.2."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def _slope(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+def _slope(linear: NDArray[Any]) -> NDArray[Any]:
     """Return the light that one unit of sRGB code is worth at this brightness, 1.0 and above taken as 1.0."""
     bright = np.clip(linear, 0.0031308, 1) ** (1 - 1 / 2.4) * (2.4 / 1.055)
     return np.where(linear <= 0.0031308, np.float32(1 / 12.92), bright)
 
 
-def _save(path: Path, pixels: NDArray[np.generic], kind: str, attributes: dict[str, str]) -> None:
+def _save(path: Path, pixels: NDArray[Any], kind: OpenImageIO.BASETYPE, attributes: dict[str, str]) -> None:
     """Write (H, W, 3) pixels beside the path and rename the finished file onto it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Plane = NDArray[np.float32]
-"""(h, w) one value per sample, or (3, h, w) a color or a vector per sample."""
+Plane = NDArray[Any]
+"""float32: (h, w) one value per sample, or (3, h, w) a color or a vector per sample."""
 
 _LATTICE = np.random.default_rng(20).random((256, 256), dtype=np.float32)
 
@@ -498,7 +499,7 @@ def _facades(dx: Plane, dy: Plane, depth: Plane, road: Plane) -> Plane:
     return mix(light, dusk + rgb(0.035, 0.024, 0.018), 1 - np.exp(-depth / 75))
 
 
-def _neon(sign: tuple) -> Callable[..., Plane]:  # type: ignore[type-arg]
+def _neon(sign: tuple[Any, ...]) -> Callable[..., Plane]:
     """Make the painter of one sign that hangs out from the wall: tubes, and their glow in the damp air."""
     _, _, (near, far), (low, high), color, kind = sign
     wide, tall = far - near, high - low
@@ -671,7 +672,7 @@ def _trace(start: Plane, ray: Plane, bounces: int) -> Plane:
     return light
 
 
-def _ball(point: Plane, ray: Plane, ball: tuple, bounces: int) -> Plane:  # type: ignore[type-arg]
+def _ball(point: Plane, ray: Plane, ball: tuple[Any, ...], bounces: int) -> Plane:
     """Shade one of the spheres, brushed around its vertical axis."""
     center, radius, color, rough, brushed = ball
     offset = point - rgb(*center)
@@ -734,7 +735,7 @@ def _rise(value: Plane) -> Plane:
     return value / np.sqrt(1 + value * value)
 
 
-def _metal(point: Plane, ray: Plane, normal: Plane, finish: tuple, bounces: int) -> Plane:  # type: ignore[type-arg]
+def _metal(point: Plane, ray: Plane, normal: Plane, finish: tuple[Any, ...], bounces: int) -> Plane:
     """Shade metal: the blurred studio, the other objects mirrored in it, and Schlick's rise toward the rim."""
     color, rough, brushed, groove = finish
     facing = np.clip(-(ray * normal).sum(axis=0), 0, 1)

@@ -1,4 +1,4 @@
-"""Drawing of the preview sheet: layout, exposures, false color, histogram of stops.
+"""Drawing of the preview sheet: layout, exposures, false color.
 
 title                                                    facts
 plate            result, 0 stops       result, -2 stops
@@ -8,7 +8,6 @@ histogram of stops, plate and result
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,19 +15,51 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from expandnet_ofx.sheet_histogram import (
+    BIN_COUNT,
+    BINS_PER_STOP,
+    FAINT_TEXT,
+    HEADING_BAND,
+    LABEL_SIZE,
+    PLATE_FILL,
+    PLOT_HEIGHT,
+    RESULT_LINE,
+    SHARE_BAND,
+    STOPS_SHOWN,
+    TEXT,
+    TICK_BAND,
+    TICK_SIZE,
+    Color,
+    Panel,
+    draw_histogram,
+    font,
+    signed,
+)
+
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 FloatArray = npt.NDArray[np.floating[Any]]
 ByteArray = npt.NDArray[np.uint8]
-Color = tuple[int, int, int]
 
-STOPS_SHOWN = 12
-"""The histogram spans this many stops to either side of white."""
-BINS_PER_STOP = 8
-BIN_COUNT = 2 * STOPS_SHOWN * BINS_PER_STOP + 1
-"""Bins are centered on multiples of 1/8 stop, so that white and its rounding errors fall into one; the two end bins
-also hold everything beyond them."""
+__all__ = [
+    "BACKGROUND",
+    "BINS_PER_STOP",
+    "BIN_COUNT",
+    "CLASS_COLORS",
+    "MARGIN",
+    "PLATE_FILL",
+    "PLOT_HEIGHT",
+    "RESULT_LINE",
+    "STOPS_SHOWN",
+    "Layout",
+    "SheetContent",
+    "draw_sheet",
+    "false_color",
+    "luminance",
+    "srgb_codes",
+]
+
 EXPOSURES = (0, -2, -4, -6)
 """Stops at which the result is shown."""
 
@@ -49,27 +80,13 @@ DIM = 0.3
 """Brightness of the plate where the result is not above white, as a share of its display code."""
 
 BACKGROUND: Color = (0x1D, 0x1D, 0x1D)
-PANEL: Color = (0x26, 0x26, 0x26)
-PANEL_ABOVE_WHITE: Color = (0x2E, 0x2E, 0x2E)
-GRID: Color = (0x3C, 0x3C, 0x3C)
-TEXT: Color = (0xE4, 0xE4, 0xE4)
-FAINT_TEXT: Color = (0xA6, 0xA6, 0xA6)
-PLATE_FILL: Color = (0x78, 0x78, 0x78)
-RESULT_LINE: Color = (
-    0x56,
-    0xB4,
-    0xE9,
-)  # sky blue of the palette of M. Okabe and K. Ito, "Color Universal Design" (2008)
 
 MARGIN = 28
 GAP = 20
-TITLE_SIZE, LABEL_SIZE, TICK_SIZE = 24, 16, 13
-TITLE_BAND, LABEL_BAND, LEGEND_BAND, HEADING_BAND = 48, 28, 44, 33
-PLOT_HEIGHT, TICK_BAND, SHARE_BAND = 220, 24, 58
+TITLE_SIZE = 24
+TITLE_BAND, LABEL_BAND, LEGEND_BAND = 48, 28, 44
 SMALLEST_SLOT = 280
 """Narrowest column, in pixels: the legend's labels need it, however narrow the plate."""
-SMALLEST_SHARE = -5
-"""Decimal exponent of the share of pixels at the foot of the histogram."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +143,11 @@ class Layout:
         """Left edge of the histogram's panel."""
         return MARGIN + SHARE_BAND
 
+    @property
+    def panel(self) -> Panel:
+        """Where the histogram stands."""
+        return Panel(left=self.plot_left, right=self.width - MARGIN - 1, top=self.plot_top)
+
     def cell(self, index: int) -> tuple[int, int]:
         """Return x, y of the upper left corner of cell 0 to 5, in reading order."""
         row, column = divmod(index, 3)
@@ -134,9 +156,7 @@ class Layout:
 
     def stop_x(self, stop: float) -> int:
         """Return the x of a stop on the histogram's axis."""
-        half = 0.5 / BINS_PER_STOP
-        share = (stop + STOPS_SHOWN + half) / (2 * (STOPS_SHOWN + half))
-        return round(self.plot_left + share * (self.width - MARGIN - 1 - self.plot_left))
+        return self.panel.stop_x(stop)
 
 
 def srgb_codes(linear: FloatArray) -> ByteArray:
@@ -176,33 +196,20 @@ def draw_sheet(content: SheetContent) -> ByteArray:
     _draw_title(draw, layout, content)
     cells = [("plate", srgb_codes(content.plate))]
     for stops in EXPOSURES:
-        cells.append((f"result, {_signed(stops)} stops", srgb_codes(content.light * 2.0**stops)))
+        cells.append((f"result, {signed(stops)} stops", srgb_codes(content.light * 2.0**stops)))
     cells.append(("stops above white, brightest channel", false_color(content.plate, content.light)))
     for index, (label, codes) in enumerate(cells):
         x, y = layout.cell(index)
-        draw.text((x, y - 9), label, font=_font(LABEL_SIZE), fill=TEXT, anchor="ls")
+        draw.text((x, y - 9), label, font=font(LABEL_SIZE), fill=TEXT, anchor="ls")
         image.paste(Image.fromarray(codes), (x, y))
     _draw_class_legend(draw, layout)
-    _draw_axes(draw, layout)
-    _draw_histogram(draw, layout, content)
-    _draw_histogram_legend(draw, layout)
+    draw_histogram(draw, layout.panel, content.plate_stops, content.light_stops)
     return np.asarray(image)
-
-
-def _font(size: int) -> Any:
-    # Pillow's own font: the same on every machine, but little beyond ASCII, hence the plain signs in the labels.
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size=size)
-
-
-def _signed(stops: int) -> str:
-    return f"{stops:+d}" if stops else "0"
 
 
 def _draw_title(draw: ImageDraw, layout: Layout, content: SheetContent) -> None:
     right, baseline = layout.width - MARGIN, MARGIN + TITLE_SIZE
-    small, large = _font(LABEL_SIZE), _font(TITLE_SIZE)
+    small, large = font(LABEL_SIZE), font(TITLE_SIZE)
     draw.text((right, baseline), content.facts, font=small, fill=FAINT_TEXT, anchor="rs")
     room = right - MARGIN - small.getlength(content.facts) - 2 * GAP
     title = "".join(letter if letter.isprintable() else " " for letter in content.title)
@@ -223,65 +230,4 @@ def _draw_class_legend(draw: ImageDraw, layout: Layout) -> None:
     edges = [left + round(i * layout.slot / len(labels)) for i in range(len(labels) + 1)]
     for label, color, (x0, x1) in zip(labels, [(dim, dim, dim), *CLASS_COLORS], pairwise(edges), strict=True):
         draw.rectangle((x0, top, x1 - 2, top + 15), fill=color)
-        draw.text(((x0 + x1 - 2) / 2, top + 32), label, font=_font(TICK_SIZE), fill=FAINT_TEXT, anchor="ms")
-
-
-def _share_y(layout: Layout, share: float) -> int:
-    """Return the y of a share of pixels; a share below the axis that is not 0 still shows as a line."""
-    foot = layout.plot_top + PLOT_HEIGHT
-    if share <= 0:
-        return foot
-    return foot - max(2, round(PLOT_HEIGHT * (1 - math.log10(share) / SMALLEST_SHARE)))
-
-
-def _draw_axes(draw: ImageDraw, layout: Layout) -> None:
-    left, right = layout.plot_left, layout.width - MARGIN - 1
-    top, foot, white = layout.plot_top, layout.plot_top + PLOT_HEIGHT, layout.stop_x(0)
-    draw.rectangle((left, top, right, foot), fill=PANEL)
-    draw.rectangle((white, top, right, foot), fill=PANEL_ABOVE_WHITE)
-    small = _font(TICK_SIZE)
-    for exponent in range(SMALLEST_SHARE, 1):
-        y = _share_y(layout, 10.0**exponent) if exponent > SMALLEST_SHARE else foot
-        draw.line((left, y, right, y), fill=GRID)
-        draw.text((left - 8, y), f"{100 * 10.0**exponent:g}%", font=small, fill=FAINT_TEXT, anchor="rm")
-    ends = {-STOPS_SHOWN: (f"<={-STOPS_SHOWN}", "ls"), STOPS_SHOWN: (f">={STOPS_SHOWN:+d}", "rs")}
-    for stop in range(-STOPS_SHOWN, STOPS_SHOWN + 1, 2):
-        x = layout.stop_x(stop)
-        draw.line((x, top, x, foot + 4), fill=GRID)
-        text, anchor = ends.get(stop, (_signed(stop), "ms"))
-        draw.text((x, foot + 20), text, font=small, fill=FAINT_TEXT, anchor=anchor)
-
-
-def _draw_histogram(draw: ImageDraw, layout: Layout, content: SheetContent) -> None:
-    foot = layout.plot_top + PLOT_HEIGHT
-    edges = [layout.stop_x((i - 0.5) / BINS_PER_STOP - STOPS_SHOWN) for i in range(BIN_COUNT + 1)]
-    pixels = max(1, int(content.plate_stops.sum()))
-    plate = [_share_y(layout, count / pixels) for count in content.plate_stops.tolist()]
-    light = [_share_y(layout, count / pixels) for count in content.light_stops.tolist()]
-    for y, (x0, x1) in zip(plate, pairwise(edges), strict=True):
-        if y < foot:
-            draw.rectangle((x0, y, x1 - 1, foot), fill=PLATE_FILL)
-    white = layout.stop_x(0)
-    draw.line((white, layout.plot_top, white, foot), fill=TEXT)
-    for y, (x0, x1) in zip(light, pairwise(edges), strict=True):
-        if y < foot:
-            draw.line((x0, y, x1, y), fill=RESULT_LINE, width=2)
-    for x, (y0, y1) in zip(edges, pairwise([foot, *light, foot]), strict=True):
-        if y0 != y1:
-            draw.line((x, y0, x, y1), fill=RESULT_LINE, width=2)
-
-
-def _draw_histogram_legend(draw: ImageDraw, layout: Layout) -> None:
-    baseline, small = layout.plot_top - 14, _font(TICK_SIZE)
-    draw.text((MARGIN, baseline), "pixels by stops of luminance", font=_font(LABEL_SIZE), fill=TEXT, anchor="ls")
-    draw.text((layout.stop_x(0), baseline), "white", font=small, fill=TEXT, anchor="ms")
-    x = layout.width - MARGIN
-    for label, outline in (("result", True), ("plate", False)):
-        x -= math.ceil(small.getlength(label))
-        draw.text((x, baseline), label, font=small, fill=FAINT_TEXT, anchor="ls")
-        box = (x - 26, baseline - 10, x - 8, baseline)
-        if outline:
-            draw.rectangle(box, outline=RESULT_LINE, width=2)
-        else:
-            draw.rectangle(box, fill=PLATE_FILL)
-        x -= 26 + GAP
+        draw.text(((x0 + x1 - 2) / 2, top + 32), label, font=font(TICK_SIZE), fill=FAINT_TEXT, anchor="ms")

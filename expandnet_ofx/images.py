@@ -1,0 +1,281 @@
+"""Read plates through OpenImageIO: by rows where the format allows it, whole where it does not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.colortags import tagged_encoding
+from expandnet_ofx.color import input_encoding
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.plausibility import check_declared_size
+from expandnet_ofx.plates import Codes
+from expandnet_ofx.settings import Settings
+from expandnet_ofx.transfer import Encoding
+
+ROW_FORMATS = ("png", "tiff", "openexr", "dpx", "cineon", "jpeg", "hdr", "bmp")
+"""Formats that OpenImageIO decodes row by row; all others are decoded whole."""
+
+PICTURE_SUFFIXES = frozenset(
+    "png jpg jpeg jpe jfif tif tiff dpx cin tga bmp webp jxl psd psb exr hdr rgbe jp2 j2k j2c gif sgi rgb pnm ppm pgm "
+    "pbm pfm ico iff pic fits".split()
+)
+"""Suffixes taken for pictures when a folder is the input."""
+
+_NATIVE = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float16, "float": np.float32}
+
+_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
+"""EXIF orientation to quarter turns counterclockwise, then a mirror left to right (TIFF 6.0, tag 274)."""
+
+
+def oiio_error(source: Any = None) -> str:
+    """Return OpenImageIO's pending error, of an object or the library's own, as one line."""
+    import OpenImageIO as oiio
+
+    text: str = source.geterror() if source is not None else oiio.geterror()
+    return "; ".join(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+
+class ImagePlate:
+    """One part of an image file as a plate; close it when done, or use it as a context manager.
+
+    Attributes beyond `Plate`'s: `path`, `format_name`, `spec` (OpenImageIO's), `part`, `parts`, `channels` (names), and
+    `has_color`, which is False for a part that only carries other data.
+    """
+
+    def __init__(self, path: Path, settings: Settings, *, part: int = 0, encoding: Encoding | None = None) -> None:
+        self.path = path
+        self.part = part
+        self._input: Any = _open(path)
+        try:
+            self._describe(settings, encoding)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ImagePlate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let go of its pixels."""
+        if self._input is not None:
+            self._input.close()
+        self._input = None
+        self._whole: Codes | None = None
+
+    def _describe(self, settings: Settings, encoding: Encoding | None) -> None:
+        self._whole = None
+        self.format_name: str = self._input.format_name()
+        if not self._input.seek_subimage(self.part, 0):
+            raise InputError(f"{self.path}: has no part {self.part}; {oiio_error(self._input)}")
+        self.spec = self._input.spec()
+        self.parts = max(1, self.spec.get_int_attribute("oiio:subimages", 1)) if self.format_name == "openexr" else 1
+        self.channels: tuple[str, ...] = tuple(self.spec.channelnames)
+        self._refuse_odd_shapes()
+        self._dtype = self._native_type()
+        check_declared_size(self.path, self.spec, self.format_name, np.dtype(self._dtype).itemsize)
+        self.color, self.alpha, self.has_color = _find_channels(self.channels)
+        self._associated = self.alpha is not None and self._is_associated()
+        turn = self.spec.get_int_attribute("Orientation", 1)
+        self._turn = _TURNS.get(turn)
+        self.width, self.height = self.spec.width, self.spec.height
+        if self._turn and self._turn[0] % 2:
+            self.width, self.height = self.height, self.width
+        self.window = self._analysis_window()
+        self._load_if_needed(settings)
+        self.encoding = encoding or self._encoding(settings)
+
+    def _refuse_odd_shapes(self) -> None:
+        spec = self.spec
+        if spec.deep:
+            raise InputError(f"{self.path}: deep data; flatten it first")
+        if spec.depth > 1:
+            raise InputError(f"{self.path}: a volume of depth {spec.depth}, not a picture")
+        if spec.width < 1 or spec.height < 1 or spec.nchannels < 1:
+            raise InputError(f"{self.path}: declares a size of {spec.width}x{spec.height}; the file is damaged")
+
+    def _native_type(self) -> Any:
+        if any(str(kind) != str(self.spec.format) for kind in self.spec.channelformats):
+            return np.float32
+        return _NATIVE.get(str(self.spec.format), np.float32)
+
+    def _is_associated(self) -> bool:
+        # OpenEXR is associated by its specification; TIFF says which (ExtraSamples); other formats are not.
+        if self.format_name == "tiff":
+            return not self.spec.get_int_attribute("oiio:UnassociatedAlpha", 0)
+        return self.format_name == "openexr"
+
+    def _analysis_window(self) -> tuple[int, int, int, int]:
+        spec = self.spec
+        if self._turn or not spec.full_width or not spec.full_height:
+            return (0, 0, self.width, self.height)
+        x0, y0 = max(spec.x, spec.full_x) - spec.x, max(spec.y, spec.full_y) - spec.y
+        x1 = min(spec.x + spec.width, spec.full_x + spec.full_width) - spec.x
+        y1 = min(spec.y + spec.height, spec.full_y + spec.full_height) - spec.y
+        if x0 >= x1 or y0 >= y1:
+            return (0, 0, self.width, self.height)
+        return (x0, y0, x1, y1)
+
+    def _load_if_needed(self, settings: Settings) -> None:
+        size = self.spec.width * self.spec.height * self.spec.nchannels * np.dtype(self._dtype).itemsize
+        by_rows = self.format_name in ROW_FORMATS and not self._turn and not _interlaced(self.path, self.format_name)
+        if by_rows and size > settings.memory // 8:
+            return
+        if not by_rows and size > settings.memory // 3:
+            raise InputError(
+                f"{self.path}: decodes only whole and needs {size >> 20} MiB; raise --memory, or save it as PNG, TIFF, "
+                "EXR or DPX (not interlaced, not rotated), which are read by rows"
+            )
+        whole = self._read(0, self.spec.height)
+        if self._turn:
+            turns, mirror = self._turn
+            whole = np.rot90(whole, turns)
+            whole = np.ascontiguousarray(whole[:, ::-1] if mirror else whole)
+        self._whole = whole
+
+    def _encoding(self, settings: Settings) -> Encoding:
+        if settings.input_space == "auto":
+            return tagged_encoding(self.spec, self.format_name, self.path, force=settings.force)
+        return input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
+
+    def rows(self, start: int, stop: int) -> Codes:
+        """Return rows [start, stop) (n, W, C), color not multiplied by alpha; raise `InputError` if damaged."""
+        codes = self._whole[start:stop] if self._whole is not None else self._read(start, stop)
+        return _unassociate(codes, self.color, self.alpha) if self._associated and self.alpha is not None else codes
+
+    def _read(self, start: int, stop: int) -> Codes:
+        spec, source = self.spec, self._input
+        if source is None:
+            raise InputError(f"{self.path}: already closed")
+        kind = "uint8" if self._dtype == np.uint8 else np.dtype(self._dtype).name
+        kind = {"float16": "half", "float32": "float"}.get(kind, kind)
+        channels = spec.nchannels
+        source.seek_subimage(self.part, 0)
+        if spec.tile_width:
+            first = start // spec.tile_height * spec.tile_height
+            last = min(-(-stop // spec.tile_height) * spec.tile_height, spec.height)
+            x0, y0 = spec.x, spec.y
+            pixels = source.read_tiles(x0, x0 + spec.width, y0 + first, y0 + last, 0, 1, 0, channels, kind)
+            pixels = None if pixels is None else pixels.reshape(last - first, spec.width, channels)
+            pixels = None if pixels is None else pixels[start - first : stop - first]
+        else:
+            pixels = source.read_scanlines(spec.y + start, spec.y + stop, 0, 0, channels, kind)
+        # Some decoders deliver gray rows for a truncated file and only leave a message.
+        error = oiio_error(source)
+        if pixels is None or error:
+            raise InputError(f"{self.path}: damaged at rows {start} to {stop - 1} ({error or 'no data'}); render it again")
+        return np.asarray(pixels).reshape(stop - start, spec.width, channels)
+
+
+def open_image(path: Path | str, settings: Settings | None = None, *, part: int = 0) -> ImagePlate:
+    """Open an image file as a plate.
+
+    Args:
+        path: any format that OpenImageIO reads.
+        settings: `input_space`, `ocio`, `memory` and `force` are used.
+        part: number of the part of a multi-part EXR.
+
+    Raises:
+        InputError: the file is missing, damaged, no picture, too large to decode whole, or its color space is unknown.
+        AlreadyHDRError: the file says that it is log, PQ, HLG or carries a gain map.
+    """
+    return ImagePlate(Path(path), settings or Settings(), part=part)
+
+
+def _open(path: Path) -> Any:
+    import OpenImageIO as oiio
+
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not a picture")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: empty file; render it again")
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check path and permissions") from error
+    hints = oiio.ImageSpec()
+    hints.attribute("oiio:UnassociatedAlpha", 1)
+    source = oiio.ImageInput.open(str(path), hints)
+    if source is None:
+        raise InputError(f"{path}: not a picture that can be read ({oiio_error() or 'unknown format'})")
+    return source
+
+
+def _find_channels(names: tuple[str, ...]) -> tuple[tuple[int, int, int], int | None, bool]:
+    """Return the numbers of red, green, blue; of alpha; and whether there is color at all."""
+    lower = [name.lower().rpartition(".")[2] for name in names]
+    plain = [name.lower() for name in names]
+
+    def find(*wanted: str) -> int | None:
+        for pool in (plain, lower):
+            for name in wanted:
+                if name in pool:
+                    return pool.index(name)
+        return None
+
+    red, green, blue = find("r", "red"), find("g", "green"), find("b", "blue")
+    alpha = find("a", "alpha")
+    if red is not None and green is not None and blue is not None:
+        return (red, green, blue), alpha, True
+    gray = find("y", "l", "gray", "luminance", "i")
+    if gray is None and len(names) == 1 and plain[0] not in ("z", "a", "depth"):
+        gray = 0
+    if gray is None:
+        return (0, 0, 0), alpha, False
+    return (gray, gray, gray), alpha, True
+
+
+def _unassociate(codes: Codes, color: tuple[int, int, int], alpha: int) -> Codes:
+    scale = np.float32(np.iinfo(codes.dtype).max if codes.dtype.kind == "u" else 1)
+    result = codes.astype(np.float32) / scale
+    cover = result[:, :, alpha]
+    factor = np.divide(1, cover, out=np.ones_like(cover), where=cover > 0)
+    for channel in set(color):
+        result[:, :, channel] *= factor
+    return result
+
+
+def _interlaced(path: Path, format_name: str) -> bool:
+    """Tell whether rows come in passes, so that the decoder holds the whole picture anyway."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    if format_name == "png":
+        # ISO/IEC 15948, 11.2.2: the interlace method is the last byte of IHDR.
+        return len(head) > 28 and head[28] != 0
+    if format_name == "jpeg":
+        # ITU-T T.81, table B.1: SOF2 and SOF10 start progressive frames.
+        return _progressive(head)
+    return False
+
+
+def _progressive(head: bytes) -> bool:
+    at = 2
+    while at + 4 <= len(head) and head[at] == 0xFF:
+        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return marker in (0xC2, 0xCA)
+        at += 2 + length
+    # A frame header beyond 64 KiB of metadata: assume the costlier kind.
+    return True
+
+
+def content_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def to_array(plate: ImagePlate) -> NDArray[Any]:
+    """Return all rows of a plate (H, W, C), as `rows` gives them."""
+    return plate.rows(0, plate.height)

@@ -1,0 +1,275 @@
+"""Write results through OpenImageIO, in bands, under a temporary name until they are complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.errors import OutputError, UsageError
+from expandnet_ofx.images import oiio_error
+
+PARTIAL = ".partial"
+"""Marks files that are still being written; they are never taken for inputs."""
+
+COMPRESSIONS = ("zip", "zips", "piz", "none", "rle", "dwaa", "dwab", "pxr24", "b44", "b44a")
+
+SUFFIXES = (".exr", ".hdr", ".tif", ".tiff")
+
+_DROPPED_PREFIXES = ("oiio:", "iccprofile", "png:", "jpeg:", "tiff:", "gif:", "webp:", "bmp:", "targa:", "openexr:")
+_DROPPED = frozenset(
+    "cicp chromaticities acesimagecontainerflag colorinteropid exif:colorspace exif:gamma compression orientation "
+    "planarconfig software exif:pixelxdimension exif:pixelydimension thumbnail_image thumbnail_width thumbnail_height "
+    "thumbnail_nchannels linearcolorspace worldtoscreen worldtocamera whiteluminance exif:whitepoint "
+    "exif:primarychromaticities textureformat wrapmodes tilesize screenwindowcenter screenwindowwidth name".split()
+)
+"""Attributes that describe how the source was stored or what its codes meant; neither holds for the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How results are stored; validated on construction."""
+
+    pixel: Literal["half", "float"] = "half"
+    """Type of the color channels."""
+    compression: str = "zip"
+    """EXR compression: `zip`, `zips`, `piz`, `none`, `dwaa:N` and so on."""
+    matte: bool = False
+    """Write the matte as channels `matte.R`, `matte.G`, `matte.B`."""
+    interop_id: str | None = "lin_rec709_scene"
+    """Color Interop ID of the output space; None writes none."""
+    aces: bool = False
+    """Write an ACES image container (SMPTE ST 2065-4): half, uncompressed, RGB(A) only."""
+
+    def __post_init__(self) -> None:
+        name, _, level = self.compression.partition(":")
+        if name not in COMPRESSIONS or (level and not level.isdigit()) or (level and name in ("none", "piz", "rle")):
+            raise UsageError(f"--compression {self.compression}: use one of {', '.join(COMPRESSIONS)}, or dwaa:45")
+        if self.aces and (self.pixel != "half" or self.compression != "none" or self.matte):
+            raise UsageError("ACES2065-1 files (ST 2065-4) are half, uncompressed and RGB(A) only; drop the other flags")
+
+
+def check_suffix(path: Path, options: OutputOptions) -> None:
+    """Raise `UsageError` if an output of this name cannot hold what is asked."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path}: outputs are {', '.join(SUFFIXES)}; scene-linear light fits into nothing else")
+    if suffix != ".exr" and (options.matte or options.aces):
+        raise UsageError(f"{path}: matte channels and ACES containers need .exr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartLayout:
+    """What one part of an output looks like."""
+
+    width: int
+    height: int
+    channels: Sequence[str]
+    """Names; the first three are color."""
+    formats: Sequence[str]
+    """`half` or `float`, per channel."""
+    origin: tuple[int, int] = (0, 0)
+    display: tuple[int, int, int, int] | None = None
+    """Display window: x, y, width, height."""
+    name: str | None = None
+    """Name of a part of a multi-part file."""
+    attributes: Mapping[str, Any]
+
+
+def carried_attributes(spec: Any) -> dict[str, Any]:
+    """Return the source's metadata that still holds for the result: time code, rate, camera, owner; no color tags."""
+    carried = {}
+    for attribute in spec.extra_attribs:
+        name = attribute.name.lower()
+        if name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name.startswith("expandnet/"):
+            continue
+        if name.startswith(("dpx:", "cineon:", "fits:", "psd:", "gainmap", "uhdr")):
+            continue
+        carried[attribute.name] = attribute
+    return carried
+
+
+class ImageWriter:
+    """Writes one file; `commit` gives it its name, leaving the block without it removes what was written."""
+
+    def __init__(self, path: Path, parts: Sequence[PartLayout], options: OutputOptions) -> None:
+        import OpenImageIO as oiio
+
+        self.path = path
+        self._partial = partial_name(path)
+        self._options = options
+        self._specs = [self._spec(oiio, part) for part in parts]
+        self._parts = parts
+        self._part = 0
+        self._output = oiio.ImageOutput.create(str(self._partial))
+        if self._output is None:
+            raise OutputError(f"{path}: cannot be written ({oiio_error()})")
+        opened = (
+            self._output.open(str(self._partial), tuple(self._specs))
+            if len(parts) > 1
+            else self._output.open(str(self._partial), self._specs[0])
+        )
+        if not opened:
+            raise self._failure()
+
+    def _spec(self, oiio: Any, part: PartLayout) -> Any:
+        spec = oiio.ImageSpec(part.width, part.height, len(part.channels), part.formats[0])
+        spec.channelnames = tuple(part.channels)
+        if len(set(part.formats)) > 1:
+            spec.channelformats = tuple(oiio.TypeDesc(kind) for kind in part.formats)
+        if "A" in part.channels:
+            spec.alpha_channel = list(part.channels).index("A")
+        spec.x, spec.y = part.origin
+        spec.full_x, spec.full_y, spec.full_width, spec.full_height = part.display or (
+            *part.origin,
+            part.width,
+            part.height,
+        )
+        for name, value in part.attributes.items():
+            if hasattr(value, "type") and hasattr(value, "value"):
+                spec.attribute(value.name, value.type, value.value)
+            else:
+                spec.attribute(name, value)
+        if part.name:
+            spec.attribute("name", part.name)
+        if self.path.suffix.lower() == ".exr":
+            spec.attribute("compression", self._options.compression)
+            if self._options.aces:
+                spec.attribute("acesImageContainerFlag", 1)
+            elif self._options.interop_id:
+                spec.attribute("colorInteropID", self._options.interop_id)
+        elif self.path.suffix.lower() != ".hdr":
+            spec.attribute("compression", "zip")
+            spec.attribute("tiff:half", int(self._options.pixel == "half"))
+        return spec
+
+    def write(self, start: int, pixels: NDArray[np.float32]) -> None:
+        """Write rows from `start` of the current part: (n, W, C) float32."""
+        spec = self._specs[self._part]
+        rows = np.ascontiguousarray(pixels, np.float32)
+        if not self._output.write_scanlines(spec.y + start, spec.y + start + len(rows), 0, rows):
+            raise self._failure()
+
+    def next_part(self) -> None:
+        """Go on to the next part of a multi-part file."""
+        self._part += 1
+        if not self._output.open(str(self._partial), self._specs[self._part], "AppendSubimage"):
+            raise self._failure()
+
+    def commit(self) -> None:
+        """Complete the file and give it its name."""
+        if not self._output.close():
+            raise self._failure()
+        self._output = None
+        try:
+            with self._partial.open("rb") as file:
+                os.fsync(file.fileno())
+            self._partial.replace(self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def discard(self) -> None:
+        """Remove what was written, if it was not committed."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        with suppress(OSError):
+            self._partial.unlink()
+
+    def _failure(self) -> OutputError:
+        message = oiio_error(self._output) or "no reason given"
+        return OutputError(f"{self.path}: cannot be written ({message}); check space and permissions")
+
+
+@contextmanager
+def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions) -> Iterator[ImageWriter]:
+    """Open a writer whose file appears only if the block calls `commit`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be created ({error.strerror or error})") from error
+    writer = ImageWriter(path, parts, options)
+    try:
+        yield writer
+    finally:
+        writer.discard()
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def partial_name(path: Path) -> Path:
+    """Return a unique name beside `path`, with its suffix, that tells who writes it."""
+    return path.with_name(f".{path.stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
+
+
+def is_partial(path: Path) -> bool:
+    """Tell whether a file is one that is still being written, or was when its process died."""
+    return path.name.startswith(".") and PARTIAL + "." in path.name
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove partial files of this host whose process is gone, and any older than a day; return them."""
+    import time
+
+    removed = []
+    for path in folder.glob(f".*{PARTIAL}.*"):
+        try:
+            owner = path.name.split(PARTIAL)[0].rpartition(".")[2].split("-")
+            stale = time.time() - path.stat().st_mtime > 86400
+            gone = len(owner) == 3 and owner[0] == _host() and not _alive(int(owner[1]))
+            if stale or gone:
+                path.unlink()
+                removed.append(path)
+        except (OSError, ValueError):
+            # Somebody else's file, or swept by a neighbor in the same moment.
+            continue
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """Return what a result says about how it was made, None if it says nothing or is incomplete.
+
+    Complete means that header, first and last rows can be read.
+    """
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    if source is None:
+        oiio.geterror()
+        return None
+    try:
+        spec = source.spec()
+        text = spec.get_string_attribute("expandnet/provenance") or spec.get_string_attribute("ImageDescription")
+        last = spec.y + spec.height - 1
+        for row in (spec.y, last):
+            if source.read_scanline(row, 0, "float") is None or source.geterror():
+                return None
+    finally:
+        source.close()
+    try:
+        provenance = json.loads(text)
+    except ValueError:
+        return None
+    return provenance if isinstance(provenance, dict) else None
