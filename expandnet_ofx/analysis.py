@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from expandnet_ofx.architecture import FEATURES
 from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.recovered import RecoveredLight
 
 SCHEMA = 1
 """Version of the JSON form; a file of a newer version is refused."""
@@ -38,6 +42,8 @@ class Analysis:
     """0 for a page (nearly all of it white, so white proves no light), 1 for a scene; scales the gain."""
     output_range: tuple[float, float] | None
     """Smallest and largest prediction, for relative output; None otherwise."""
+    recovered: RecoveredLight | None = None
+    """Light of wide clipped areas, a small map; None where there are none."""
     nan: int
     infinite: int
     negative: int
@@ -45,31 +51,32 @@ class Analysis:
     weights: str
     """SHA-256 of the weights."""
 
-    def to_json(self) -> str:
-        """Return the analysis as one JSON object; floats round-trip exactly."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+    def to_json(self, *, map_name: str | None = None) -> str:
+        """Return the numbers as one JSON object; floats round-trip exactly, the map is only named."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "recovered"}
+        return json.dumps({"schema": SCHEMA, **numbers, "recovered": map_name}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, *, name: object = "analysis") -> Analysis:
+    def from_json(cls, text: str, *, name: object = "analysis", recovered: RecoveredLight | None = None) -> Analysis:
         """Read what `to_json` wrote; raise `InputError` naming what does not fit."""
-        try:
-            data: dict[str, Any] = json.loads(text)
-            schema = data.pop("schema", None)
-        except (ValueError, AttributeError, TypeError) as error:
-            raise InputError(f"{name}: not an analysis ({error}); analyze the plate again") from error
-        if schema != SCHEMA:
-            raise InputError(f"{name}: analysis of schema {schema}, this version reads {SCHEMA}; analyze again")
-        if {field.name for field in fields(cls)} != data.keys() or len(data["features"]) != 64:
+        data = _parse(text, name)
+        if data.get("schema") != SCHEMA:
+            raise InputError(f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again")
+        del data["schema"]
+        if {field.name for field in fields(cls)} != data.keys() or len(data["features"]) != FEATURES:
             raise InputError(f"{name}: analysis is incomplete; analyze the plate again")
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        return cls(**lists)
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**{**values, "recovered": recovered})
 
     def save(self, path: Path | str) -> None:
-        """Write the JSON form; the file appears under its name only when complete."""
+        """Write the numbers as JSON and the map as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
+        map_path = path.with_suffix(".exr") if self.recovered is not None else None
+        if self.recovered is not None and map_path is not None:
+            _save_map(map_path, self.recovered)
         partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.json")
         try:
-            partial.write_text(self.to_json(), encoding="utf-8")
+            partial.write_text(self.to_json(map_name=map_path.name if map_path else None), encoding="utf-8")
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -77,9 +84,46 @@ class Analysis:
 
     @classmethod
     def load(cls, path: Path | str) -> Analysis:
-        """Read a file that `save` wrote."""
+        """Read what `save` wrote, map included."""
+        path = Path(path)
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); analyze the plate again") from error
-        return cls.from_json(text, name=path)
+        map_name = _parse(text, path).get("recovered")
+        recovered = _load_map(path.with_name(Path(str(map_name)).name)) if map_name else None
+        return cls.from_json(text, name=path, recovered=recovered)
+
+
+def _parse(text: str, name: object) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name}: not an analysis ({error}); analyze the plate again") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{name}: not an analysis; analyze the plate again")
+    return data
+
+
+def _save_map(path: Path, recovered: RecoveredLight) -> None:
+    from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+
+    height, width, channels = recovered.values.shape
+    layout = PartLayout(
+        width=width, height=height, channels=("R", "G", "B", "wide"), formats=("half",) * channels, attributes={}
+    )
+    with image_writer(path, [layout], OutputOptions(interop_id="data")) as writer:
+        writer.write(0, recovered.values)
+        writer.commit()
+
+
+def _load_map(path: Path) -> RecoveredLight:
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    pixels = source.read_image("float") if source is not None else None
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        oiio.geterror()
+        raise InputError(f"{path}: the analysis' map is missing or damaged; analyze the plate again")
+    source.close()
+    return RecoveredLight(pixels.astype(np.float32))

@@ -129,3 +129,9 @@ def interop_id(name: str, *, ocio: str | None = None) -> str | None:
     if name in OUTPUT_SPACES:
         return OUTPUT_SPACES[name][1]
     return _config(ocio).get_color_interop_id(_known_space(name, ocio, "--output-space")) or None
+
+
+def describe_config(ocio: str | None = None) -> str:
+    """Return name and size of the OpenColorIO config in force."""
+    config = _config(ocio)
+    return f"{config.configname() or 'built-in'}, {len(config.getColorSpaceNames())} spaces"

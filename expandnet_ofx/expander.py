@@ -16,8 +16,10 @@ from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.color import input_encoding, output_matrix
 from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
+from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch, take_color
-from expandnet_ofx.predict import Region, TilePredictor, extended_rows
+from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
+from expandnet_ofx.recovered import RecoveredLight, recover
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import WHITE_EXCESS, Survey, survey
@@ -147,6 +149,7 @@ class Expander:
             anchor_samples=samples,
             scene=scene,
             output_range=(0.0, 1.0) if self.settings.relative else None,
+            recovered=self._recover(seen, features, low, high),
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,
@@ -195,7 +198,7 @@ class Expander:
         layout = self.plan(region)
 
         def produce() -> Iterator[tuple[int, NDArray[Any]]]:
-            return extended_rows(plate, layout, region, latlong=self.settings.latlong, margin=RADIUS)
+            return extended_rows(plate, layout, region, latlong=self.settings.latlong)
 
         ahead = prefetch(produce, depth=1)
         try:
@@ -260,6 +263,26 @@ class Expander:
         stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=absolute)
         return stops + float(np.log2(white).mean()), samples
 
+    def _recover(
+        self, seen: Survey, features: Array, low: tuple[float, ...], high: tuple[float, ...]
+    ) -> RecoveredLight | None:
+        """Find the light of wide clipped areas on the reduced plate."""
+        if self.settings.merge == "full":
+            return None
+        white = _normalize(np.array(high, np.float32), low, high)
+        sideways = "wrap" if self.settings.latlong else "edge"
+
+        def matte_of(reduced: Array) -> Array:
+            return grade.pointwise_matte(reduced, white, self.settings.merging)
+
+        def predict(reduced: Array) -> Array:
+            padded = np.pad(reduced, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)  # type: ignore[call-overload]
+            padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
+            return self.engine.expand(padded, features)
+
+        reduced = _normalize(seen.working, low, high)
+        return recover(reduced, matte_of, predict, reduction=max(1.0, seen.width / reduced.shape[1]))
+
     def _with_output_range(self, plate: Plate, analysis: Analysis) -> Analysis:
         """Return the analysis with the extremes of the whole prediction, which relative output is stretched to."""
         from dataclasses import replace
@@ -279,12 +302,12 @@ class Expander:
         codes: NDArray[Any],
         prediction: Array,
     ) -> Iterator[Band]:
-        """Merge one band in pieces; `codes` has `RADIUS` more rows at both ends than `prediction`."""
+        """Merge one band in pieces; `codes` has `MARGIN` more rows at both ends than `prediction`."""
         columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=self.settings.latlong)
         step = max(16, MERGE_PIXELS // (region[2] - region[0]) // 16 * 16)
         for first in range(0, len(prediction), step):
             piece = prediction[first : first + step]
-            margin = RADIUS - grade.MATTE_RADIUS
+            margin = MARGIN - grade.MATTE_RADIUS
             around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
             rows = around[:, columns] if columns is not None else around
             keep = None if mask is None else _mask_rows(mask, y + first, len(piece), region)
@@ -305,7 +328,10 @@ class Expander:
         color = take_color(inner, plate)
         linear = plate.encoding.decode(color)
         clips = np.array(analysis.clip_levels, np.float32)
-        predicted = prediction * np.float32(2.0**analysis.anchor)
+        predicted = prediction
+        if plate.color[0] == plate.color[1]:
+            # A gray plate holds no color, so none is invented.
+            predicted = np.broadcast_to(predicted.mean(2, keepdims=True), predicted.shape)
         if self.settings.merge == "full":
             matte = np.ones(linear.shape, np.float32)
             light = predicted * np.float32(2.0**self.settings.stops)
@@ -313,7 +339,7 @@ class Expander:
                 low, high = analysis.output_range
                 light = (light - np.float32(low)) / np.float32(max(high - low, 1e-12))
         else:
-            matte = self._matte(plate, analysis, codes, clips)
+            matte = PlateMatte(plate, analysis, self.settings).steady(codes)
             if keep is not None:
                 matte = matte * (1 - keep[:, :, None])
             scale = np.float32(1 / full_scale(inner.dtype))
@@ -323,19 +349,12 @@ class Expander:
         statistics.add(linear, light, matte)
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
 
-    def _matte(self, plate: Plate, analysis: Analysis, codes: NDArray[Any], clips: Array) -> Array:
-        """Return the matte of rows read with a margin of `MATTE_RADIUS` pixels on all sides."""
-        color = take_color(codes, plate)
-        scale = full_scale(codes.dtype)
-        radius = grade.MATTE_RADIUS
-        floor = self.settings.threshold * clips.min() * scale
-        if float(color.max()) < floor or analysis.scene == 0:
-            return np.zeros((codes.shape[0] - 2 * radius, codes.shape[1] - 2 * radius, 3), np.float32)
-        values = np.nan_to_num(color.astype(np.float32) * np.float32(1 / scale), nan=0.0)
-        matte = grade.pointwise_matte(values, clips, self.settings.merging)
-        if plate.alpha is not None:
-            matte = matte * (codes[:, :, plate.alpha, None] > 0)
-        return grade.steady_matte(matte) * np.float32(analysis.scene)
+    def to_rec709(self, light: Array) -> Array:
+        """Return light of the output space in linear Rec.709, for display: (..., 3) float32."""
+        if self._to_output is None:
+            return light
+        result: Array = light @ np.linalg.inv(self._to_output).T.astype(np.float32)
+        return result
 
     def _output(self, light: Array, plate: Plate) -> Array:
         matrix = self._to_output

@@ -1,4 +1,4 @@
-"""What a movie file says about itself: size, rate, color, chroma siting, timecode, and what is assumed where it is silent."""
+"""What a movie file says about itself: size, rate, color, chroma siting, timecode; and what fills the gaps."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def describe(
     pixel, context = frame.format, stream.codec_context
     matrix = _color_matrix(path, frame, context)
     full = _is_full_range(frame, context)
-    interlaced = bool(frame.interlaced_frame) or context.field_order > 1
+    interlaced = bool(frame.interlaced_frame) or getattr(context, "field_order", 0) > 1
     turn = display_matrix(frame)
     width, height, aspect = frame.width, frame.height, Fraction(stream.sample_aspect_ratio or 1)
     if turn[0] == 0:

@@ -1,7 +1,6 @@
-"""Movies as R'G'B' codes: what a file says about its color, and one frame after the other at its full precision.
+"""Movies as R'G'B' codes: how a file is opened and checked, and one frame after the other at its full precision.
 
-libav decodes; the step from Y'CbCr to R'G'B' is done here, because matrix, range, bit depth and the place of the chroma
-samples decide how bright a pixel is and where its color lies.
+libav decodes; `movie_info` reads what the file says about itself, `video_pixels` makes R'G'B' of what was decoded.
 """
 
 from __future__ import annotations
@@ -66,13 +65,7 @@ class Movie:
             if not rate:
                 raise InputError(f"{self._path}: tells no frame rate; pass --fps, for example --fps 24")
             self.info = describe(
-                self._path,
-                container,
-                stream,
-                frame,
-                fps=Fraction(rate),
-                frames=len(stamps) or None,
-                steady=steady,
+                self._path, container, stream, frame, fps=Fraction(rate), frames=len(stamps) or None, steady=steady
             )
 
     def __enter__(self) -> Movie:
@@ -185,7 +178,7 @@ def _decode(path: str, container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _frame_stamps(path: str) -> tuple[int | None, list[int]]:
-    """Return how many frames the file promises (None where it does not say), and their time stamps in ticks.
+    """Return how many frames the file promises (None where it does not say), and the frames' time stamps in ticks.
 
     Formats without an index of all frames are read through once, without decoding: better than to meet a change of
     frame rate, or the end, after hours of work.
@@ -204,7 +197,7 @@ def _frame_stamps(path: str) -> tuple[int | None, list[int]]:
 
 
 def _scan(path: str, container: Any, stream: Any) -> tuple[set[int], Fraction]:
-    """Read all packets; return the time stamps of the picture's in ticks, and when the last of any ends in seconds."""
+    """Read all packets; return the time stamps of the stream's in ticks, and the end of the last of any in seconds."""
     import av
 
     found: set[int] = set()

@@ -13,89 +13,89 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import OutOfMemoryError
+from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import Plate, RowWindow, take_color
+from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, sample, smooth_log_light
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 
 Array = NDArray[np.float32]
 Region = tuple[int, int, int, int]
 
+MARGIN = RADIUS + SMOOTHING_RADIUS
+"""Halo of a tile in pixels: the network's receptive field, and the low-pass along what it recovers."""
+
 SMALLEST_SPLIT = 32
 """Edge in pixels below which a tile is not split again: the device has no room for anything useful."""
 
 
 def extended_rows(
-    plate: Plate, layout: tiles.Plan, region: Region, *, latlong: bool, margin: int
+    plate: Plate, layout: tiles.Plan, region: Region, *, latlong: bool
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Read the rows of each row of tiles with `margin` rows more at both ends.
+    """Read the rows of each row of tiles with `MARGIN` rows more at both ends.
 
     Beyond the plate, edge rows are replicated; a panorama continues over the pole, where row -1 - k is row k turned by
     half the width.
 
     Yields:
-        (index of the row of tiles, codes (rows + 2 margin, W, C)).
+        (index of the row of tiles, codes (rows + 2 * MARGIN, W, C)).
     """
     window = RowWindow(plate)
     for index, span in enumerate(layout.rows):
-        start, stop = region[1] + span.start - margin, region[1] + span.stop + margin
-        first, last = max(start, 0), min(stop, plate.height)
-        if latlong:
-            # Rows mirrored over a pole must be among those read.
-            first, last = min(first, plate.height - margin), max(last, min(margin, plate.height))
-        codes = window.rows(max(first, 0), last)
-        if start < 0 or stop > plate.height or first < start:
-            wanted = np.arange(start, stop)
+        wanted = np.arange(region[1] + span.start - MARGIN, region[1] + span.stop + MARGIN)
+        beyond = (wanted < 0) | (wanted >= plate.height)
+        mirrored = np.where(wanted < 0, -1 - wanted, np.where(beyond, 2 * plate.height - 1 - wanted, wanted))
+        source = np.clip(mirrored if latlong else wanted, 0, plate.height - 1)
+        first = int(source.min())
+        codes = window.rows(first, int(source.max()) + 1)
+        if beyond.any():
+            codes = codes[source - first]
             if latlong:
-                codes = _over_poles(codes, wanted, max(first, 0), plate.height)
-            else:
-                codes = codes[np.clip(wanted, 0, plate.height - 1) - first]
+                codes[beyond] = np.roll(codes[beyond], plate.width // 2, axis=1)
         yield index, codes
 
 
-def _over_poles(codes: NDArray[Any], wanted: NDArray[np.int64], first: int, height: int) -> NDArray[Any]:
-    mirrored = np.where(wanted < 0, -1 - wanted, np.where(wanted >= height, 2 * height - 1 - wanted, wanted))
-    rows = codes[np.clip(mirrored, 0, height - 1) - first]
-    beyond = (wanted < 0) | (wanted >= height)
-    rows[beyond] = np.roll(rows[beyond], codes.shape[1] // 2, axis=1)
-    return rows
-
-
 class TilePredictor:
-    """Predicts one plate, row of tiles by row of tiles."""
+    """Predicts the light of one plate, row of tiles by row of tiles."""
 
     def __init__(
         self, engine: Engine, plate: Plate, analysis: Analysis, settings: Settings, statistics: RenderStatistics
     ) -> None:
         self._engine = engine
         self._plate = plate
+        self._analysis = analysis
         self._settings = settings
         self._statistics = statistics
+        self._matte = PlateMatte(plate, analysis, settings)
         self._features = np.array(analysis.features, np.float32)
         self._low = np.array(analysis.low, np.float32)
         self._range = np.array(analysis.high, np.float32) - self._low
+        self._gain = np.float32(2.0**analysis.anchor)
 
     def bands(
         self, rows: Iterable[tuple[int, NDArray[Any]]], layout: tiles.Plan, region: Region
     ) -> Iterator[tuple[int, NDArray[Any], Array]]:
-        """Yield (first row in the plate, codes with halo rows, predicted light (n, W, 3)) for each finished band."""
+        """Yield (first row in the plate, codes with `MARGIN` rows more at both ends, light (n, W, 3)) per finished band.
+
+        Light is anchored to the plate; where the merge keeps the plate it is not computed, and is 0.
+        """
         carry: Array | None = None
         for index, codes in rows:
             span = layout.rows[index]
             light = self._row_of_tiles(codes, layout, region, span)
             if carry is not None and len(carry):
-                head = light[: len(carry)]
-                tiles.cross_fade(carry, head, axis=0)
+                tiles.cross_fade(carry, light[: len(carry)], axis=0)
             last = index + 1 == len(layout.rows)
             done = len(span) if last else layout.rows[index + 1].start - span.start
             carry = None if last else light[done : done + layout.feather].copy()
-            yield region[1] + span.start, codes[: done + 2 * RADIUS], light[:done]
+            yield region[1] + span.start, codes[: done + 2 * MARGIN], light[:done]
 
     def _row_of_tiles(self, codes: NDArray[Any], layout: tiles.Plan, region: Region, rows: tiles.Span) -> Array:
         light = np.empty((len(rows), region[2] - region[0], 3), np.float32)
         y = region[1] + rows.start
         for index, span in enumerate(layout.columns):
             x = region[0] + span.start
-            new = self._expand(self._read_tile(codes, x, x + len(span), y))
+            new = self._tile(codes, x, x + len(span), y)
             if index and layout.feather:
                 fade = slice(span.start, span.start + layout.feather)
                 tiles.cross_fade(light[:, fade], new[:, : layout.feather], axis=1)
@@ -103,26 +103,53 @@ class TilePredictor:
             self._statistics.tiles += 1
         return light
 
-    def _read_tile(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
-        """Return what the network sees of columns [x0, x1) and their halo, in [0, 1]."""
-        width, height = self._plate.width, self._plate.height
-        columns = np.arange(x0 - RADIUS, x1 + RADIUS)
-        inside = columns[0] >= 0 and columns[-1] < width
-        if inside:
-            tile = codes[:, columns[0] : columns[-1] + 1]
-        else:
-            tile = codes[:, columns % width if self._settings.latlong else np.clip(columns, 0, width - 1)]
+    def _tile(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
+        tile = codes[:, self._columns(x0, x1)]
+        if self._settings.merge == "full":
+            trim = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
+            return self._expand(self._seen(tile, x0, y)[trim, trim]) * self._gain
+        matte = self._matte.pointwise(tile[RADIUS:-RADIUS, RADIUS:-RADIUS])
+        if matte is None:
+            return np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
+        return self._highlights(self._seen(tile, x0, y), matte, (x0, x1), y)
+
+    def _highlights(self, seen: Array, matte: Array, columns: tuple[int, int], y: int) -> Array:
+        """Predict where the matte is, smooth along it, and bring in the light of wide areas."""
+        log_light = np.zeros(matte.shape, np.float32)
+        for rows, across in tiles.boxes(matte.any(2), halo=RADIUS):
+            part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
+            log_light[rows, across] = np.log2(np.maximum(self._expand(part), FLOOR))
+        log_light = smooth_log_light(log_light, matte)
+        recovered = self._analysis.recovered
+        if recovered is not None:
+            span = (y, y + len(log_light))
+            wide = sample(recovered, self._plate.window, span, columns, wrap=self._settings.latlong)
+            log_light += wide[:, :, 3:] * (wide[:, :, :3] - log_light)
+        inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
+        light: Array = np.where(matte[inner, inner] > 0, np.exp2(log_light) * self._gain, np.float32(0))
+        return light
+
+    def _columns(self, x0: int, x1: int) -> slice | NDArray[np.int64]:
+        first, last = x0 - MARGIN, x1 + MARGIN
+        if first >= 0 and last <= self._plate.width:
+            return slice(first, last)
+        columns = np.arange(first, last)
+        return columns % self._plate.width if self._settings.latlong else np.clip(columns, 0, self._plate.width - 1)
+
+    def _seen(self, tile: NDArray[Any], x0: int, y: int) -> Array:
+        """Return what the network sees of a tile read with its margin, in [0, 1]."""
         seen = self._plate.encoding.encode_for_network(take_color(tile, self._plate))
         if self._low.any() or (self._range != 1).any():
             seen = np.clip((seen - self._low) / self._range, 0, 1)
         if self._settings.border == "zero":
-            rows = np.arange(y - RADIUS, y - RADIUS + len(codes))
-            seen[(rows < 0) | (rows >= height)] = 0
-            seen[:, (columns < 0) | (columns >= width)] = 0
+            rows = np.arange(y - MARGIN, y - MARGIN + tile.shape[0])
+            columns = np.arange(x0 - MARGIN, x0 - MARGIN + tile.shape[1])
+            seen[(rows < 0) | (rows >= self._plate.height)] = 0
+            seen[:, (columns < 0) | (columns >= self._plate.width)] = 0
         return seen
 
     def _expand(self, tile: Array) -> Array:
-        """Run one tile; where the device has no room, run its halves."""
+        """Run the network on one tile with its receptive field; where the device has no room, run its halves."""
         try:
             return self._engine.expand(tile, self._features)
         except OutOfMemoryError:

@@ -80,7 +80,6 @@ DIM = 0.3
 """Brightness of the plate where the result is not above white, as a share of its display code."""
 
 BACKGROUND: Color = (0x1D, 0x1D, 0x1D)
-
 MARGIN = 28
 GAP = 20
 TITLE_SIZE = 24

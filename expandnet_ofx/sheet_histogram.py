@@ -68,13 +68,9 @@ def draw_histogram(
 ) -> None:
     """Draw the histogram with its axes and legend. Counts are (BIN_COUNT,) each; shares are of the plate's pixels."""
     pixels = max(1, int(plate_stops.sum()))
+    plate, light = ([panel.share_y(n / pixels) for n in counts.tolist()] for counts in (plate_stops, light_stops))
     _draw_axes(draw, panel)
-    _draw_bars(
-        draw,
-        panel,
-        [panel.share_y(count / pixels) for count in plate_stops.tolist()],
-        [panel.share_y(count / pixels) for count in light_stops.tolist()],
-    )
+    _draw_bars(draw, panel, plate, light)
     _draw_legend(draw, panel)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
 from expandnet_ofx.plates import Codes, Plate, take_color
+from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.transfer import full_scale
 
 Array = NDArray[np.float32]
@@ -44,6 +45,26 @@ def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -
     return matrix
 
 
+class Reduction:
+    """Resizes a plate (height, width, 3) to (rows, columns, 3) while its rows stream past in any order."""
+
+    def __init__(self, height: int, width: int, rows: int, columns: int, *, antialias: bool) -> None:
+        self._down = reduction_matrix(height, antialias=antialias, size=rows)
+        self._across = reduction_matrix(width, antialias=antialias, size=columns).T.copy()
+        self.result = np.zeros((rows, columns, 3), np.float32)
+
+    def add(self, y: int, seen: Array) -> None:
+        """Add rows (n, width, 3) that start at row `y`."""
+        columns = self._down[:, y : y + len(seen)]
+        touched = np.flatnonzero(columns.any(1))
+        if not len(touched):
+            return
+        part = slice(touched[0], touched[-1] + 1)
+        rows = columns[part] @ seen.reshape(len(seen), -1)
+        rows = rows.reshape(-1, seen.shape[1], 3)
+        self.result[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Survey:
     """What one pass over a plate gathers, before weights are involved."""
@@ -52,6 +73,8 @@ class Survey:
     height: int
     proxy: Array
     """The plate as the network sees it, unstretched, reduced to (256, 256, 3)."""
+    working: Array
+    """The same with its aspect kept and its longest edge at most 384: (h, w, 3)."""
     peak: Array
     """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0."""
     histograms: NDArray[np.int64]
@@ -77,11 +100,12 @@ class Surveyor:
         self._plate = plate
         self._scale = full_scale(dtype)
         self._levels = 255 if dtype == np.uint8 else BINS
-        self._down = reduction_matrix(y1 - y0, antialias=antialias)
-        self._across = reduction_matrix(x1 - x0, antialias=antialias).T.copy()
+        self._proxy = Reduction(y1 - y0, x1 - x0, GLOBAL_SIZE, GLOBAL_SIZE, antialias=antialias)
+        shrink = min(1.0, WORKING_EDGE / max(y1 - y0, x1 - x0))
+        height, width = (max(1, round(length * shrink)) for length in (y1 - y0, x1 - x0))
+        self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True)
         self._cells_x = _cell_edges(x1 - x0)
         self._cells_y = _cell_edges(y1 - y0)
-        self._proxy = np.zeros((GLOBAL_SIZE, GLOBAL_SIZE, 3), np.float32)
         self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
         self._histograms = np.zeros((3, self._levels + 1), np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -95,21 +119,12 @@ class Surveyor:
         seen = self._plate.encoding.encode_for_network(color)
         self._low = min(self._low, float(seen.min()))
         self._high = max(self._high, float(seen.max()))
-        self._reduce(y, seen)
+        self._proxy.add(y, seen)
+        self._working.add(y, seen)
         self._count(color)
         hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
         self._histogram(color, hidden)
         self._peaks(y, color, hidden)
-
-    def _reduce(self, y: int, seen: Array) -> None:
-        columns = self._down[:, y : y + len(seen)]
-        touched = np.flatnonzero(columns.any(1))
-        if not len(touched):
-            return
-        part = slice(touched[0], touched[-1] + 1)
-        rows = columns[part] @ seen.reshape(len(seen), -1)
-        rows = rows.reshape(-1, seen.shape[1], 3)
-        self._proxy[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)
 
     def _count(self, color: Codes) -> None:
         if color.dtype.kind == "u":
@@ -154,7 +169,8 @@ class Surveyor:
         return Survey(
             width=self._plate.width,
             height=self._plate.height,
-            proxy=self._proxy,
+            proxy=self._proxy.result,
+            working=self._working.result,
             peak=peak,
             histograms=self._histograms,
             levels=self._levels,

@@ -83,3 +83,45 @@ def cross_fade(earlier: NDArray[np.float32], later: NDArray[np.float32], *, axis
     later -= earlier
     later *= weight
     later += earlier
+
+
+def boxes(wanted: NDArray[np.bool_], *, halo: int, smallest: int = 64) -> list[tuple[slice, slice]]:
+    """Cover all wanted pixels with boxes whose cost, halo included, is low.
+
+    A box shrinks to what is wanted in it, and is cut in two across its longer side where that costs less than the whole.
+
+    Args:
+        wanted: (H, W).
+        halo: margin in pixels that each box pays for.
+        smallest: edge below which a box is not cut.
+
+    Returns:
+        Disjoint boxes as (rows, columns).
+    """
+    return _boxes(wanted, 0, 0, halo, smallest)[0]
+
+
+def _boxes(
+    wanted: NDArray[np.bool_], y: int, x: int, halo: int, smallest: int
+) -> tuple[list[tuple[slice, slice]], float]:
+    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+    if not len(rows):
+        return [], 0.0
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    height, width = y1 - y0, x1 - x0
+    whole = [(slice(y + y0, y + y1), slice(x + x0, x + x1))]
+    cost = float((height + 2 * halo) * (width + 2 * halo))
+    if max(height, width) < 2 * smallest:
+        return whole, cost
+    inner = wanted[y0:y1, x0:x1]
+    if height >= width:
+        half = height // 2
+        first, first_cost = _boxes(inner[:half], y + y0, x + x0, halo, smallest)
+        second, second_cost = _boxes(inner[half:], y + y0 + half, x + x0, halo, smallest)
+    else:
+        half = width // 2
+        first, first_cost = _boxes(inner[:, :half], y + y0, x + x0, halo, smallest)
+        second, second_cost = _boxes(inner[:, half:], y + y0, x + x0 + half, halo, smallest)
+    if first_cost + second_cost < cost:
+        return first + second, first_cost + second_cost
+    return whole, cost

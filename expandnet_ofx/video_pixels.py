@@ -1,4 +1,8 @@
-"""Decoded video frames as R'G'B' codes: pixel formats, the place of chroma samples, and Y'CbCr to R'G'B'."""
+"""Decoded video frames as R'G'B' codes: pixel formats, the place of chroma samples, and Y'CbCr to R'G'B'.
+
+libav decodes; the step to R'G'B' is done here, because matrix, range, bit depth and the place of the chroma samples
+decide how bright a pixel is and where its color lies.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,14 +50,14 @@ class OutputOptions:
     interop_id: str | None = "lin_rec709_scene"
     """Color Interop ID of the output space; None writes none."""
     aces: bool = False
-    """Write an ACES image container (SMPTE ST 2065-4): half, uncompressed, RGB(A) only."""
+    """Write an ACES image container (SMPTE ST 2065-4): half, uncompressed, RGB(A) only; a matte goes to a second file."""
 
     def __post_init__(self) -> None:
         name, _, level = self.compression.partition(":")
         if name not in COMPRESSIONS or (level and not level.isdigit()) or (level and name in ("none", "piz", "rle")):
             raise UsageError(f"--compression {self.compression}: use one of {', '.join(COMPRESSIONS)}, or dwaa:45")
-        if self.aces and (self.pixel != "half" or self.compression != "none" or self.matte):
-            raise UsageError("ACES2065-1 files (ST 2065-4) are half, uncompressed and RGB(A) only; drop the other flags")
+        if self.aces and (self.pixel != "half" or self.compression != "none"):
+            raise UsageError("ACES2065-1 files (ST 2065-4) are half and uncompressed; drop the other flags")
 
 
 def check_suffix(path: Path, options: OutputOptions) -> None:
@@ -138,6 +139,8 @@ class ImageWriter:
         for name, value in part.attributes.items():
             if hasattr(value, "type") and hasattr(value, "value"):
                 spec.attribute(value.name, value.type, value.value)
+            elif isinstance(value, Fraction):
+                spec.attribute(name, oiio.TypeRational, (value.numerator, value.denominator))
             else:
                 spec.attribute(name, value)
         if part.name:

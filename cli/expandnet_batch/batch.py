@@ -1,0 +1,138 @@
+"""The batch: plan all work, refuse what cannot work, then read, expand and write with each overlapping the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.jobs import Job, JobPlan, plan_jobs
+from expandnet_batch.progress import Progress, open_progress
+from expandnet_batch.report import Report
+from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
+
+SETTING_OPTIONS = (
+    "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
+    "saturation", "merge", "merge_channels", "latlong", "force", "memory", "tile", "feather",
+)  # fmt: skip
+"""Options that are fields of `Settings` under the same name."""
+
+
+def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
+    """Convert everything the command line names; return the exit code.
+
+    Raises:
+        UsageError, WeightsError: before any work, with nothing written.
+    """
+    plan = plan_jobs(inputs, output, options)
+    quiet = options["quiet"]
+    with open_progress("none" if quiet else options["progress"], total=plan.frames) as progress:
+        if options["dry_run"]:
+            for job in plan.jobs:
+                progress.say(f"{job.source.path} -> {job.output}")
+            return 0
+        return _Batch(plan, options, progress).run()
+
+
+class _Batch:
+    def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress) -> None:
+        self._plan = plan
+        self._options = options
+        self._progress = progress
+        self._report = Report()
+        self._started = time.perf_counter()
+
+    def run(self) -> int:
+        from expandnet_batch.runtime import tune_process
+
+        tune_process(self._options["threads"])
+        self._plan.check_outputs(self._options["existing"])
+        converter = self._open_converter()
+        self._report.describe(converter, self._options)
+        self._plan.sweep(self._progress)
+        self._plan.check_space(self._progress, self._options)
+        try:
+            self._convert_all(converter)
+        finally:
+            self._finish()
+        return self._report.exit_code
+
+    def _open_converter(self) -> Any:
+        from expandnet_ofx.expander import Expander
+        from expandnet_ofx.settings import Settings
+
+        options = self._options
+        chosen = {name: options[name] for name in SETTING_OPTIONS}
+        if options["preset"] == "authors":
+            for name in ("merge", "output_space"):
+                chosen.pop(name)
+        settings = Settings.preset(options["preset"], **chosen)
+        expander = Expander(
+            settings,
+            weights=options["weights"],
+            engine=options["engine"],
+            device=options["device"],
+            precision=options["precision"],
+        )
+        from expandnet_ofx.convert import Converter
+
+        if options["verbose"]:
+            engine = expander.engine
+            self._progress.say(f"{engine.name} on {engine.device}, {engine.precision}, {expander.contract.name}")
+        return Converter(expander, self._plan.options)
+
+    def _convert_all(self, converter: Any) -> None:
+        from expandnet_ofx.plates import prefetch
+
+        ahead = prefetch(lambda: self._prepared(converter), depth=1)
+        with closing(ahead):  # type: ignore[type-var]
+            for job, prepared in ahead:
+                if not self._convert(converter, job, prepared) and self._options["on_error"] == "stop":
+                    return
+
+    def _prepared(self, converter: Any) -> Iterator[tuple[Job, Any]]:
+        """Open sources one frame ahead of the network; a failure travels as a value, for one frame only."""
+        for job in self._plan.jobs:
+            try:
+                yield from job.open(converter, self._options)
+            except (ExpandNetError, OSError, MemoryError) as error:
+                yield job, error
+
+    def _convert(self, converter: Any, job: Job, prepared: Any) -> bool:
+        from expandnet_ofx.convert import FrameReport
+
+        if prepared is None:
+            report = FrameReport(input=str(job.source.path), output=str(job.output), status="skipped")
+        elif isinstance(prepared, BaseException):
+            report = self._failure(job, prepared)
+        else:
+            preview = job.output.with_suffix(".preview.png") if self._plan.wants_preview(job) else None
+            try:
+                report = converter.render(prepared, job.output, preview=preview, progress=self._progress.advance)
+            except (ExpandNetError, OSError, MemoryError) as error:
+                if isinstance(error, UsageError):
+                    raise
+                report = self._failure(job, error)
+        self._report.add(report)
+        self._progress.frame(report)
+        return report.status != "failed"
+
+    def _failure(self, job: Job, error: BaseException) -> Any:
+        from expandnet_ofx.convert import FrameReport
+
+        text = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            text = f"{job.source.path}: not enough memory; lower --memory or --tile"
+        if not isinstance(error, (InputError, MemoryError)) and str(job.source.path) not in text:
+            text = f"{job.source.path}: {text}"
+        one_line = " ".join(text.split())
+        return FrameReport(input=str(job.source.path), output=str(job.output), status="failed", error=one_line)
+
+    def _finish(self) -> None:
+        path: Path | None = self._options["report"]
+        self._report.seconds = time.perf_counter() - self._started
+        if path is not None:
+            self._report.save(path)
+        self._progress.finish(self._report)

@@ -1,0 +1,77 @@
+"""Studio defaults from a TOML file, and the options in force back into one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+SKIPPED = ("output", "inputs", "config", "save_config", "dry_run", "help", "version")
+"""What belongs to one run and not into a studio's defaults."""
+
+
+def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Read a config as defaults of the command's options; unknown keys are errors."""
+    if path is None:
+        return None
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise click.UsageError(f"--config {path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--config {path}: not TOML ({error})") from error
+    known = {option_name(parameter): parameter.name for parameter in context.command.params if _wanted(parameter)}
+    defaults: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        if name not in known:
+            raise click.UsageError(f"--config {path}: unknown key {key!r}; use long option names")
+        if isinstance(value, (dict, list)):
+            raise click.UsageError(f"--config {path}: {key} must be a single value")
+        defaults[str(known[name])] = value
+    context.default_map = {**(context.default_map or {}), **defaults}
+    return path
+
+
+def _wanted(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and parameter.name not in SKIPPED
+
+
+def option_name(parameter: click.Parameter) -> str:
+    """Return the key of an option: its long name without dashes in front; `pixel` for half or float."""
+    if parameter.name == "pixel":
+        return "pixel"
+    return max(parameter.opts, key=len).lstrip("-")
+
+
+def save(context: click.Context, path: Path) -> None:
+    """Write the options in force as TOML, those at their default left out."""
+    lines = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if not _wanted(parameter) or source in (None, click.core.ParameterSource.DEFAULT):
+            continue
+        value = context.params[str(parameter.name)]
+        if value is None:
+            continue
+        value = str(value) if isinstance(value, Path) else value
+        # JSON strings, numbers and booleans are TOML as well.
+        line = f"{option_name(parameter)} = {json.dumps(value, ensure_ascii=False)}"
+        if line not in lines:
+            lines.append(line)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise click.UsageError(f"--save-config {path}: cannot be written ({error.strerror or error})") from error

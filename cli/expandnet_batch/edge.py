@@ -1,0 +1,67 @@
+"""The edge of every command: errors become one line and an exit code, signals leave only complete files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import expandnet_ofx
+from expandnet_ofx.errors import ExpandNetError, UsageError, WeightsError
+
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; unwinds like `KeyboardInterrupt`, so that partial files are removed."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
+def version_text() -> str:
+    """Return program version and hash of the shipped weights, without loading either's libraries."""
+    weights = sorted((Path(expandnet_ofx.__file__).parent / "weights").glob("*.safetensors"))
+    hashes = [f"{path.stem} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in weights]
+    return f"%(prog)s {expandnet_ofx.__version__}\nweights " + "\n        ".join(hashes)
+
+
+def run_command(command: click.Command) -> int:
+    """Run a click command and return its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result: Any = command.main(standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; only complete files remain", err=True)
+        return INTERRUPTED
+    except Terminated:
+        click.echo("terminated; only complete files remain", err=True)
+        return TERMINATED
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing is left to say, and Python must not complain while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except ExpandNetError as error:
+        click.echo(f"{command.name}: {error}", err=True)
+        return USAGE if isinstance(error, (UsageError, WeightsError)) else FAILED
+    except Exception as error:  # noqa: BLE001 - the one edge; a farm log needs a line, not a trace
+        if os.environ.get("EXPANDNET_TRACEBACK"):
+            raise
+        click.echo(
+            f"{command.name}: internal fault, {type(error).__name__}: {error}; "
+            "run again with EXPANDNET_TRACEBACK=1 and report it",
+            err=True,
+        )
+        return FAILED

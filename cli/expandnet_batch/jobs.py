@@ -1,0 +1,197 @@
+"""What a batch is going to do: one job per input, checked as a whole before any work."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.progress import Progress
+from expandnet_batch.resume import up_to_date
+from expandnet_ofx.convert import Converter, Prepared, identify
+from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.movie_frames import MovieFrames
+from expandnet_ofx.sequences import Source, find_sources, parse_frames, place_outputs
+from expandnet_ofx.writer import OutputOptions, check_suffix, sweep
+
+ZIP_SHARE = 0.6
+"""What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One input and where its result goes; for a movie, one job per frame is derived while it is read."""
+
+    source: Source
+    output: Path
+    mask: Path | None = None
+
+    def open(self, converter: Converter, options: dict[str, Any]) -> Iterator[tuple[Job, Prepared | None]]:
+        """Yield each frame's job with its prepared source, None where the result that exists can stay."""
+        skip = options["existing"] == "skip"
+        if self.source.is_movie:
+            yield from self._movie_frames(converter, options, skip)
+            return
+        if self.source.missing:
+            raise InputError(f"{self.source.path}: missing frame of the range; render it, or pass --missing skip")
+        identity = identify(self.source.path, self.mask) if self.source.path.is_file() else None
+        if skip and identity is not None and up_to_date(converter, identity, self.output):
+            yield self, None
+        else:
+            yield self, converter.prepare(self.source.path, mask=self.mask, identity=identity)
+
+    def _movie_frames(
+        self, converter: Converter, options: dict[str, Any], skip: bool
+    ) -> Iterator[tuple[Job, Prepared | None]]:
+        with MovieFrames(converter, self.source.path, fps=options["fps"], mask=self.mask) as movie:
+            wanted = set(parse_frames(options["frames"])) if options["frames"] else None
+            for number, codes in enumerate(movie, options["first_frame"]):
+                if wanted is not None and number not in wanted:
+                    continue
+                job = replace(self, output=numbered(self.output, number))
+                if skip and up_to_date(converter, movie.identity(number), job.output):
+                    yield job, None
+                else:
+                    yield job, movie.prepare(number, codes)
+
+
+def numbered(pattern: Path, frame: int) -> Path:
+    """Return the path of one frame of an output pattern; a name without a pattern gets the number before its suffix."""
+    import fileseq
+
+    return Path(str(fileseq.FileSequence(str(pattern)).frame(frame)))
+
+
+@dataclass(kw_only=True)
+class JobPlan:
+    """All jobs of a batch with how results are stored."""
+
+    jobs: list[Job]
+    options: OutputOptions
+    previews: set[Path] | None
+    """Outputs that get a preview; None for all."""
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames, None where a movie's length is not known before it is read."""
+        return None if any(job.source.is_movie for job in self.jobs) else len(self.jobs)
+
+    def wants_preview(self, job: Job) -> bool:
+        """Tell whether a job's result gets a sheet."""
+        return self.previews is None or job.output in self.previews
+
+    def check_outputs(self, existing: str) -> None:
+        """Raise `UsageError` if results exist and must not, or cannot be stored under their names."""
+        for job in self.jobs:
+            check_suffix(job.output, self.options)
+            if existing == "error" and job.output.exists():
+                raise UsageError(f"{job.output}: exists; pass --existing skip or overwrite")
+
+    def sweep(self, progress: Progress) -> None:
+        """Remove what killed runs left in the output folders."""
+        for folder in {job.output.parent for job in self.jobs}:
+            for path in sweep(folder) if folder.is_dir() else ():
+                progress.say(f"removed {path}, left by a run that was killed")
+
+    def check_space(self, progress: Progress, options: dict[str, Any]) -> None:
+        """Estimate the space that results take; raise `UsageError` if the disk cannot hold a third of it."""
+        import OpenImageIO as oiio
+
+        for job in self.jobs:
+            source = None if job.source.is_movie else oiio.ImageInput.open(str(job.source.path))
+            if source is not None:
+                break
+            oiio.geterror()
+        else:
+            return
+        spec = source.spec()
+        source.close()
+        raw = spec.width * spec.height * (6 + 3 * options["matte"] * 2) * len(self.jobs)
+        raw *= 2 if self.options.pixel == "float" else 1
+        needed = raw * (1 if self.options.compression == "none" else ZIP_SHARE)
+        folder = job.output.parent.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        if options["verbose"] or needed > free:
+            progress.say(f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder.name or folder}")
+        if needed > 3 * free:
+            raise UsageError(
+                f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; make room or choose another"
+            )
+
+
+def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> JobPlan:
+    """Plan a batch from the command line's words.
+
+    Raises:
+        UsageError: nothing matches, outputs collide, or options contradict each other.
+    """
+    if options["verbose"] and options["quiet"]:
+        raise UsageError("-v and -q: choose one")
+    if not inputs:
+        raise UsageError("no input; name files, patterns or folders (see --help)")
+    views = [view.strip() for view in options["views"].split(",") if view.strip()]
+    sources = find_sources(inputs, frames=options["frames"], views=views)
+    missing = [source for source in sources if source.missing]
+    if missing and options["missing"] == "skip":
+        sources = [source for source in sources if not source.missing]
+        if not sources:
+            raise UsageError(f"{inputs[0]}: all {len(missing)} frames of the range are missing; check the path")
+    outputs = place_outputs(sources, output)
+    masks = _masks(sources, options["mask"])
+    jobs = [Job(source=s, output=o, mask=m) for s, o, m in zip(sources, outputs, masks, strict=True)]
+    return JobPlan(jobs=jobs, options=_output_options(options), previews=_previews(outputs, options["preview"]))
+
+
+def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
+    if mask is None:
+        return [None] * len(sources)
+    import fileseq
+
+    sequence = fileseq.FileSequence(mask)
+    if not sequence.padding():
+        if not Path(mask).exists():
+            raise UsageError(f"--mask {mask}: does not exist; check the path")
+        return [Path(mask)] * len(sources)
+    from expandnet_ofx.sequences import frame_number
+
+    masks: list[Path | None] = []
+    for source in sources:
+        frame = source.frame if source.frame is not None else frame_number(source.path)
+        path = Path(str(sequence.frame(frame))) if frame is not None else Path(mask)
+        if not path.exists():
+            raise UsageError(f"--mask {path}: does not exist for {source.path}; render it, or use one still mask")
+        masks.append(path)
+    return masks
+
+
+def _output_options(options: dict[str, Any]) -> OutputOptions:
+    space = "linear-rec709" if options["preset"] == "authors" else options["output_space"]
+    aces = space == "aces2065-1"
+    compression = options["compression"] or ("none" if aces else "zip")
+    if aces and (compression != "none" or options["pixel"] != "half"):
+        raise UsageError("--output-space aces2065-1 writes ST 2065-4 files: half and uncompressed; drop the other flags")
+    return OutputOptions(
+        pixel=options["pixel"],
+        compression=compression,
+        matte=options["matte"],
+        interop_id=_interop_id(space, options["ocio"]),
+        aces=aces,
+    )
+
+
+def _interop_id(space: str, ocio: str | None) -> str | None:
+    from expandnet_ofx.color import interop_id
+
+    return interop_id(space, ocio=ocio)
+
+
+def _previews(outputs: Sequence[Path], choice: str) -> set[Path] | None:
+    if choice == "all":
+        return None
+    if choice == "none" or not outputs:
+        return set()
+    return {outputs[0], outputs[len(outputs) // 2], outputs[-1]}

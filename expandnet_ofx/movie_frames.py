@@ -1,0 +1,143 @@
+"""Frames of a movie as prepared sources, read in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx import primaries
+from expandnet_ofx.color import input_encoding
+from expandnet_ofx.convert import Converter, Identity, Part, Prepared, identify
+from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
+from expandnet_ofx.images import open_image
+from expandnet_ofx.movies import Movie, MovieInfo
+from expandnet_ofx.plates import ArrayPlate
+from expandnet_ofx.settings import Settings
+from expandnet_ofx.transfer import ENCODINGS, Encoding, bt1886_decode
+from expandnet_ofx.writer import PartLayout
+
+VIDEO_TRANSFERS = ("bt709", "smpte170m", "bt470bg", "smpte240m", "bt2020-10", "bt2020-12", "unspecified", "iec61966-2-4")
+"""Transfers of graded video, all meant for a BT.1886 display."""
+
+PRIMARIES = {
+    "bt709": primaries.REC709,
+    "unspecified": primaries.REC709,
+    "smpte170m": primaries.REC709,
+    "bt470bg": primaries.REC709,
+    "bt2020": primaries.REC2020,
+    "smpte432": primaries.P3_D65,
+}
+"""BT.601's two sets of primaries lie so near Rec.709's that video practice treats them as one."""
+
+
+def movie_encoding(info: MovieInfo, settings: Settings) -> Encoding:
+    """Return the encoding of a movie's codes.
+
+    Raises:
+        AlreadyHDRError: PQ, HLG or a camera's log (`settings.force` overrides).
+        InputError: transfer or primaries are not known here.
+    """
+    if settings.input_space != "auto":
+        return input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
+    hint = "say what it is with --input-space"
+    if info.transfer in ("smpte2084", "arib-std-b67", "log100", "log316", "log") and not settings.force:
+        raise AlreadyHDRError(f"{info.path}: transfer {info.transfer} is not display-referred SDR; --force runs anyway")
+    known = {"iec61966-2-1": "srgb", "gamma22": "gamma2.2", "linear": "linear", "bt470m": "gamma2.2"}
+    if info.transfer in known:
+        base = ENCODINGS[known[info.transfer]]
+    elif info.transfer in VIDEO_TRANSFERS or settings.force:
+        base = ENCODINGS["bt1886"]
+    else:
+        raise InputError(f"{info.path}: transfer {info.transfer} is not known here; {hint}")
+    if info.primaries not in PRIMARIES:
+        raise InputError(f"{info.path}: primaries {info.primaries} are not known here; {hint}")
+    chosen = PRIMARIES[info.primaries]
+    if chosen is primaries.REC709:
+        return base
+    if base.curve is bt1886_decode and chosen is primaries.REC2020:
+        return ENCODINGS["rec2020-bt1886"]
+    return Encoding(f"{base.name} {info.primaries}", base.curve, primaries.to_rec709(chosen))
+
+
+class MovieFrames:
+    """An open movie whose frames become prepared sources.
+
+    Args:
+        converter: prepares the frames.
+        path: the movie.
+        fps: rate of a movie that has no constant one, such as 24 or 24000/1001.
+        mask: still picture that keeps areas out of every frame.
+
+    Raises:
+        InputError, AlreadyHDRError: the movie cannot be read or must not be expanded.
+        UsageError: `fps` is not a rate.
+    """
+
+    def __init__(self, converter: Converter, path: Path, *, fps: str | None = None, mask: Path | None = None) -> None:
+        self._converter = converter
+        self._mask = mask
+        self._file = identify(path, mask)
+        self._movie = Movie(path, fps=_rate(fps))
+        try:
+            self._encoding = movie_encoding(self._movie.info, converter.expander.settings)
+        except BaseException:
+            self._movie.close()
+            raise
+
+    def __enter__(self) -> MovieFrames:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._movie.close()
+
+    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
+        """Yield the codes (H, W, 3) of each frame."""
+        for _, codes in self._movie:
+            yield codes
+
+    def identity(self, number: int) -> Identity:
+        """Return what identifies one frame."""
+        return replace(self._file, source=f"{self._file.source}#{number}")
+
+    def prepare(self, number: int, codes: NDArray[np.uint16]) -> Prepared:
+        """Make a prepared source of one frame."""
+        info = self._movie.info
+        plate = ArrayPlate(codes, self._encoding)
+        kind, converter = self._converter.options.pixel, self._converter
+        matte = converter.matte_channels
+        layout = PartLayout(
+            width=plate.width,
+            height=plate.height,
+            channels=("R", "G", "B", *matte),
+            formats=(kind,) * 3 + ("half",) * len(matte),
+            attributes=_attributes(info),
+        )
+        settings = replace(converter.expander.settings, input_space="linear")
+        return Prepared(
+            source=info.path,
+            identity=self.identity(number),
+            parts=[Part(plate=plate, layout=layout, survey=converter.expander.survey(plate))],
+            mask=open_image(self._mask, settings) if self._mask else None,
+            warnings=list(info.warnings),
+        )
+
+
+def _rate(fps: str | None) -> Fraction | None:
+    try:
+        return None if fps is None else Fraction(fps)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"--fps {fps}: not a rate; write 24, 23.976 or 24000/1001") from error
+
+
+def _attributes(info: MovieInfo) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"PixelAspectRatio": float(getattr(info, "pixel_aspect", 1) or 1)}
+    if info.fps:
+        attributes["FramesPerSecond"] = info.fps
+    return attributes

@@ -1,0 +1,234 @@
+"""Inputs and outputs of a batch: files, patterns, globs, folders, views and frames become pairs of paths.
+
+Frame notation is that of the field: `shot.####.png`, `shot.%04d.png`, `shot.1001-1100#.png`, ranges such as
+`1001-1100x2`. In a range `:` means step too, as render farms write it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.images import PICTURE_SUFFIXES
+from expandnet_ofx.writer import is_partial
+
+MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
+
+_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*|<F\d*>")
+_GLOB = re.compile(r"[*?\[]")
+_NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One input picture, or one movie."""
+
+    path: Path
+    frame: int | None
+    """Frame number where the notation gives one; None for stills."""
+    root: Path
+    """Folder that mirrored sub-folders are counted from."""
+    view: str | None = None
+    missing: bool = False
+    """The frame belongs to the range but is not on disk."""
+
+    @property
+    def is_movie(self) -> bool:
+        """True for a movie, which holds many frames."""
+        return self.path.suffix.lower().lstrip(".") in MOVIE_SUFFIXES
+
+
+def parse_frames(text: str) -> list[int]:
+    """Expand frame ranges such as `1001-1010,1020-1030x2` or `1001-1100:2`; raise `UsageError` if malformed."""
+    import fileseq
+
+    try:
+        return [int(frame) for frame in fileseq.FrameSet(text.replace(":", "x"))]
+    except (fileseq.ParseException, ValueError, TypeError) as error:
+        raise UsageError(f"--frames {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
+
+
+def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: Sequence[str] = ()) -> list[Source]:
+    """Turn command-line inputs into sources, in the order given and by frame within a pattern.
+
+    Args:
+        arguments: files, patterns, globs that the shell did not expand, folders (searched with their sub-folders).
+        frames: ranges that patterns are expanded to, and that numbered files are reduced to.
+        views: names that `%V` stands for.
+
+    Raises:
+        UsageError: nothing matches, or a notation is malformed.
+    """
+    wanted = parse_frames(frames) if frames else None
+    sources: list[Source] = []
+    for argument in arguments:
+        for view, text in _views(argument, views):
+            found = list(_expand(text, wanted, view))
+            if not found:
+                raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
+            sources += found
+    unique = {(source.path, source.frame): source for source in sources}
+    if not unique:
+        raise UsageError("no input; name files, patterns or folders")
+    return list(unique.values())
+
+
+def _views(argument: str, views: Sequence[str]) -> Iterator[tuple[str | None, str]]:
+    if "%V" not in argument and "%v" not in argument:
+        yield None, argument
+        return
+    if not views:
+        raise UsageError(f"{argument}: %V stands for views; name them with --views left,right")
+    for view in views:
+        yield view, argument.replace("%V", view).replace("%v", view[:1])
+
+
+def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
+    path = Path(text)
+    if path.is_dir() and not _is_picture(path):
+        files = sorted(file for file in path.rglob("*") if _is_picture(file) and file.is_file())
+        yield from _filtered(files, wanted, path, view)
+    elif os.path.lexists(text):
+        yield from _filtered([path], wanted, path.parent, view)
+    elif _PATTERN.search(text):
+        yield from _pattern(text, wanted, view)
+    elif _GLOB.search(text):
+        files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute globs too
+        files = [file for file in files if not is_partial(file) and (_is_picture(file) or not file.is_dir())]
+        yield from _filtered(files, wanted, path.parent, view)
+    else:
+        raise UsageError(f"{text}: does not exist; check the path")
+
+
+def _is_picture(path: Path) -> bool:
+    suffix = path.suffix.lower().lstrip(".")
+    return (suffix in PICTURE_SUFFIXES or suffix in MOVIE_SUFFIXES) and not path.name.startswith(".")
+
+
+def _filtered(files: Iterable[Path], wanted: list[int] | None, root: Path, view: str | None) -> Iterator[Source]:
+    numbers = None if wanted is None else set(wanted)
+    for file in files:
+        frame = frame_number(file)
+        movie = file.suffix.lower().lstrip(".") in MOVIE_SUFFIXES
+        if numbers is None or movie or frame in numbers:
+            # Without frame syntax a number is part of a name: still_v003.png is a still.
+            yield Source(path=file, frame=frame if numbers is not None and not movie else None, root=root, view=view)
+
+
+def frame_number(path: Path) -> int | None:
+    """Return the last number of a file name before its suffix, None if there is none."""
+    match = _NUMBER.search(path.name)
+    return int(match.group(1)) if match else None
+
+
+def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
+    import fileseq
+
+    try:
+        sequence = fileseq.FileSequence(text.replace(":", "x") if re.search(r"\d:\d", text) else text)
+        frames = wanted or [int(frame) for frame in sequence.frameSet() or ()]
+        if not frames:
+            on_disk = fileseq.findSequenceOnDisk(text, strictPadding=True)
+            present = [int(frame) for frame in on_disk.frameSet() or ()]
+            frames = list(range(min(present), max(present) + 1)) if present else []
+    except fileseq.FileSeqException:
+        return
+    if not frames:
+        return
+    for frame in frames:
+        path = Path(str(sequence.frame(frame)))
+        yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists())
+
+
+def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
+    """Return where each source's result goes.
+
+    Args:
+        sources: from `find_sources`.
+        output: a folder (results keep their names, sub-folders are mirrored), a pattern with frames, or for one source
+            a file name.
+        suffix: of files placed into a folder.
+
+    Raises:
+        UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
+    """
+    if _PATTERN.search(output):
+        outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
+    elif Path(output).suffix.lower() in (".exr", ".hdr", ".tif", ".tiff") and not Path(output).is_dir():
+        outputs = [_viewed(Path(output), source) for source in sources]
+    else:
+        base = _mirror_base(sources)
+        outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
+    _refuse_collisions(sources, outputs)
+    return outputs
+
+
+def _viewed(path: Path, source: Source) -> Path:
+    view = source.view or ""
+    return Path(str(path).replace("%V", view).replace("%v", view[:1])) if view else path
+
+
+def _numbered(source: Source, output: str) -> Path:
+    import fileseq
+
+    pattern = str(_viewed(Path(output), source))
+    if source.is_movie:
+        return Path(pattern)
+    return Path(str(fileseq.FileSequence(pattern).frame(source.frame)))
+
+
+def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
+    """Give frame numbers to numbered files that stand together; a lone file has none to give."""
+    from dataclasses import replace
+
+    groups: dict[tuple[Path, str], int] = {}
+    for source in sources:
+        key = (source.path.parent, _NUMBER.sub("#", source.path.name))
+        groups[key] = groups.get(key, 0) + 1
+    numbered = []
+    for source in sources:
+        key = (source.path.parent, _NUMBER.sub("#", source.path.name))
+        frame = source.frame
+        if frame is None and groups[key] > 1:
+            frame = frame_number(source.path)
+        if frame is None and not source.is_movie:
+            raise UsageError(
+                f"{source.path}: a still has no frame number for {output}; write its input as a pattern, or name a folder"
+            )
+        numbered.append(replace(source, frame=frame))
+    return numbered
+
+
+def _mirror_base(sources: Sequence[Source]) -> Path | None:
+    """Return the folder that results are mirrored from, None if all sources lie in one folder."""
+    roots = {source.root.absolute() for source in sources}
+    if len(roots) == 1:
+        return next(iter(roots))
+    return Path(os.path.commonpath(roots))
+
+
+def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
+    name = f"{source.path.stem}.####{suffix}" if source.is_movie else f"{source.path.stem}{suffix}"
+    folder = source.path.absolute().parent
+    if base is None or not folder.is_relative_to(base):
+        return Path(name)
+    return folder.relative_to(base) / name
+
+
+def _refuse_collisions(sources: Sequence[Source], outputs: Sequence[Path]) -> None:
+    taken: dict[str, Source] = {}
+    inputs = {os.path.realpath(source.path) for source in sources}
+    for source, output in zip(sources, outputs, strict=True):
+        real = os.path.realpath(output)
+        if other := taken.get(real):
+            raise UsageError(
+                f"{output}: both {other.path} and {source.path} would be written there; give them separate outputs"
+            )
+        if real in inputs:
+            raise UsageError(f"{output}: is an input as well; choose another output")
+        taken[real] = source

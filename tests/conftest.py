@@ -1,0 +1,65 @@
+"""Fixtures that the tests of the core share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import random_state
+
+from expandnet_ofx import Expander, Weights, load_weights
+from expandnet_ofx.weights import Contract
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the project."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the reference data in ../shared")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def default_weights() -> Weights:
+    return load_weights()
+
+
+@pytest.fixture(scope="session")
+def authors_pth(shared: Path) -> Path:
+    return shared / "data" / "weights" / "expandnet_authors.pth"
+
+
+@pytest.fixture(scope="session")
+def authors_weights(authors_pth: Path, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    from expandnet_ofx.weights import import_pth
+
+    return import_pth(authors_pth, tmp_path_factory.mktemp("weights") / "authors.safetensors")
+
+
+@pytest.fixture(scope="session")
+def random_weights() -> Weights:
+    """Random parameters whose prediction is the sigmoid itself."""
+    state = {name: value.numpy() for name, value in random_state(3).items()}
+    return Weights(state=state, contract=Contract(name="random", output_curve="linear"), sha256="1" * 64)
+
+
+@pytest.fixture(scope="session")
+def plain_expander(default_weights: Weights) -> Expander:
+    """The expander with all settings at their defaults, in float32 on the CPU."""
+    return Expander(weights=default_weights, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def natural_plate() -> np.ndarray:
+    """A small 8-bit plate with a texture of falling spectrum, gradients and a few percent of clipped light."""
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:144, :192] / 144
+    light = 0.18 * np.exp2(3 * y - 1 + 1.5 * np.sin(5 * x))[..., None] * np.array([1.1, 1.0, 0.85])
+    for scale in (1, 2, 4, 8, 16):
+        coarse = rng.normal(size=(-(-144 // scale), -(-192 // scale), 3)) * 0.12
+        light *= np.exp2(coarse.repeat(scale, 0).repeat(scale, 1)[:144, :192])
+    light[(x - 0.9) ** 2 + (y - 0.3) ** 2 < 0.01] = 40.0
+    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.clip(code * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import fakes
+import numpy as np
+import pytest
+import torch
+
+from expandnet_ofx.architecture import PARAMETERS, RADIUS
+from expandnet_ofx.engine import open_engine
+from expandnet_ofx.errors import DeviceError, UsageError
+from expandnet_ofx.network import ExpandNet
+from expandnet_ofx.weights import Contract, Weights
+
+
+def to_torch(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+
+
+def from_torch(tensor: torch.Tensor) -> np.ndarray:
+    return tensor[0].permute(1, 2, 0).numpy()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((height, width, 3), np.float32)
+
+
+def with_sigmoid_output(weights: Weights) -> Weights:
+    """The same parameters, whose prediction is left as the sigmoid's value."""
+    return Weights(state=weights.state, contract=Contract(name="y", output_curve="linear"), sha256="2" * 64)
+
+
+def test_parameters_number_as_many_as_the_released_network_has():
+    network = ExpandNet()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 456_899
+    assert sum(np.prod(shape) + shape[0] for shape in PARAMETERS.values()) == 456_899
+
+
+def test_parameters_are_named_and_shaped_as_the_released_state_dict(authors_pth):
+    released = torch.load(authors_pth, map_location="cpu", weights_only=True)
+    ours = ExpandNet().state_dict()
+    assert {name: value.shape for name, value in released.items()} == {name: v.shape for name, v in ours.items()}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 17), (300, 270)])
+def test_forward_equals_the_unfolded_layers(size):
+    state = fakes.random_state(1)
+    x = to_torch(noise(*size))
+    with torch.inference_mode():
+        ours = ExpandNet.from_state({name: value.numpy() for name, value in state.items()})(x)
+        expected = fakes.plain_forward(state, x)
+    assert expected.std() > 0.01
+    assert (ours - expected).abs().max() <= 1e-5
+
+
+def test_forward_equals_the_unfolded_layers_with_the_released_weights(authors_pth, authors_weights):
+    state = torch.load(authors_pth, map_location="cpu", weights_only=True)
+    x = to_torch(noise(150, 90, 4) ** 2)
+    with torch.inference_mode():
+        ours = ExpandNet.from_state(authors_weights.state)(x)
+        expected = fakes.plain_forward(state, x)
+    assert expected.std() > 0.01
+    assert (ours - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["bottles", "nancy", "oxford", "pecklake"])
+def test_forward_equals_recorded_outputs_of_the_released_program(name, shared, authors_weights):
+    folder = shared / "data" / "operators"
+    recorded = np.load(folder / f"{name}_expandnet.npz")["forward"].astype(np.float32)
+    codes = np.load(folder / f"{name}_input.npz")["ldr_u8"]
+    stretched = fakes.map_range(codes.astype(np.float32)).astype(np.float32)
+    with torch.inference_mode():
+        ours = from_torch(ExpandNet.from_state(authors_weights.state)(to_torch(stretched)))
+    # Recorded in half precision: 11 bits below 1.
+    assert np.abs(ours - recorded).max() <= 2**-11
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("which", ["random", "default", "authors"])
+def test_a_folded_engine_equals_the_unfolded_layers_inside_the_halo(engine, which, request):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    weights = with_sigmoid_output(request.getfixturevalue(f"{which}_weights"))
+    state = {name: torch.from_numpy(np.array(value)) for name, value in weights.state.items()}
+    tile, proxy = noise(61, 77, 5), noise(256, 256, 6)
+    runner = open_engine(weights, engine=engine, device="cpu")
+    with torch.inference_mode():
+        features = fakes.plain_features(state, to_torch(proxy))
+        whole = from_torch(fakes.plain_expand(state, to_torch(tile), features))
+    ours = runner.global_features(proxy)
+    assert ours.shape == (64,)
+    assert np.abs(ours - features.flatten().numpy()).max() <= 1e-5 * max(1.0, float(features.abs().max()))
+    light = runner.expand(tile, features.flatten().numpy())
+    # Padding in every layer touches the outer 8 pixels of the whole; a tile with its halo must not show any of it.
+    assert light.shape == (45, 61, 3)
+    assert light.dtype == np.float32
+    assert np.abs(light - whole[8:-8, 8:-8]).max() <= 1e-5
+
+
+def test_padding_reaches_past_a_halo_of_seven(random_weights):
+    state = {name: torch.from_numpy(np.array(value)) for name, value in random_weights.state.items()}
+    picture = noise(64, 64, 7)
+    with torch.inference_mode():
+        features = torch.zeros(1, 64, 1, 1)
+        whole = from_torch(fakes.plain_expand(state, to_torch(picture), features))
+
+        def cut(halo: int) -> float:
+            part = picture[20 - halo : 40 + halo, 20 - halo : 40 + halo]
+            tile = from_torch(fakes.plain_expand(state, to_torch(part), features))
+            return float(np.abs(tile[halo:-halo, halo:-halo] - whole[20:40, 20:40]).max())
+
+        assert cut(RADIUS) <= 1e-5
+        assert cut(RADIUS - 1) > 1e-3
+
+
+def test_a_pixel_reaches_eight_pixels_and_no_further():
+    state = fakes.random_state(2, torch.float64)
+    network = ExpandNet().double()
+    network.load_state_dict(state)
+    x = torch.rand(1, 3, 41, 41, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    moved = x.clone()
+    moved[..., 20, 20] += 0.5
+    with torch.inference_mode():
+        features = network.global_features(torch.rand(1, 3, 256, 256, dtype=torch.float64))
+        change = (network.expand(moved, features) - network.expand(x, features)).abs().amax((0, 1))
+    rows, columns = torch.nonzero(change, as_tuple=True)
+    reach = [20 - int(rows.min()), int(rows.max()) - 20, 20 - int(columns.min()), int(columns.max()) - 20]
+    assert reach == [8, 8, 8, 8]
+    assert RADIUS == 8
+
+
+def test_the_smallest_tile_is_one_pixel(random_weights):
+    light = open_engine(random_weights, device="cpu").expand(noise(17, 17), np.zeros(64, np.float32))
+    assert light.shape == (1, 1, 3)
+
+
+def test_engines_agree(default_weights):
+    pytest.importorskip("openvino")
+    weights = with_sigmoid_output(default_weights)
+    one, other = (open_engine(weights, engine=name, device="cpu") for name in ("torch", "openvino"))
+    tile, proxy = noise(50, 90, 8), noise(256, 256, 9)
+    features = one.global_features(proxy)
+    assert np.abs(features - other.global_features(proxy)).max() <= 1e-5 * np.abs(features).max()
+    assert np.abs(one.expand(tile, features) - other.expand(tile, features)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(("precision", "most"), [("mixed", 0.01), ("half", 0.04)])
+def test_lower_precision_stays_within_its_documented_error(precision, most, default_weights, natural_plate):
+    tile = natural_plate.astype(np.float32) / 255
+    exact = open_engine(default_weights, device="cpu")
+    rough = open_engine(default_weights, device="cpu", precision=precision)
+    features = exact.global_features(tile[np.ix_(np.arange(256) * 144 // 256, np.arange(256) * 192 // 256)])
+    want, got = exact.expand(tile, features), rough.expand(tile, features)
+    chosen = want > 0.02
+    stops = np.log2(got[chosen] / want[chosen])
+    assert chosen.mean() > 0.5
+    assert 0 < np.sqrt((stops**2).mean()) <= most
+    assert abs(stops.mean()) <= most / 2
+
+
+def test_half_on_openvino_stays_within_its_documented_error(default_weights, natural_plate):
+    pytest.importorskip("openvino")
+    tile = natural_plate.astype(np.float32) / 255
+    exact = open_engine(default_weights, engine="openvino", device="cpu")
+    rough = open_engine(default_weights, engine="openvino", device="cpu", precision="half")
+    features = np.zeros(64, np.float32)
+    want, got = exact.expand(tile, features), rough.expand(tile, features)
+    chosen = want > 0.02
+    assert chosen.mean() > 0.25
+    assert np.sqrt((np.log2(got[chosen] / want[chosen]) ** 2).mean()) <= 0.04
+
+
+def test_the_log_curve_is_that_of_the_contract():
+    y = np.array([0, 0.25, 0.5, 0.75, 1], np.float32)
+    light = Contract(name="log").to_light(y, np)
+    # H = 4096 (2^(20 y) - 1) / (2^20 - 1), by hand.
+    assert light[0] == 0
+    np.testing.assert_allclose(light[1:], [0.12109386, 3.9960976, 127.99622, 4096], rtol=1e-5)
+    assert np.array_equal(Contract(name="linear", output_curve="linear").to_light(y, np), y)
+
+
+def test_what_an_engine_cannot_do_is_an_error(random_weights):
+    for options, error in (
+        ({"device": "cuda:99"}, DeviceError),
+        ({"device": "vulkan"}, DeviceError),
+        ({"device": "mps"}, DeviceError),
+        ({"precision": "int8"}, UsageError),
+        ({"engine": "abacus"}, UsageError),
+    ):
+        with pytest.raises(error) as caught:
+            open_engine(random_weights, **options)
+        assert next(iter(options.values())) in str(caught.value)
