@@ -26,6 +26,15 @@ class Engine(Protocol):
     precision: str
     """One of `PRECISIONS`."""
     weights: Weights
+    workers: int
+    """Tiles that the engine likes to run at once, each in a thread of its own."""
+
+    tile: int
+    """Edge in pixels of the tiles that suit it."""
+
+    def enter_worker(self) -> None:
+        """Prepare the calling thread for running whole tiles."""
+        ...
 
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3), float32 in [0, 1]."""
@@ -40,7 +49,9 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(weights: Weights, *, engine: str = "torch", device: str = "auto", precision: str = "fp32") -> Engine:
+def open_engine(
+    weights: Weights, *, engine: str = "torch", device: str = "auto", precision: str = "fp32", threads: int = 0
+) -> Engine:
     """Build an engine.
 
     Args:
@@ -48,6 +59,7 @@ def open_engine(weights: Weights, *, engine: str = "torch", device: str = "auto"
         device: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32` exact; `mixed` rounds the input of the 64-channel 3x3 layers to bfloat16; `half` runs all but
             the first and last operations in half precision.
+        threads: processors to use; 0 for all that this process may use.
 
     Raises:
         UsageError: a name is unknown or the engine cannot do what is asked.
@@ -59,9 +71,9 @@ def open_engine(weights: Weights, *, engine: str = "torch", device: str = "auto"
     if engine == "torch":
         from expandnet_ofx.engine_torch import TorchEngine
 
-        return TorchEngine(weights, device=device, precision=precision)
+        return TorchEngine(weights, device=device, precision=precision, threads=threads)
     if engine == "openvino":
         from expandnet_ofx.engine_openvino import OpenVinoEngine
 
-        return OpenVinoEngine(weights, device=device, precision=precision)
+        return OpenVinoEngine(weights, device=device, precision=precision, threads=threads)
     raise UsageError(f"--engine {engine}: not known; use one of {', '.join(ENGINES)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ from expandnet_ofx.architecture import RADIUS, SELU_ALPHA, fold
 from expandnet_ofx.errors import DeviceError, OutOfMemoryError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Weights
+from expandnet_ofx.workers import usable_processors
 
 Array = NDArray[np.float32]
 
@@ -33,7 +35,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, weights: Weights, *, device: str = "auto", precision: str = "fp32") -> None:
+    def __init__(self, weights: Weights, *, device: str = "auto", precision: str = "fp32", threads: int = 0) -> None:
         self.weights = weights
         self.precision = precision
         self._device = _open_device(device)
@@ -42,9 +44,15 @@ class TorchEngine:
         narrow = torch.float16 if cuda and precision == "half" else torch.bfloat16
         self._narrow_layers = {"fp32": (), "mixed": WIDE_LAYERS, "half": (*WIDE_LAYERS, "fuse_local")}[precision]
         self._narrow = narrow
-        self._scratch = torch.empty(ELU_BLOCK) if not cuda else None
+        self.workers = 1 if cuda else threads or usable_processors()
+        self.tile = 1024 if cuda else 256
+        self._local = threading.local()
         self._network = ExpandNet.from_state(weights.state).to(self._device)
         self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
+
+    def enter_worker(self) -> None:
+        """Keep the operations of a tile in the tile's own thread."""
+        torch.set_num_threads(1)
 
     def _prepare(self, name: str, value: Array) -> Tensor:
         tensor = torch.from_numpy(value).to(self._device)
@@ -108,10 +116,13 @@ class TorchEngine:
         0)) - 1) in cache-sized blocks is the same to 1e-7 and takes two thirds of the time.
         """
         flat = x.permute(0, 2, 3, 1)
-        if self._scratch is None or x.dtype != torch.float32 or not flat.is_contiguous():
+        if x.device.type != "cpu" or x.dtype != torch.float32 or not flat.is_contiguous():
             return functional.elu_(x, SELU_ALPHA)
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = self._local.scratch = torch.empty(ELU_BLOCK)
         for block in flat.reshape(-1).split(ELU_BLOCK):
-            negative = self._scratch[: block.numel()]
+            negative = scratch[: block.numel()]
             torch.clamp(block, max=0, out=negative)
             negative.exp_().sub_(1)
             block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)

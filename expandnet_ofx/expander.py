@@ -25,14 +25,15 @@ from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import WHITE_EXCESS, Survey, survey
 from expandnet_ofx.transfer import full_scale, srgb_decode
 from expandnet_ofx.weights import Weights, load_weights
+from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
 
 HALF_MAX = 65504.0
 """Largest finite half float; light beyond it would be written as infinity."""
 
-BAND_BYTES = 28
-"""Bytes per pixel that a band of tiles holds at once: codes read ahead, prediction, its carry."""
+BAND_BYTES = 56
+"""Bytes per pixel of a row of tiles: codes of three rows, the light of two, and what puts them together."""
 
 FIXED_BYTES = 600 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
@@ -72,6 +73,7 @@ class Expander:
         engine: `torch`, `openvino`, or an engine object (then `weights`, `device` and `precision` are its own).
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `mixed` or `half`.
+        threads: processors to use; 0 for all that this process may use.
 
     Raises:
         UsageError, DeviceError, MissingExtraError, WeightsError: see `open_engine` and `load_weights`.
@@ -85,12 +87,14 @@ class Expander:
         engine: str | Engine = "torch",
         device: str = "auto",
         precision: str = "fp32",
+        threads: int = 0,
     ) -> None:
         self.settings = settings or Settings()
         if isinstance(engine, str):
             loaded = weights if isinstance(weights, Weights) else load_weights(weights)
-            engine = open_engine(loaded, engine=engine, device=device, precision=precision)
+            engine = open_engine(loaded, engine=engine, device=device, precision=precision, threads=threads)
         self.engine = engine
+        self._workers = Workers(engine)
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
@@ -134,7 +138,7 @@ class Expander:
         clips = self._clip_levels(seen)
         low, high = self._stretch(seen, plate, clips)
         proxy = _normalize(seen.proxy, low, high)
-        features = self.engine.global_features(proxy)
+        features = self._workers.submit(self.engine.global_features, proxy).result()
         anchor, samples = self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.float32(white)))
@@ -194,7 +198,7 @@ class Expander:
         region = region or (0, 0, plate.width, plate.height)
         self._check(plate, analysis, region, mask)
         statistics = statistics if statistics is not None else RenderStatistics()
-        predictor = TilePredictor(self.engine, plate, analysis, self.settings, statistics)
+        predictor = TilePredictor(self.engine, self._workers, plate, analysis, self.settings, statistics)
         layout = self.plan(region)
 
         def produce() -> Iterator[tuple[int, NDArray[Any]]]:
@@ -212,7 +216,7 @@ class Expander:
         settings = self.settings
         band_pixels = max(1 << 20, (settings.memory - FIXED_BYTES) // BAND_BYTES)
         width, height = region[2] - region[0], region[3] - region[1]
-        return tiles.plan(width, height, tile=settings.tile, feather=settings.feather, band_pixels=band_pixels)
+        return tiles.plan(width, height, tile=settings.tile or self.engine.tile, feather=settings.feather, band_pixels=band_pixels)
 
     def _plate(self, plate: NDArray[Any] | Plate) -> Plate:
         if not isinstance(plate, np.ndarray):
@@ -254,14 +258,25 @@ class Expander:
     def _anchor(
         self, seen: Survey, proxy: Array, features: Array, clips: tuple[float, float, float], high: tuple[float, ...]
     ) -> tuple[float, int]:
-        padded = np.pad(proxy, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
-        predicted = self.engine.expand(padded, features)
+        predicted = self._predict(proxy, features)
         usable = seen.peak < np.float32(self.settings.threshold) * np.array(clips, np.float32)
         white = srgb_decode(np.array(high, np.float32))
         plate = srgb_decode(seen.proxy).astype(np.float32) / white
         absolute = self.contract.absolute
         stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=absolute)
         return stops + float(np.log2(white).mean()), samples
+
+    def _predict(self, seen: Array, features: Array) -> Array:
+        """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""
+        sideways: Any = "wrap" if self.settings.latlong else "edge"
+        padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
+        padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
+        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.count)), feather=0)
+        parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
+        light = self._workers.map(lambda part: self.engine.expand(part, features), parts)
+        # Spans of equal size may overlap by a pixel; the later one takes over.
+        ends = [strip.start for strip in strips[1:]] + [len(seen)]
+        return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
 
     def _recover(
         self, seen: Survey, features: Array, low: tuple[float, ...], high: tuple[float, ...]
@@ -270,15 +285,12 @@ class Expander:
         if self.settings.merge == "full":
             return None
         white = _normalize(np.array(high, np.float32), low, high)
-        sideways = "wrap" if self.settings.latlong else "edge"
 
         def matte_of(reduced: Array) -> Array:
             return grade.pointwise_matte(reduced, white, self.settings.merging)
 
         def predict(reduced: Array) -> Array:
-            padded = np.pad(reduced, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)  # type: ignore[call-overload]
-            padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
-            return self.engine.expand(padded, features)
+            return self._predict(reduced, features)
 
         reduced = _normalize(seen.working, low, high)
         return recover(reduced, matte_of, predict, reduction=max(1.0, seen.width / reduced.shape[1]))

@@ -33,11 +33,11 @@ _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False)
 
 
 def oiio_error(source: Any = None) -> str:
-    """Return OpenImageIO's pending error, of an object or the library's own, as one line."""
+    """Return the first line of OpenImageIO's pending error, of an object or the library's own; empty without one."""
     import OpenImageIO as oiio
 
     text: str = source.geterror() if source is not None else oiio.geterror()
-    return "; ".join(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    return next((line.strip()[:200] for line in text.splitlines() if line.strip()), "")
 
 
 class ImagePlate:

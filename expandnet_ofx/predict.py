@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from expandnet_ofx.plates import Plate, RowWindow, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, sample, smooth_log_light
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
 Region = tuple[int, int, int, int]
@@ -55,13 +60,29 @@ def extended_rows(
         yield index, codes
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of tiles in work."""
+
+    index: int
+    codes: NDArray[Any]
+    parts: list[Future[Array]]
+
+
 class TilePredictor:
     """Predicts the light of one plate, row of tiles by row of tiles."""
 
     def __init__(
-        self, engine: Engine, plate: Plate, analysis: Analysis, settings: Settings, statistics: RenderStatistics
+        self,
+        engine: Engine,
+        workers: Workers,
+        plate: Plate,
+        analysis: Analysis,
+        settings: Settings,
+        statistics: RenderStatistics,
     ) -> None:
         self._engine = engine
+        self._workers = workers
         self._plate = plate
         self._analysis = analysis
         self._settings = settings
@@ -71,37 +92,54 @@ class TilePredictor:
         self._low = np.array(analysis.low, np.float32)
         self._range = np.array(analysis.high, np.float32) - self._low
         self._gain = np.float32(2.0**analysis.anchor)
+        self._lock = Lock()
 
     def bands(
         self, rows: Iterable[tuple[int, NDArray[Any]]], layout: tiles.Plan, region: Region
     ) -> Iterator[tuple[int, NDArray[Any], Array]]:
         """Yield (first row in the plate, codes with `MARGIN` rows more at both ends, light (n, W, 3)) per finished band.
 
-        Light is anchored to the plate; where the merge keeps the plate it is not computed, and is 0.
+        Light is anchored to the plate; where the merge keeps the plate it is not computed, and is 0. The next row of
+        tiles is already in work while one is put together, so that no worker waits at the end of a row.
         """
+        running: deque[_Row] = deque()
         carry: Array | None = None
         for index, codes in rows:
-            span = layout.rows[index]
-            light = self._row_of_tiles(codes, layout, region, span)
-            if carry is not None and len(carry):
-                tiles.cross_fade(carry, light[: len(carry)], axis=0)
-            last = index + 1 == len(layout.rows)
-            done = len(span) if last else layout.rows[index + 1].start - span.start
-            carry = None if last else light[done : done + layout.feather].copy()
-            yield region[1] + span.start, codes[: done + 2 * MARGIN], light[:done]
+            running.append(self._start(index, codes, layout, region))
+            if len(running) > 1:
+                band, carry = self._finish(running.popleft(), carry, layout, region)
+                yield band
+        while running:
+            band, carry = self._finish(running.popleft(), carry, layout, region)
+            yield band
 
-    def _row_of_tiles(self, codes: NDArray[Any], layout: tiles.Plan, region: Region, rows: tiles.Span) -> Array:
-        light = np.empty((len(rows), region[2] - region[0], 3), np.float32)
-        y = region[1] + rows.start
-        for index, span in enumerate(layout.columns):
-            x = region[0] + span.start
-            new = self._tile(codes, x, x + len(span), y)
-            if index and layout.feather:
-                fade = slice(span.start, span.start + layout.feather)
-                tiles.cross_fade(light[:, fade], new[:, : layout.feather], axis=1)
-            light[:, span.start : span.stop] = new
+    def _start(self, index: int, codes: NDArray[Any], layout: tiles.Plan, region: Region) -> _Row:
+        y = region[1] + layout.rows[index].start
+        parts = [
+            self._workers.submit(self._tile, codes, region[0] + span.start, region[0] + span.stop, y)
+            for span in layout.columns
+        ]
+        return _Row(index, codes, parts)
+
+    def _finish(
+        self, row: _Row, carry: Array | None, layout: tiles.Plan, region: Region
+    ) -> tuple[tuple[int, NDArray[Any], Array], Array | None]:
+        span, feather = layout.rows[row.index], layout.feather
+        light = np.empty((len(span), region[2] - region[0], 3), np.float32)
+        row.parts.reverse()
+        for number, columns in enumerate(layout.columns):
+            new = row.parts.pop().result()
+            if number and feather:
+                fade = slice(columns.start, columns.start + feather)
+                tiles.cross_fade(light[:, fade], new[:, :feather], axis=1)
+            light[:, columns.start : columns.stop] = new
             self._statistics.tiles += 1
-        return light
+        if carry is not None and len(carry):
+            tiles.cross_fade(carry, light[: len(carry)], axis=0)
+        last = row.index + 1 == len(layout.rows)
+        done = len(span) if last else layout.rows[row.index + 1].start - span.start
+        carry = None if last else light[done : done + feather].copy()
+        return (region[1] + span.start, row.codes[: done + 2 * MARGIN], light[:done]), carry
 
     def _tile(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
         tile = codes[:, self._columns(x0, x1)]
@@ -156,7 +194,8 @@ class TilePredictor:
             height, width = tile.shape[0] - 2 * RADIUS, tile.shape[1] - 2 * RADIUS
             if max(height, width) < 2 * SMALLEST_SPLIT:
                 raise
-        self._statistics.splits += 1
+        with self._lock:
+            self._statistics.splits += 1
         axis, length = (0, height) if height >= width else (1, width)
         half = length // 2
         first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]

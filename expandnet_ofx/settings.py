@@ -53,8 +53,8 @@ class Settings:
     """What lies beyond the plate's edge; `zero` is the authors' choice."""
     relative: bool = False
     """Stretch each result to its own minimum and maximum, as the authors' program does."""
-    tile: int = 576
-    """Largest edge of a tile in pixels."""
+    tile: int | None = None
+    """Largest edge of a tile in pixels; None lets the engine choose: small on a CPU's caches, large on a GPU."""
     feather: int = 8
     """Pixels that neighboring tiles cross-fade over; 0 is allowed."""
     memory: int = 1 << 30
@@ -73,8 +73,9 @@ class Settings:
         check(self.max_stops is None or 0 <= self.max_stops <= 32, "max-stops: need 0 to 32")
         check(0 <= self.saturated_max_stops <= 32, "saturated-max-stops: need 0 to 32")
         check(0 <= self.saturation <= 4, "saturation: need 0 to 4")
-        check(32 <= self.tile <= 8192, "tile: need 32 to 8192 pixels")
-        check(0 <= self.feather <= 64 and self.feather < self.tile, "feather: need 0 to 64 pixels, less than the tile")
+        check(self.tile is None or 32 <= self.tile <= 8192, "tile: need 32 to 8192 pixels")
+        check(0 <= self.feather <= 64, "feather: need 0 to 64 pixels")
+        check(self.tile is None or self.feather < self.tile, "feather: need less than the tile")
         check(self.memory >= 512 << 20, "memory: need 512 MiB or more, the libraries alone take a third of a GiB")
         check(not (self.latlong and self.border == "zero"), "latlong: a panorama has no border; leave border alone")
         check(self.merge in ("highlights", "full"), f"merge: {self.merge!r} is not highlights or full")

@@ -143,6 +143,9 @@ class ImageWriter:
                 spec.attribute(name, oiio.TypeRational, (value.numerator, value.denominator))
             else:
                 spec.attribute(name, value)
+        if not spec.get_string_attribute("DateTime"):
+            # Left out, OpenImageIO would write the time of the run, and reruns would differ.
+            spec.attribute("DateTime", "")
         if part.name:
             spec.attribute("name", part.name)
         if self.path.suffix.lower() == ".exr":

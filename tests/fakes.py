@@ -27,6 +27,8 @@ class BoxEngine:
     name = "box"
     device = "cpu"
     precision = "fp32"
+    workers = 1
+    tile = 576
 
     def __init__(self, *, gain: float = 1.0, contract: Contract = LOG, most_pixels: int | None = None) -> None:
         self.weights = Weights(state={}, contract=contract, sha256="0" * 64)
@@ -34,6 +36,9 @@ class BoxEngine:
         self.most_pixels = most_pixels
         self.ran: list[tuple[int, int]] = []
         self.refused = 0
+
+    def enter_worker(self) -> None:
+        pass
 
     def global_features(self, proxy: np.ndarray) -> np.ndarray:
         assert proxy.shape == (256, 256, 3)
@@ -119,7 +124,7 @@ def plain_forward(state: State, x: torch.Tensor) -> torch.Tensor:
 
 
 def random_state(seed: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
-    """Parameters of the released layer sizes (paper, section 3; figures of the layers), scaled to keep signals alive."""
+    """Return parameters of the released layer sizes, written out here, scaled to keep signals alive."""
     sizes = {
         "local_net.0.0": (64, 3, 3), "local_net.1.0": (128, 64, 3),
         "mid_net.0.0": (64, 3, 3), "mid_net.1.0": (64, 64, 3), "mid_net.2.0": (64, 64, 3), "mid_net.3": (64, 64, 3),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import fakes
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def in_parts(codes: np.ndarray, cuts: list[int], *, antialias: bool = True, orde
     plate = plate_of(codes)
     surveyor = Surveyor(plate, codes.dtype, antialias=antialias)
     edges = [0, *cuts, len(codes)]
-    for start, stop in list(zip(edges, edges[1:], strict=False))[::order]:
+    for start, stop in list(pairwise(edges))[::order]:
         surveyor.add(start, codes[start:stop])
     return surveyor.finish()
 

@@ -230,9 +230,7 @@ def test_conversions_keep_white_and_have_an_inverse(source, target):
 COLORS = np.random.default_rng(5).random((200, 3), np.float32)
 
 
-@pytest.mark.parametrize(
-    ("name", "id_"), [("acescg", "lin_ap1_scene"), ("aces2065-1", "lin_ap0_scene")]
-)
+@pytest.mark.parametrize(("name", "id_"), [("acescg", "lin_ap1_scene"), ("aces2065-1", "lin_ap0_scene")])
 def test_built_in_output_spaces_agree_with_opencolorio(name, id_):
     matrix = color.output_matrix(name)
     assert matrix is not None

@@ -78,9 +78,7 @@ def test_a_contract_survives_its_file(contract, tmp_path):
     name=st.text(min_size=1, max_size=20),
 )
 def test_any_contract_survives_its_metadata(stretch, antialias, peak, stops, name):
-    contract = Contract(
-        name=name, input_stretch=stretch, antialias=antialias, output_peak=peak, output_stops=stops
-    )
+    contract = Contract(name=name, input_stretch=stretch, antialias=antialias, output_peak=peak, output_stops=stops)
     metadata = contract.to_metadata()
     assert all(isinstance(value, str) for value in metadata.values())
     assert Contract.from_metadata(metadata, path="x") == contract

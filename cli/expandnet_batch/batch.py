@@ -47,7 +47,7 @@ class _Batch:
     def run(self) -> int:
         from expandnet_batch.runtime import tune_process
 
-        tune_process(self._options["threads"])
+        tune_process()
         self._plan.check_outputs(self._options["existing"])
         converter = self._open_converter()
         self._report.describe(converter, self._options)
@@ -75,6 +75,7 @@ class _Batch:
             engine=options["engine"],
             device=options["device"],
             precision=options["precision"],
+            threads=options["threads"],
         )
         from expandnet_ofx.convert import Converter
 

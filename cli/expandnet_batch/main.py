@@ -107,7 +107,7 @@ RUNNING = _group(
         click.option("--threads", type=click.IntRange(0), default=0, help="Processor threads; 0 for all."),
         click.option("--memory", default="1GiB", show_default=True, callback=_memory,
                      help="Peak memory of the process to plan for."),
-        click.option("--tile", type=int, default=576, show_default=True, help="Largest edge of a tile in pixels."),
+        click.option("--tile", type=int, default=None, help="Largest edge of a tile in pixels; else what suits the device."),
         click.option("--feather", type=int, default=8, show_default=True, help="Pixels that tiles cross-fade over."),
     ]
 )  # fmt: skip
@@ -136,7 +136,7 @@ BATCH = _group(
 )  # fmt: skip
 
 
-@click.command(epilog=EPILOG, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.command("expandnet-batch", epilog=EPILOG, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", required=True, metavar="FOLDER|PATTERN", help="Where results go.")
 @PICTURE

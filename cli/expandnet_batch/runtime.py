@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-import os
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 """Parameters of glibc's mallopt(3)."""
 
 
-def tune_process(threads: int) -> None:
-    """Set thread counts, and keep large freed blocks for the next tile instead of returning them to the kernel.
+def tune_process() -> None:
+    """Keep large freed blocks for the next tile instead of returning them to the kernel.
 
     Activations of tens of megabytes per layer would otherwise be mapped, zeroed page by page and unmapped again for
     each layer of each tile.
     """
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         # Not glibc: its allocator has no such switch, and needs none to be correct.
         return
+    # Tile threads come and go over the same few large blocks: one arena serves them all and grows once.
+    mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, 1 << 30)
     mallopt(M_TRIM_THRESHOLD, 512 << 20)
     mallopt(M_TOP_PAD, 64 << 20)

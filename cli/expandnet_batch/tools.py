@@ -10,7 +10,7 @@ import click
 from expandnet_batch.edge import run_command, version_text
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("expandnet", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(message=version_text(), package_name="expandnet-ofx")
 def command() -> None:
     """Tools around expandnet-batch."""

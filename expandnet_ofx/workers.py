@@ -1,0 +1,49 @@
+"""Tiles side by side: one thread per tile and core, instead of all cores on each operation of one tile.
+
+Splitting every operation over the cores makes them wait for each other hundreds of times per tile, and on a machine that
+also does other work each wait can last a scheduler's time slice. Whole tiles share nothing, so their threads never wait.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from expandnet_ofx.engine import Engine
+
+T = TypeVar("T")
+
+
+def usable_processors() -> int:
+    """Return the number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """Runs calls in as many threads as the engine wants; in the caller's thread if it wants one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.count = max(1, engine.workers)
+        self._pool: ThreadPoolExecutor | None = None
+        if self.count > 1:
+            self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Start a call; its result or exception comes from the future."""
+        if self._pool is not None:
+            return self._pool.submit(function, *arguments)
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:  # noqa: BLE001 - raised again by the future
+            future.set_exception(error)
+        return future
+
+    def map(self, function: Callable[..., T], items: Iterable[Any]) -> list[T]:
+        """Return the results of `function` for all items, in order."""
+        return [future.result() for future in [self.submit(function, item) for item in items]]
