@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
-    "Analysis",
     "AlreadyHDRError",
+    "Analysis",
     "ArrayPlate",
     "Band",
     "DeviceError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -61,9 +62,11 @@ class Analysis:
         """Read what `to_json` wrote; raise `InputError` naming what does not fit."""
         data = _parse(text, name)
         if data.get("schema") != SCHEMA:
-            raise InputError(f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again")
+            raise InputError(
+                f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again"
+            )
         del data["schema"]
-        if {field.name for field in fields(cls)} != data.keys() or len(data["features"]) != FEATURES:
+        if {field.name for field in fields(cls)} != data.keys() or not _fits(data):
             raise InputError(f"{name}: analysis is incomplete; analyze the plate again")
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
         return cls(**{**values, "recovered": recovered})
@@ -103,6 +106,28 @@ def _parse(text: str, name: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{name}: not an analysis; analyze the plate again")
     return data
+
+
+def _fits(data: dict[str, Any]) -> bool:
+    """Tell whether parsed JSON holds values of the right kind and number."""
+
+    def numbers(value: Any, count: int) -> bool:
+        return isinstance(value, list) and len(value) == count and all(map(_is_number, value))
+
+    return (
+        numbers(data["features"], FEATURES)
+        and all(numbers(data[key], 3) for key in ("low", "high", "clip_levels"))
+        and all(
+            isinstance(data[key], int) for key in ("width", "height", "anchor_samples", "nan", "infinite", "negative")
+        )
+        and all(_is_number(data[key]) for key in ("anchor", "scene"))
+        and (data["output_range"] is None or numbers(data["output_range"], 2))
+        and isinstance(data["weights"], str)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _save_map(path: Path, recovered: RecoveredLight) -> None:

@@ -87,6 +87,10 @@ def _ocio_encoding(name: str, ocio: str | None, force: bool) -> Encoding:
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
         raise UsageError(f"--input-space {name}: not a color space of three primaries; use one that is")
     inverse = np.linalg.inv(matrix)
+    if white.max() > 1.5 and not force:
+        raise AlreadyHDRError(
+            f"--input-space {name}: code 1 is light of {white.max():.0f}; not display-referred; --force runs"
+        )
 
     def curve(codes: Array) -> Array:
         flat = np.asarray(codes, np.float32).reshape(-1)

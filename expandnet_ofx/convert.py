@@ -24,7 +24,7 @@ from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import Survey
 from expandnet_ofx.transfer import full_scale
-from expandnet_ofx.writer import ImageWriter, OutputOptions, PartLayout, carried_attributes, image_writer
+from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes, image_writer
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -126,9 +126,7 @@ class Converter:
         self.expander = expander
         self.options = options or OutputOptions()
 
-    def prepare(
-        self, source: Path | str, *, mask: Path | None = None, identity: Identity | None = None
-    ) -> Prepared:
+    def prepare(self, source: Path | str, *, mask: Path | None = None, identity: Identity | None = None) -> Prepared:
         """Open a picture, hash it unless its identity is known, and make the first pass over each of its parts.
 
         Raises:

@@ -1,14 +1,14 @@
 """Errors that a user can act on.
 
-    ExpandNetError                base: one line that says what, what is wrong, what to do
-    +-- UsageError                settings that contradict each other, an unknown name, nothing matched  (exit code 2)
-    |   +-- MissingExtraError     an optional package that was asked for is not installed
-    |   +-- DeviceError           the device that was asked for is not there
-    +-- WeightsError              weights that are corrupt, of another network or hostile                (exit code 2)
-    +-- InputError                one plate cannot be read or must not be expanded                       (that frame fails)
-    |   +-- AlreadyHDRError       the plate is not display-referred: log, PQ, HLG, gain map, light above white
-    +-- OutputError               one output cannot be written                                           (that frame fails)
-    +-- OutOfMemoryError          one tile does not fit on the device; the expander splits it
+ExpandNetError                base: one line that says what, what is wrong, what to do
++-- UsageError                settings that contradict each other, an unknown name, nothing matched  (exit code 2)
+|   +-- MissingExtraError     an optional package that was asked for is not installed
+|   +-- DeviceError           the device that was asked for is not there
++-- WeightsError              weights that are corrupt, of another network or hostile                (exit code 2)
++-- InputError                one plate cannot be read or must not be expanded                       (that frame fails)
+|   +-- AlreadyHDRError       the plate is not display-referred: log, PQ, HLG, gain map, light above white
++-- OutputError               one output cannot be written                                           (that frame fails)
++-- OutOfMemoryError          one tile does not fit on the device; the expander splits it
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch, take_color
-from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
+from expandnet_ofx.predict import MARGIN, Region, TilePredictor, expand_splitting, extended_rows
 from expandnet_ofx.recovered import RecoveredLight, recover
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
@@ -139,7 +139,7 @@ class Expander:
         low, high = self._stretch(seen, plate, clips)
         proxy = _normalize(seen.proxy, low, high)
         features = self._workers.submit(self.engine.global_features, proxy).result()
-        anchor, samples = self._anchor(seen, proxy, features, clips, high)
+        anchor, samples = (0.0, 0) if self.settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.float32(white)))
         analysis = Analysis(
@@ -149,7 +149,7 @@ class Expander:
             low=low,
             high=high,
             clip_levels=clips,
-            anchor=0.0 if self.settings.relative else anchor,
+            anchor=anchor,
             anchor_samples=samples,
             scene=scene,
             output_range=(0.0, 1.0) if self.settings.relative else None,
@@ -216,7 +216,9 @@ class Expander:
         settings = self.settings
         band_pixels = max(1 << 20, (settings.memory - FIXED_BYTES) // BAND_BYTES)
         width, height = region[2] - region[0], region[3] - region[1]
-        return tiles.plan(width, height, tile=settings.tile or self.engine.tile, feather=settings.feather, band_pixels=band_pixels)
+        return tiles.plan(
+            width, height, tile=settings.tile or self.engine.tile, feather=settings.feather, band_pixels=band_pixels
+        )
 
     def _plate(self, plate: NDArray[Any] | Plate) -> Plate:
         if not isinstance(plate, np.ndarray):
@@ -260,7 +262,7 @@ class Expander:
     ) -> tuple[float, int]:
         predicted = self._predict(proxy, features)
         usable = seen.peak < np.float32(self.settings.threshold) * np.array(clips, np.float32)
-        white = srgb_decode(np.array(high, np.float32))
+        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16))
         plate = srgb_decode(seen.proxy).astype(np.float32) / white
         absolute = self.contract.absolute
         stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=absolute)
@@ -273,7 +275,7 @@ class Expander:
         padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
         strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.count)), feather=0)
         parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
-        light = self._workers.map(lambda part: self.engine.expand(part, features), parts)
+        light = self._workers.map(lambda part: expand_splitting(self.engine, part, features)[0], parts)
         # Spans of equal size may overlap by a pixel; the later one takes over.
         ends = [strip.start for strip in strips[1:]] + [len(seen)]
         return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
@@ -346,10 +348,14 @@ class Expander:
             predicted = np.broadcast_to(predicted.mean(2, keepdims=True), predicted.shape)
         if self.settings.merge == "full":
             matte = np.ones(linear.shape, np.float32)
+            if keep is not None:
+                matte = matte * (1 - keep[:, :, None])
             light = predicted * np.float32(2.0**self.settings.stops)
             if analysis.output_range is not None:
                 low, high = analysis.output_range
                 light = (light - np.float32(low)) / np.float32(max(high - low, 1e-12))
+            if keep is not None:
+                light = np.where(matte == 1, light, linear + matte * (light - linear))
         else:
             matte = PlateMatte(plate, analysis, self.settings).steady(codes)
             if keep is not None:
@@ -392,5 +398,3 @@ def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDA
 def _mask_rows(mask: Plate, y: int, count: int, region: Region) -> Array:
     codes = mask.rows(y, y + count)[:, region[0] : region[2], 0]
     return np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
-
-

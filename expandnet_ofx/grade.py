@@ -68,7 +68,7 @@ def clip_level(histogram: NDArray[np.int64], levels: int) -> float:
         levels: bins per unit of code.
     """
     total = int(histogram.sum())
-    if total == 0 or histogram[levels] > max(8, 2e-4 * total):
+    if total == 0:
         return 1.0
     step = max(1, levels // 255)
     coarse = np.add.reduceat(histogram[: levels + 1], np.arange(0, levels + 1, step))
@@ -77,7 +77,8 @@ def clip_level(histogram: NDArray[np.int64], levels: int) -> float:
         below = np.median(coarse[bin_ - 12 : bin_ - 2])
         spike = coarse[bin_]
         towers = spike > max(16, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
-        if towers and above[min(bin_ + 2, len(above) - 1)] < 0.25 * spike:
+        # Ringing of a compressor reaches full scale; light that clips there piles up.
+        if towers and histogram[levels] < 0.1 * spike and above[min(bin_ + 2, len(above) - 1)] < 0.25 * spike:
             first = bin_ * step
             exact = first + int(np.argmax(histogram[first : first + step]))
             return min(1.0, exact / levels)
@@ -188,7 +189,8 @@ def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings:
         prediction = np.maximum(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0)
     floor = np.maximum(plate, np.float32(2**-16))
     gain = np.log2(np.maximum(prediction * np.float32(2.0**settings.stops), floor) / floor)
-    gain = _limit(gain, codes[chosen].min(1, keepdims=True), settings)
+    darkest = np.nan_to_num(codes[chosen], nan=0.0).min(1, keepdims=True)
+    gain = _limit(gain, darkest, settings)
     lifted = plate * np.exp2(matte * gain)
     out[chosen] = np.where(matte > 0, np.maximum(lifted, plate), plate)
     return out

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.colortags import tagged_encoding
 from expandnet_ofx.color import input_encoding
+from expandnet_ofx.colortags import tagged_encoding
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.plates import Codes
+from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import Encoding
 
@@ -170,7 +170,9 @@ class ImagePlate:
         # Some decoders deliver gray rows for a truncated file and only leave a message.
         error = oiio_error(source)
         if pixels is None or error:
-            raise InputError(f"{self.path}: damaged at rows {start} to {stop - 1} ({error or 'no data'}); render it again")
+            raise InputError(
+                f"{self.path}: damaged at rows {start} to {stop - 1} ({error or 'no data'}); render it again"
+            )
         return np.asarray(pixels).reshape(stop - start, spec.width, channels)
 
 

@@ -23,7 +23,16 @@ from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import ENCODINGS, Encoding, bt1886_decode
 from expandnet_ofx.writer import PartLayout
 
-VIDEO_TRANSFERS = ("bt709", "smpte170m", "bt470bg", "smpte240m", "bt2020-10", "bt2020-12", "unspecified", "iec61966-2-4")
+VIDEO_TRANSFERS = (
+    "bt709",
+    "smpte170m",
+    "bt470bg",
+    "smpte240m",
+    "bt2020-10",
+    "bt2020-12",
+    "unspecified",
+    "iec61966-2-4",
+)
 """Transfers of graded video, all meant for a BT.1886 display."""
 
 PRIMARIES = {

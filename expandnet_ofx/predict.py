@@ -187,17 +187,31 @@ class TilePredictor:
         return seen
 
     def _expand(self, tile: Array) -> Array:
-        """Run the network on one tile with its receptive field; where the device has no room, run its halves."""
-        try:
-            return self._engine.expand(tile, self._features)
-        except OutOfMemoryError:
-            height, width = tile.shape[0] - 2 * RADIUS, tile.shape[1] - 2 * RADIUS
-            if max(height, width) < 2 * SMALLEST_SPLIT:
-                raise
-        with self._lock:
-            self._statistics.splits += 1
-        axis, length = (0, height) if height >= width else (1, width)
-        half = length // 2
-        first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]
-        second = tile[half:] if axis == 0 else tile[:, half:]
-        return np.concatenate((self._expand(first), self._expand(second)), axis)
+        light, splits = expand_splitting(self._engine, tile, self._features)
+        if splits:
+            with self._lock:
+                self._statistics.splits += splits
+        return light
+
+
+def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Array, int]:
+    """Run the network on a tile read with its receptive field; where the device has no room, run its halves.
+
+    Returns:
+        Light (H, W, 3) of a tile (H + 16, W + 16, 3), and how often a part was split.
+
+    Raises:
+        OutOfMemoryError: not even a part of 32 pixels fits.
+    """
+    try:
+        return engine.expand(tile, features), 0
+    except OutOfMemoryError:
+        height, width = tile.shape[0] - 2 * RADIUS, tile.shape[1] - 2 * RADIUS
+        if max(height, width) < 2 * SMALLEST_SPLIT:
+            raise
+    axis, length = (0, height) if height >= width else (1, width)
+    half = length // 2
+    first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]
+    second = tile[half:] if axis == 0 else tile[:, half:]
+    (upper, some), (lower, more) = (expand_splitting(engine, part, features) for part in (first, second))
+    return np.concatenate((upper, lower), axis), 1 + some + more

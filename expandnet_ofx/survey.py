@@ -104,8 +104,8 @@ class Surveyor:
         shrink = min(1.0, WORKING_EDGE / max(y1 - y0, x1 - x0))
         height, width = (max(1, round(length * shrink)) for length in (y1 - y0, x1 - x0))
         self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True)
-        self._cells_x = _cell_edges(x1 - x0)
-        self._cells_y = _cell_edges(y1 - y0)
+        self._reach_x = _reach(x1 - x0)
+        self._reach_y = _reach(y1 - y0)
         self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
         self._histograms = np.zeros((3, self._levels + 1), np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -147,31 +147,31 @@ class Surveyor:
             self._histograms[channel] += np.bincount(values, minlength=bins)
 
     def _peaks(self, y: int, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
-        largest = color.astype(np.float32) / np.float32(self._scale) if color.dtype.kind == "f" else color
+        # A code that is no number is no measurement either.
+        largest = (
+            np.nan_to_num(color.astype(np.float32), nan=np.inf, posinf=np.inf) if color.dtype.kind == "f" else color
+        )
         if hidden is not None:
             largest = np.where(hidden[:, :, None], np.float32(np.inf), largest.astype(np.float32))
-        first, last = np.searchsorted(self._cells_y, (y, y + len(color) - 1), side="right") - 1
-        starts = np.maximum(self._cells_y[first : last + 1], y) - y
-        # Cells of a plate smaller than the proxy are empty: the same source row serves several of them.
-        unique, rows_of = np.unique(starts, return_inverse=True)
-        rows = np.maximum.reduceat(largest, unique, axis=0)[rows_of]
-        cells = np.maximum.reduceat(rows, self._cells_x, axis=1).astype(np.float32)
+        (top, bottom), (left, right) = self._reach_y, self._reach_x
+        first, last = np.searchsorted(bottom, y, side="right"), np.searchsorted(top, y + len(color), side="left")
+        rows = _window_max(
+            largest, np.maximum(top[first:last], y) - y, np.minimum(bottom[first:last], y + len(color)) - y
+        )
+        cells = _window_max(rows.swapaxes(0, 1), left, right).swapaxes(0, 1).astype(np.float32)
         if color.dtype.kind == "u":
             cells /= np.float32(self._scale)
-        self._peak[first : last + 1] = np.fmax(self._peak[first : last + 1], cells)
+        self._peak[first:last] = np.maximum(self._peak[first:last], cells)
 
     def finish(self) -> Survey:
         """Return the survey of the rows added."""
         x0, y0, x1, y1 = self._plate.window
-        padded = np.pad(self._peak, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        # The triangle filter reaches half a cell into each neighbor, so a clipped neighbor counts too.
-        peak = np.max([padded[i : i + GLOBAL_SIZE, j : j + GLOBAL_SIZE] for i in range(3) for j in range(3)], axis=0)
         return Survey(
             width=self._plate.width,
             height=self._plate.height,
             proxy=self._proxy.result,
             working=self._working.result,
-            peak=peak,
+            peak=self._peak,
             histograms=self._histograms,
             levels=self._levels,
             low=self._low,
@@ -183,8 +183,20 @@ class Surveyor:
         )
 
 
-def _cell_edges(length: int) -> NDArray[np.int64]:
-    return np.arange(GLOBAL_SIZE, dtype=np.int64) * length // GLOBAL_SIZE
+def _reach(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and one past the last source pixel that the triangle filter of each proxy pixel touches."""
+    scale = length / GLOBAL_SIZE
+    centers, support = (np.arange(GLOBAL_SIZE) + 0.5) * scale - 0.5, max(scale, 1.0)
+    start = np.clip(np.ceil(centers - support), 0, length - 1).astype(np.int64)
+    stop = np.clip(np.floor(centers + support) + 1, 1, length).astype(np.int64)
+    return start, stop
+
+
+def _window_max(values: Codes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Codes:
+    """Return the maximum of `values[start[i]:stop[i]]` for each i, along the first axis."""
+    edges = np.stack((start, stop), 1).ravel()
+    padded = np.concatenate((values, values[-1:]))
+    return np.maximum.reduceat(padded, edges, axis=0)[::2]
 
 
 def survey(plate: Plate, *, antialias: bool) -> Survey:

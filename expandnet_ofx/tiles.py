@@ -61,7 +61,7 @@ def plan(width: int, height: int, *, tile: int, feather: int, band_pixels: int) 
         feather: pixels that neighbors cross-fade over.
         band_pixels: most pixels that one row of tiles may hold; wide plates get lower tiles.
     """
-    low = max(feather + 16, min(tile, band_pixels // width))
+    low = min(max(tile, feather + 1), max(feather + 16, band_pixels // width))
     return Plan(
         rows=spans(height, size=max(low, 1), feather=feather),
         columns=spans(width, size=max(tile, feather + 1), feather=feather),

@@ -95,7 +95,8 @@ class Encoding:
 
 
 def _finite(codes: NDArray[Any]) -> Array:
-    return np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0, posinf=65504.0, neginf=-65504.0)
+    finite = np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0)
+    return np.clip(finite, -65504.0, 65504.0, out=finite)
 
 
 def _decode_float(curve: Curve, codes: NDArray[Any]) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -142,14 +141,20 @@ def load_weights(path: Path | str | None = None) -> Weights:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not a sound safetensors file ({error}); copy it again") from error
-    _check(state, path)
+    check_state(state, path)
     contract = Contract.from_metadata(metadata, path=path)
     return Weights(state=state, contract=contract, sha256=hashlib.sha256(data).hexdigest())
 
 
-def _check(state: Mapping[str, NDArray[Any]], path: object) -> None:
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of the network, weights and biases."""
     expected = {f"{name}.weight": shape for name, shape in PARAMETERS.items()}
-    expected |= {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
+    return expected | {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
+
+
+def check_state(state: Mapping[str, NDArray[Any]], path: object) -> None:
+    """Raise `WeightsError` unless a state dict is ExpandNet's: names, shapes, float32, finite."""
+    expected = expected_shapes()
     if missing := sorted(expected.keys() - state.keys()):
         raise WeightsError(f"{path}: of another network, {missing[0]} and {len(missing) - 1} more are missing")
     if extra := sorted(state.keys() - expected.keys()):
@@ -160,39 +165,3 @@ def _check(state: Mapping[str, NDArray[Any]], path: object) -> None:
             raise WeightsError(f"{path}: {name} is {value.dtype} {value.shape}, expected float32 {shape}")
         if not np.isfinite(value).all():
             raise WeightsError(f"{path}: {name} holds values that are not finite; copy the file again")
-
-
-def import_pth(source: Path | str, target: Path | str, *, contract: Contract = AUTHORS) -> Weights:
-    """Convert a PyTorch state dict (such as the authors' `weights.pth`) into a safetensors file with a contract.
-
-    The pickle is read with PyTorch's restricted unpickler, which builds tensors and refuses everything else.
-
-    Raises:
-        WeightsError: the file is missing, is not a plain state dict, or belongs to another network.
-    """
-    import pickle
-
-    import torch
-    from safetensors.numpy import save_file
-
-    source, target = Path(source), Path(target)
-    if target.suffix != ".safetensors":
-        raise WeightsError(f"{target}: the output must end in .safetensors")
-    try:
-        loaded = torch.load(source, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"{source}: cannot be read ({error.strerror or error}); check the path") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{source}: refused, not a plain state dict of tensors (nothing in it was run)") from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise WeightsError(f"{source}: refused, not a plain state dict of tensors (nothing in it was run)")
-    state = {str(name): value.detach().to(torch.float32).contiguous().numpy() for name, value in loaded.items()}
-    _check(state, source)
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial.safetensors")
-    try:
-        save_file(state, partial, metadata=contract.to_metadata())
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WeightsError(f"{target}: cannot be written ({error.strerror or error})") from error
-    return load_weights(target)

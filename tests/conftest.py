@@ -33,7 +33,7 @@ def authors_pth(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def authors_weights(authors_pth: Path, tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    from expandnet_ofx.weights import import_pth
+    from expandnet_ofx.weights_import import import_pth
 
     return import_pth(authors_pth, tmp_path_factory.mktemp("weights") / "authors.safetensors")
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from expandnet_ofx.errors import WeightsError
-from expandnet_ofx.weights import AUTHORS, DEFAULT_WEIGHTS, MAX_BYTES, Contract, import_pth, load_weights
+from expandnet_ofx.weights import AUTHORS, DEFAULT_WEIGHTS, MAX_BYTES, Contract, load_weights
+from expandnet_ofx.weights_import import import_pth
 
 LOG = Contract(name="set seven", output_peak=1000.0, output_stops=16.0, antialias=False)
 

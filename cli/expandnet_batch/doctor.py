@@ -13,7 +13,18 @@ from expandnet_ofx.errors import ExpandNetError
 
 Say = Callable[[str], Any]
 
-PACKAGES = ("expandnet-ofx", "numpy", "torch", "openimageio", "openvino", "av", "click", "fileseq", "pillow", "safetensors")
+PACKAGES = (
+    "expandnet-ofx",
+    "numpy",
+    "torch",
+    "openimageio",
+    "openvino",
+    "av",
+    "click",
+    "fileseq",
+    "pillow",
+    "safetensors",
+)
 
 
 def examine(say: Say, *, ocio: str | None = None) -> int:

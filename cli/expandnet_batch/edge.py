@@ -56,7 +56,7 @@ def run_command(command: click.Command) -> int:
     except ExpandNetError as error:
         click.echo(f"{command.name}: {error}", err=True)
         return USAGE if isinstance(error, (UsageError, WeightsError)) else FAILED
-    except Exception as error:  # noqa: BLE001 - the one edge; a farm log needs a line, not a trace
+    except Exception as error:
         if os.environ.get("EXPANDNET_TRACEBACK"):
             raise
         click.echo(

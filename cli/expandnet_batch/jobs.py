@@ -116,7 +116,9 @@ class JobPlan:
             folder = folder.parent
         free = shutil.disk_usage(folder).free
         if options["verbose"] or needed > free:
-            progress.say(f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder.name or folder}")
+            progress.say(
+                f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder.name or folder}"
+            )
         if needed > 3 * free:
             raise UsageError(
                 f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; make room or choose another"
@@ -173,7 +175,9 @@ def _output_options(options: dict[str, Any]) -> OutputOptions:
     aces = space == "aces2065-1"
     compression = options["compression"] or ("none" if aces else "zip")
     if aces and (compression != "none" or options["pixel"] != "half"):
-        raise UsageError("--output-space aces2065-1 writes ST 2065-4 files: half and uncompressed; drop the other flags")
+        raise UsageError(
+            "--output-space aces2065-1 writes ST 2065-4 files: half and uncompressed; drop the other flags"
+        )
     return OutputOptions(
         pixel=options["pixel"],
         compression=compression,

@@ -136,16 +136,26 @@ BATCH = _group(
 )  # fmt: skip
 
 
-@click.command("expandnet-batch", epilog=EPILOG, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.command(
+    "expandnet-batch", epilog=EPILOG, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]}
+)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", required=True, metavar="FOLDER|PATTERN", help="Where results go.")
 @PICTURE
 @STORING
 @RUNNING
 @BATCH
-@click.option("--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=config.load,
-              help="TOML file of options by their long names; flags win.")
-@click.option("--save-config", type=click.Path(path_type=Path), default=None, help="Write the options in force, and go on.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=config.load,
+    help="TOML file of options by their long names; flags win.",
+)
+@click.option(
+    "--save-config", type=click.Path(path_type=Path), default=None, help="Write the options in force, and go on."
+)
 @click.version_option(message=version_text(), package_name="expandnet-ofx")
 @click.pass_context
 def command(context: click.Context, inputs: tuple[str, ...], **options: Any) -> None:

@@ -61,7 +61,9 @@ class Report:
     def summary(self) -> str:
         """One line for people."""
         totals = self.totals
-        return f"{totals['done']} done, {totals['skipped']} up to date, {totals['failed']} failed in {self.seconds:.1f} s"
+        return (
+            f"{totals['done']} done, {totals['skipped']} up to date, {totals['failed']} failed in {self.seconds:.1f} s"
+        )
 
     def save(self, path: Path) -> None:
         """Write the report; it appears under its name only when complete."""

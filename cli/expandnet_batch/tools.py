@@ -29,7 +29,7 @@ def import_(source: Path, output: Path | None) -> None:
 
     The pickle is read with PyTorch's restricted unpickler: tensors are built, nothing else in it is run.
     """
-    from expandnet_ofx.weights import import_pth
+    from expandnet_ofx.weights_import import import_pth
 
     target = output or source.with_suffix(".safetensors")
     loaded = import_pth(source, target)
