@@ -95,8 +95,7 @@ class Encoding:
 
 
 def _finite(codes: NDArray[Any]) -> Array:
-    finite = np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0)
-    return np.clip(finite, -65504.0, 65504.0, out=finite)
+    return np.clip(np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0), -65504.0, 65504.0)
 
 
 def _decode_float(curve: Curve, codes: NDArray[Any]) -> Array:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import random_state
 
 from expandnet_ofx import Expander, Weights, load_weights
 from expandnet_ofx.weights import Contract
+
+NEEDS_TORCH = (
+    "test_batch.py",
+    "test_convert.py",
+    "test_expander.py",
+    "test_network.py",
+    "test_picture.py",
+    "test_reliability.py",
+    "test_survey.py",
+    "test_tools.py",
+    "test_weights.py",
+)
+
+if find_spec("torch") is None:
+    collect_ignore = list(NEEDS_TORCH)
+
+
+def pytest_report_header() -> str | None:
+    return None if find_spec("torch") else f"no torch here, left out: {', '.join(NEEDS_TORCH)}"
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +60,8 @@ def authors_weights(authors_pth: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def random_weights() -> Weights:
     """Random parameters whose prediction is the sigmoid itself."""
+    from plain_network import random_state
+
     state = {name: value.numpy() for name, value in random_state(3).items()}
     return Weights(state=state, contract=Contract(name="random", output_curve="linear"), sha256="1" * 64)
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import fakes
+import plain_network
 import numpy as np
 import pytest
 import torch
@@ -678,8 +679,8 @@ def peer(state: dict[str, torch.Tensor], codes: np.ndarray) -> np.ndarray:
     x = torch.from_numpy(stretched.transpose(2, 0, 1).copy())[None]
     with torch.inference_mode():
         proxy = functional.interpolate(x, (256, 256), mode="bilinear", align_corners=False)
-        features = fakes.plain_features(state, proxy)
-        y = fakes.plain_expand(state, functional.pad(x, (10, 10, 10, 10)), features)[0, :, 10:-10, 10:-10]
+        features = plain_network.plain_features(state, proxy)
+        y = plain_network.plain_expand(state, functional.pad(x, (10, 10, 10, 10)), features)[0, :, 10:-10, 10:-10]
     return fakes.map_range(y.numpy().transpose(1, 2, 0))
 
 

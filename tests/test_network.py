@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fakes
+import plain_network
 import numpy as np
 import pytest
 import torch
@@ -43,11 +44,11 @@ def test_parameters_are_named_and_shaped_as_the_released_state_dict(authors_pth)
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 17), (300, 270)])
 def test_forward_equals_the_unfolded_layers(size):
-    state = fakes.random_state(1)
+    state = plain_network.random_state(1)
     x = to_torch(noise(*size))
     with torch.inference_mode():
         ours = ExpandNet.from_state({name: value.numpy() for name, value in state.items()})(x)
-        expected = fakes.plain_forward(state, x)
+        expected = plain_network.plain_forward(state, x)
     assert expected.std() > 0.01
     assert (ours - expected).abs().max() <= 1e-5
 
@@ -57,7 +58,7 @@ def test_forward_equals_the_unfolded_layers_with_the_released_weights(authors_pt
     x = to_torch(noise(150, 90, 4) ** 2)
     with torch.inference_mode():
         ours = ExpandNet.from_state(authors_weights.state)(x)
-        expected = fakes.plain_forward(state, x)
+        expected = plain_network.plain_forward(state, x)
     assert expected.std() > 0.01
     assert (ours - expected).abs().max() <= 1e-5
 
@@ -84,8 +85,8 @@ def test_a_folded_engine_equals_the_unfolded_layers_inside_the_halo(engine, whic
     tile, proxy = noise(61, 77, 5), noise(256, 256, 6)
     runner = open_engine(weights, engine=engine, device="cpu")
     with torch.inference_mode():
-        features = fakes.plain_features(state, to_torch(proxy))
-        whole = from_torch(fakes.plain_expand(state, to_torch(tile), features))
+        features = plain_network.plain_features(state, to_torch(proxy))
+        whole = from_torch(plain_network.plain_expand(state, to_torch(tile), features))
     ours = runner.global_features(proxy)
     assert ours.shape == (64,)
     assert np.abs(ours - features.flatten().numpy()).max() <= 1e-5 * max(1.0, float(features.abs().max()))
@@ -101,11 +102,11 @@ def test_padding_reaches_past_a_halo_of_seven(random_weights):
     picture = noise(64, 64, 7)
     with torch.inference_mode():
         features = torch.zeros(1, 64, 1, 1)
-        whole = from_torch(fakes.plain_expand(state, to_torch(picture), features))
+        whole = from_torch(plain_network.plain_expand(state, to_torch(picture), features))
 
         def cut(halo: int) -> float:
             part = picture[20 - halo : 40 + halo, 20 - halo : 40 + halo]
-            tile = from_torch(fakes.plain_expand(state, to_torch(part), features))
+            tile = from_torch(plain_network.plain_expand(state, to_torch(part), features))
             return float(np.abs(tile[halo:-halo, halo:-halo] - whole[20:40, 20:40]).max())
 
         assert cut(RADIUS) <= 1e-5
@@ -113,7 +114,7 @@ def test_padding_reaches_past_a_halo_of_seven(random_weights):
 
 
 def test_a_pixel_reaches_eight_pixels_and_no_further():
-    state = fakes.random_state(2, torch.float64)
+    state = plain_network.random_state(2, torch.float64)
     network = ExpandNet().double()
     network.load_state_dict(state)
     x = torch.rand(1, 3, 41, 41, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-import fakes
+import plain_network
 import numpy as np
 import pytest
 import torch
@@ -25,7 +25,7 @@ LOG = Contract(name="set seven", output_peak=1000.0, output_stops=16.0, antialia
 
 
 def numpy_state(seed: int = 5) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in fakes.random_state(seed).items()}
+    return {name: value.numpy() for name, value in plain_network.random_state(seed).items()}
 
 
 def refusal(action, path: Path) -> str:
@@ -119,18 +119,18 @@ def test_the_authors_file_is_imported(authors_pth, authors_weights, tmp_path):
 
 
 def test_importing_twice_writes_the_same_file_and_leaves_nothing_else(tmp_path):
-    torch.save(fakes.random_state(9), tmp_path / "net.pth")
+    torch.save(plain_network.random_state(9), tmp_path / "net.pth")
     (tmp_path / "out").mkdir()
     one = import_pth(tmp_path / "net.pth", tmp_path / "out" / "a.safetensors")
     two = import_pth(tmp_path / "net.pth", tmp_path / "out" / "b.safetensors")
     assert one.sha256 == two.sha256
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.safetensors", "b.safetensors"]
-    assert all(np.array_equal(one.state[name], v.numpy()) for name, v in fakes.random_state(9).items())
+    assert all(np.array_equal(one.state[name], v.numpy()) for name, v in plain_network.random_state(9).items())
 
 
 def test_pickled_weights_are_sent_to_the_import(tmp_path):
     path = tmp_path / "net.pth"
-    torch.save(fakes.random_state(9), path)
+    torch.save(plain_network.random_state(9), path)
     assert f"expandnet weights import {path}" in refusal(lambda: load_weights(path), path)
 
 
@@ -255,7 +255,7 @@ def test_a_file_of_impossible_size_is_refused_before_it_is_read(tmp_path):
 
 
 def write_hostile(path: Path, marker: Path, form: str) -> None:
-    state = dict(fakes.random_state(9)) | {"extra": Hostile(marker)}
+    state = dict(plain_network.random_state(9)) | {"extra": Hostile(marker)}
     if form == "pickle 2":
         path.write_bytes(pickle.dumps(Hostile(marker), 2))
     elif form == "pickle 4":
@@ -290,7 +290,7 @@ def test_a_hostile_pickle_is_refused_and_never_run(form, tmp_path):
 @pytest.mark.parametrize("new", [True, False])
 def test_a_truncated_pickle_is_refused(size, new, tmp_path):
     path = tmp_path / "net.pth"
-    torch.save(fakes.random_state(9), path, _use_new_zipfile_serialization=new)
+    torch.save(plain_network.random_state(9), path, _use_new_zipfile_serialization=new)
     path.write_bytes(path.read_bytes()[:size])
     refusal(lambda: import_pth(path, tmp_path / "net.safetensors"), path)
 
@@ -298,7 +298,7 @@ def test_a_truncated_pickle_is_refused(size, new, tmp_path):
 @pytest.mark.parametrize("new", [True, False])
 def test_a_damaged_pickle_is_refused_or_harmless(new, tmp_path):
     whole, path = io.BytesIO(), tmp_path / "net.pth"
-    torch.save(fakes.random_state(9), whole, _use_new_zipfile_serialization=new)
+    torch.save(plain_network.random_state(9), whole, _use_new_zipfile_serialization=new)
     rng = np.random.default_rng(0)
     leaks = []
     for _ in range(120):
@@ -344,19 +344,19 @@ def test_anything_but_a_plain_state_dict_is_refused(content, tmp_path):
 )
 def test_tensors_that_no_network_holds_are_refused(odd, tmp_path):
     path = tmp_path / "net.pth"
-    torch.save(fakes.random_state(9) | {"local_net.0.0.bias": odd}, path)
+    torch.save(plain_network.random_state(9) | {"local_net.0.0.bias": odd}, path)
     refusal(lambda: import_pth(path, tmp_path / "net.safetensors"), path)
 
 
 def test_an_import_into_the_wrong_place_is_refused(tmp_path):
     source = tmp_path / "net.pth"
-    torch.save(fakes.random_state(9), source)
+    torch.save(plain_network.random_state(9), source)
     for target in (tmp_path / "net.pt", tmp_path / "none" / "net.safetensors"):
         refusal(lambda target=target: import_pth(source, target), target)
 
 
 def test_saved_values_are_those_of_the_file(tmp_path):
-    torch.save(fakes.random_state(9), tmp_path / "net.pth")
+    torch.save(plain_network.random_state(9), tmp_path / "net.pth")
     import_pth(tmp_path / "net.pth", tmp_path / "net.safetensors")
     read = load_file(tmp_path / "net.safetensors")
-    assert all(np.array_equal(read[name], value.numpy()) for name, value in fakes.random_state(9).items())
+    assert all(np.array_equal(read[name], value.numpy()) for name, value in plain_network.random_state(9).items())

@@ -31,13 +31,18 @@ def _white(_: click.Context, __: click.Parameter, value: Any) -> float | None:
         raise click.BadParameter("use auto or a share of full scale, such as 0.92") from None
 
 
-def _memory(_: click.Context, __: click.Parameter, value: str) -> int:
-    text = str(value).strip().lower().removesuffix("b").removesuffix("i")
+def memory_size(text: str) -> int:
+    """Return bytes of a size such as 1GiB, 800MiB or 1073741824; raise `ValueError` if it is none."""
+    text = text.strip().lower().removesuffix("b").removesuffix("i")
     units = {"k": 10, "m": 20, "g": 30, "t": 40}
+    if text and text[-1] in units:
+        return int(float(text[:-1]) * (1 << units[text[-1]]))
+    return int(text)
+
+
+def _memory(_: click.Context, __: click.Parameter, value: str) -> int:
     try:
-        if text and text[-1] in units:
-            return int(float(text[:-1]) * (1 << units[text[-1]]))
-        return int(text)
+        return memory_size(str(value))
     except ValueError:
         raise click.BadParameter("use a size such as 1GiB or 800MiB") from None
 
