@@ -19,7 +19,7 @@ import OpenImageIO
 import scenes
 from numpy.typing import NDArray
 
-SCENES: tuple[str, ...] = ("window", "sky", "night", "metal")
+SCENES: tuple[str, ...] = tuple(scenes.PAINTERS)
 SMALLEST = 16
 """Pixels: the smallest width and height that still show a picture."""
 
@@ -39,7 +39,7 @@ def render(scene: str, *, width: int = 480, height: int = 270) -> NDArray[np.flo
         raise ValueError(f"{scene!r} is not a scene: choose one of {', '.join(SCENES)}")
     if min(width, height) < SMALLEST:
         raise ValueError(f"{width} x {height} is too small: give at least {SMALLEST} x {SMALLEST} pixels")
-    paint = getattr(scenes, scene)
+    paint = scenes.PAINTERS[scene]
     # Small pictures take more samples per pixel: texture finer than a pixel then averages out and does not alias.
     sub = min(max(2, math.ceil(_SAMPLED_ROWS / height)), _MOST_SAMPLES)
     aspect = width / height

@@ -34,14 +34,15 @@ def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -
     """
     scale = length / size
     centers = (np.arange(size) + 0.5) * scale
+    support = max(scale, 1.0) if antialias else 1.0
+    if not antialias:
+        centers = np.clip(centers, 0.5, length - 0.5)
     positions = np.arange(length) + 0.5
-    if antialias:
-        support = max(scale, 1.0)
-        weights = np.maximum(0.0, 1.0 - np.abs(positions[None, :] - centers[:, None]) / support)
-    else:
-        clamped = np.clip(centers, 0.5, length - 0.5)
-        weights = np.maximum(0.0, 1.0 - np.abs(positions[None, :] - clamped[:, None]))
-    matrix: Array = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    matrix = np.empty((size, length), np.float32)
+    # Row by row: double precision for the whole matrix of a wide plate would take hundreds of megabytes.
+    for row, center in zip(matrix, centers, strict=True):
+        weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
+        row[:] = weights / weights.sum()
     return matrix
 
 

@@ -44,7 +44,7 @@ def test_a_render_is_finite_light_and_the_same_every_time(scene, lights):
 @pytest.mark.parametrize("scene", plates.SCENES)
 def test_a_scene_paints_in_single_precision(scene):
     x, y = np.meshgrid(np.linspace(-1.7, 1.7, 40, dtype=np.float32), np.linspace(1, -1, 30, dtype=np.float32))
-    light = getattr(scenes, scene)(x, y)
+    light = scenes.PAINTERS[scene](x, y)
     assert light.dtype == np.float32
     assert light.shape == (3, 30, 40)
 

@@ -21,6 +21,6 @@ def tune_process() -> None:
         return
     # Tile threads come and go over the same few large blocks: one arena serves them all and grows once.
     mallopt(M_ARENA_MAX, 1)
-    mallopt(M_MMAP_THRESHOLD, 1 << 30)
-    mallopt(M_TRIM_THRESHOLD, 512 << 20)
-    mallopt(M_TOP_PAD, 64 << 20)
+    mallopt(M_MMAP_THRESHOLD, 20 << 20)
+    mallopt(M_TRIM_THRESHOLD, 256 << 20)
+    mallopt(M_TOP_PAD, 32 << 20)
