@@ -68,8 +68,9 @@ class Analysis:
         del data["schema"]
         if {field.name for field in fields(cls)} != data.keys() or not _fits(data):
             raise InputError(f"{name}: analysis is incomplete; analyze the plate again")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        return cls(**{**values, "recovered": recovered})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values["recovered"] = recovered
+        return cls(**values)
 
     def save(self, path: Path | str) -> None:
         """Write the numbers as JSON and the map as half-float EXR beside it; both appear only when complete."""
@@ -145,7 +146,7 @@ def _save_map(path: Path, recovered: RecoveredLight) -> None:
 def _load_map(path: Path) -> RecoveredLight:
     import OpenImageIO as oiio
 
-    source = oiio.ImageInput.open(str(path))
+    source: Any = oiio.ImageInput.open(str(path))
     pixels = source.read_image("float") if source is not None else None
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
         oiio.geterror()

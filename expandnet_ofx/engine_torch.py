@@ -121,7 +121,7 @@ class TorchEngine:
         scratch = getattr(self._local, "scratch", None)
         if scratch is None:
             scratch = self._local.scratch = torch.empty(ELU_BLOCK)
-        for block in flat.reshape(-1).split(ELU_BLOCK):
+        for block in torch.split(flat.reshape(-1), ELU_BLOCK):
             negative = scratch[: block.numel()]
             torch.clamp(block, max=0, out=negative)
             negative.exp_().sub_(1)

@@ -141,7 +141,7 @@ class Expander:
         features = self._workers.submit(self.engine.global_features, proxy).result()
         anchor, samples = (0.0, 0) if self.settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
-        scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.float32(white)))
+        scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
         analysis = Analysis(
             width=seen.width,
             height=seen.height,
@@ -262,7 +262,7 @@ class Expander:
     ) -> tuple[float, int]:
         predicted = self._predict(proxy, features)
         usable = seen.peak < np.float32(self.settings.threshold) * np.array(clips, np.float32)
-        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16))
+        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16)).astype(np.float32)
         plate = srgb_decode(seen.proxy).astype(np.float32) / white
         absolute = self.contract.absolute
         stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=absolute)
@@ -323,7 +323,7 @@ class Expander:
             piece = prediction[first : first + step]
             margin = MARGIN - grade.MATTE_RADIUS
             around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
-            rows = around[:, columns] if columns is not None else around
+            rows = around[:, columns]
             keep = None if mask is None else _mask_rows(mask, y + first, len(piece), region)
             yield self._merge_piece(plate, analysis, statistics, y + first, rows, piece, keep)
 
@@ -390,11 +390,12 @@ def _normalize(seen: Array, low: tuple[float, ...], high: tuple[float, ...]) -> 
     return result
 
 
-def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64] | None:
+def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:
     columns = np.arange(region[0] - margin, region[2] + margin)
     return columns % width if wrap else np.clip(columns, 0, width - 1)
 
 
 def _mask_rows(mask: Plate, y: int, count: int, region: Region) -> Array:
     codes = mask.rows(y, y + count)[:, region[0] : region[2], 0]
-    return np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
+    result: Array = np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
+    return result

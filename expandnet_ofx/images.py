@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.color import input_encoding
-from expandnet_ofx.colortags import tagged_encoding
+from expandnet_ofx.colortags import check_color_model, tagged_encoding
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.plates import Codes
 from expandnet_ofx.plausibility import check_declared_size
@@ -143,6 +143,8 @@ class ImagePlate:
     def _encoding(self, settings: Settings) -> Encoding:
         if settings.input_space == "auto":
             return tagged_encoding(self.spec, self.format_name, self.path, force=settings.force)
+        # Naming a curve cannot undo what OpenImageIO's conversion from such a model lost.
+        check_color_model(self.spec, self.format_name, self.path)
         return input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
 
     def rows(self, start: int, stop: int) -> Codes:

@@ -130,7 +130,7 @@ class MovieFrames:
         )
         settings = replace(converter.expander.settings, input_space="linear")
         return Prepared(
-            source=info.path,
+            source=Path(info.path),
             identity=self.identity(number),
             parts=[Part(plate=plate, layout=layout, survey=converter.expander.survey(plate))],
             mask=open_image(self._mask, settings) if self._mask else None,

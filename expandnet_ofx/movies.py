@@ -14,10 +14,7 @@ from typing import Any
 
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
 from expandnet_ofx.movie_info import MovieInfo, describe, display_matrix
-from expandnet_ofx.video_pixels import Codes, orient
-from expandnet_ofx.video_pixels import find_layout as _find_layout  # noqa: F401
-from expandnet_ofx.video_pixels import plain_name as _plain_name  # noqa: F401
-from expandnet_ofx.video_pixels import to_codes as _to_codes
+from expandnet_ofx.video_pixels import Codes, orient, to_codes
 
 __all__ = ["Movie", "MovieInfo"]
 
@@ -97,7 +94,7 @@ class Movie:
                     )
                 if not pace.add(frame.pts) and not self._free_pace:
                     raise InputError(_uneven(self._path))
-                yield index, orient(_to_codes(frame, self.info), display_matrix(frame))
+                yield index, orient(to_codes(frame, self.info), display_matrix(frame))
                 index += 1
         if self._promised is not None and index < self._promised:
             raise InputError(

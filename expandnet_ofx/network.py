@@ -53,12 +53,14 @@ class ExpandNet(nn.Module):
 
     def global_features(self, proxy: Tensor) -> Tensor:
         """Return the global vector (N, 64, 1, 1) of plates already reduced to (N, 3, 256, 256)."""
-        return self.glob_net(proxy)
+        features: Tensor = self.glob_net(proxy)
+        return features
 
     def expand(self, x: Tensor, features: Tensor) -> Tensor:
         """Return the prediction (N, 3, H, W) of encoded pixels (N, 3, H, W) under given global features (N, 64, 1, 1)."""
         replicated = features.expand(-1, FEATURES, *x.shape[-2:])
-        return self.end_net(torch.cat((self.local_net(x), self.mid_net(x), replicated), 1))
+        prediction: Tensor = self.end_net(torch.cat((self.local_net(x), self.mid_net(x), replicated), 1))
+        return prediction
 
     def forward(self, x: Tensor, *, antialias: bool = False) -> Tensor:
         """Return the prediction (N, 3, H, W) of whole encoded plates (N, 3, H, W), zero padding in every layer."""

@@ -154,7 +154,7 @@ class TilePredictor:
     def _highlights(self, seen: Array, matte: Array, columns: tuple[int, int], y: int) -> Array:
         """Predict where the matte is, smooth along it, and bring in the light of wide areas."""
         log_light = np.zeros(matte.shape, np.float32)
-        for rows, across in tiles.boxes(matte.any(2), halo=RADIUS):
+        for rows, across in tiles.boxes(np.asarray(matte.any(2)), halo=RADIUS):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = np.log2(np.maximum(self._expand(part), FLOOR))
         log_light = smooth_log_light(log_light, matte)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from expandnet_ofx.errors import OutputError
-from expandnet_ofx.sheet_drawing import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN, SheetContent, draw_sheet, luminance
+from expandnet_ofx.sheet_drawing import SheetContent, draw_sheet, luminance
+from expandnet_ofx.sheet_histogram import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

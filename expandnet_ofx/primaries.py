@@ -52,7 +52,7 @@ def _xyz(xy: Chromaticity) -> Matrix:
 def to_xyz(primaries: Primaries) -> Matrix:
     """Return the matrix (3, 3) from linear RGB to CIE XYZ, Y of white 1: SMPTE RP 177-1993, 3.3."""
     columns = np.stack([_xyz(xy) for xy in (primaries.red, primaries.green, primaries.blue)], 1)
-    matrix: Matrix = columns * np.linalg.solve(columns, _xyz(primaries.white))
+    matrix: Matrix = np.asarray(columns * np.linalg.solve(columns, _xyz(primaries.white)), np.float64)
     return matrix
 
 
@@ -68,7 +68,7 @@ def conversion(source: Primaries, target: Primaries) -> Matrix:
     matrix = to_xyz(source)
     if source.white != target.white:
         matrix = adaptation(source.white, target.white) @ matrix
-    result: Matrix = np.linalg.solve(to_xyz(target), matrix)
+    result: Matrix = np.asarray(np.linalg.solve(to_xyz(target), matrix), np.float64)
     return result
 
 

@@ -179,6 +179,7 @@ def _numbered(source: Source, output: str) -> Path:
     pattern = str(_viewed(Path(output), source))
     if source.is_movie:
         return Path(pattern)
+    assert source.frame is not None
     return Path(str(fileseq.FileSequence(pattern).frame(source.frame)))
 
 

@@ -16,16 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from expandnet_ofx.sheet_histogram import (
-    BIN_COUNT,
-    BINS_PER_STOP,
     FAINT_TEXT,
     HEADING_BAND,
     LABEL_SIZE,
-    PLATE_FILL,
     PLOT_HEIGHT,
-    RESULT_LINE,
     SHARE_BAND,
-    STOPS_SHOWN,
     TEXT,
     TICK_BAND,
     TICK_SIZE,
@@ -41,24 +36,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.floating[Any]]
 ByteArray = npt.NDArray[np.uint8]
-
-__all__ = [
-    "BACKGROUND",
-    "BINS_PER_STOP",
-    "BIN_COUNT",
-    "CLASS_COLORS",
-    "MARGIN",
-    "PLATE_FILL",
-    "PLOT_HEIGHT",
-    "RESULT_LINE",
-    "STOPS_SHOWN",
-    "Layout",
-    "SheetContent",
-    "draw_sheet",
-    "false_color",
-    "luminance",
-    "srgb_codes",
-]
 
 EXPOSURES = (0, -2, -4, -6)
 """Stops at which the result is shown."""

@@ -18,45 +18,53 @@ from expandnet_ofx import primaries
 from expandnet_ofx.errors import UsageError
 
 Array = NDArray[np.float32]
-Curve = Callable[[Array], Array]
+Curve = Callable[[NDArray[Any]], NDArray[Any]]
+"""Pointwise, of any shape and float type; mathematics, so that tables may be made in double precision."""
 
 
-def srgb_decode(code: Array) -> Array:
+def srgb_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode sRGB codes to linear light: IEC 61966-2-1:1999, 5.2; white 1 -> 1, 0.5 -> 0.2140."""
     return np.where(code <= 0.04045, code / 12.92, ((np.maximum(code, 0) + 0.055) / 1.055) ** 2.4)
 
 
-def srgb_encode(light: Array) -> Array:
+def srgb_encode(light: NDArray[Any]) -> NDArray[Any]:
     """Encode linear light with the sRGB curve: IEC 61966-2-1:1999, 5.2, inverse of `srgb_decode`."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
 
 
-def rec709_scene_decode(code: Array) -> Array:
+def rec709_scene_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode Rec.709 camera codes to scene light: inverse OETF of ITU-R BT.709-6, item 1.2; 0.5 -> 0.2596."""
     return np.where(code < 0.081, code / 4.5, ((np.maximum(code, 0) + 0.099) / 1.099) ** (1 / 0.45))
 
 
-def bt1886_decode(code: Array) -> Array:
+def bt1886_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode video codes to display light: EOTF of ITU-R BT.1886, Annex 1, black level 0; 0.5 -> 0.1895."""
-    return np.maximum(code, 0) ** 2.4
+    result: NDArray[Any] = np.maximum(code, 0) ** 2.4
+    return result
 
 
-def adobe_rgb_decode(code: Array) -> Array:
+def adobe_rgb_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode Adobe RGB (1998) codes: Adobe RGB (1998) Color Image Encoding, 4.3.4.2, gamma 563/256."""
-    return np.maximum(code, 0) ** (563 / 256)
+    result: NDArray[Any] = np.maximum(code, 0) ** (563 / 256)
+    return result
 
 
-def prophoto_decode(code: Array) -> Array:
+def prophoto_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode ROMM RGB (ProPhoto) codes: ISO 22028-2:2013, 4.3; gamma 1.8 with a linear toe below 16/512."""
     return np.where(code < 16 / 512, code / 16, np.maximum(code, 0) ** 1.8)
 
 
 def gamma_decode(gamma: float) -> Curve:
     """Return the decoding curve code^gamma."""
-    return lambda code: np.maximum(code, 0) ** gamma
+
+    def decode(code: NDArray[Any]) -> NDArray[Any]:
+        result: NDArray[Any] = np.maximum(code, 0) ** gamma
+        return result
+
+    return decode
 
 
-def linear_decode(code: Array) -> Array:
+def linear_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Return codes that already are linear light, unchanged."""
     return code
 
@@ -114,7 +122,7 @@ def decode_table(encoding: Encoding, itemsize: int) -> Array:
     """Return the light of every integer code of 1 or 2 bytes: (256,) or (65536,) float32."""
     levels = 1 << (8 * itemsize)
     codes = np.arange(levels, dtype=np.float64) / (levels - 1)
-    return encoding.curve(codes).astype(np.float32)  # type: ignore[arg-type]
+    return encoding.curve(codes).astype(np.float32)
 
 
 @lru_cache(maxsize=16)

@@ -112,7 +112,7 @@ class ImageWriter:
         self._specs = [self._spec(oiio, part) for part in parts]
         self._parts = parts
         self._part = 0
-        self._output = oiio.ImageOutput.create(str(self._partial))
+        self._output: Any = oiio.ImageOutput.create(str(self._partial))
         if self._output is None:
             raise OutputError(f"{path}: cannot be written ({oiio_error()})")
         opened = (

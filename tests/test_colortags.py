@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from expandnet_ofx import icc, primaries
-from expandnet_ofx.colortags import check_color_model, combine, tagged_encoding
+from expandnet_ofx.colortags import check_color_model, tagged_encoding
+from expandnet_ofx.encodings import combine
 from expandnet_ofx.errors import AlreadyHDRError, InputError
+from expandnet_ofx.images import open_image
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import ENCODINGS, Encoding
 
 CODES = np.linspace(0, 1, 101, dtype=np.float32)
@@ -610,6 +613,15 @@ def test_lab_tiff_is_refused(tmp_path):
     path = tmp_path / "lab.tif"
     Image.fromarray(PICTURE).convert("LAB").save(path)
     refused_as(path, "CIELAB")
+
+
+@pytest.mark.parametrize(("name", "mode"), [("cmyk.jpg", "CMYK"), ("cmyk.tif", "CMYK"), ("lab.tif", "LAB")])
+def test_an_input_space_does_not_make_another_color_model_rgb(tmp_path, name, mode):
+    path = tmp_path / name
+    Image.fromarray(PICTURE).convert(mode).save(path)
+    with pytest.raises(InputError, match="convert it to RGB first") as caught:
+        open_image(path, Settings(input_space="srgb"))
+    assert mode in one_line(caught, path)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "YCbCr"])

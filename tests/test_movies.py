@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
-from expandnet_ofx.movies import Movie, _find_layout, _plain_name, _to_codes
+from expandnet_ofx.movies import Movie
+from expandnet_ofx.video_pixels import find_layout, plain_name, to_codes
 
 av = pytest.importorskip("av")
 
@@ -243,7 +244,7 @@ def test_rows_stored_from_the_bottom_up(tmp_path):
 def convert(tmp_path, frame, **changes):
     """Convert a frame of a format that no container here can hold, with the tags of an untagged small movie."""
     info = Movie(write(tmp_path / "a.mkv", noise(1))).info
-    return _to_codes(frame, replace(info, **changes))
+    return to_codes(frame, replace(info, **changes))
 
 
 @pytest.mark.parametrize("fmt", ["nv12", "p010le", "yuyv422", "uyvy422", "nv21"])
@@ -293,10 +294,10 @@ OTHER = ["rgb555be", "pal8", "monow", "bayer_rggb16le", "gbrpf32le", "grayf32le"
 @pytest.mark.parametrize("fmt", PLAIN + OTHER)
 def test_every_pixel_format_finds_a_layout(fmt):
     pixel = av.VideoFormat(fmt, WIDTH, HEIGHT)
-    assert (_find_layout(pixel) is not None) == (fmt in PLAIN)
+    assert (find_layout(pixel) is not None) == (fmt in PLAIN)
     if fmt in OTHER:
-        plain = av.VideoFormat(_plain_name(pixel), WIDTH, HEIGHT)
-        assert _find_layout(plain) is not None
+        plain = av.VideoFormat(plain_name(pixel), WIDTH, HEIGHT)
+        assert find_layout(plain) is not None
         assert plain.chroma_width() == pixel.chroma_width()
         assert plain.components[0].bits >= min(16, pixel.components[0].bits)
 

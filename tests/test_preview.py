@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from expandnet_ofx import sheet_drawing as drawing
+from expandnet_ofx import sheet_histogram as histogram
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.preview import AreaAverage, SheetBuilder, cell_size, count_stops
 
@@ -169,10 +170,10 @@ def test_histogram_is_drawn_at_its_stop():
     plate = np.full((4, 4, 3), 2.0**-3, np.float32)
     image = sheet(plate, plate * 2**8)
     layout = drawing.Layout(rows=16, columns=16)
-    y = layout.plot_top + drawing.PLOT_HEIGHT // 2 + 5
+    y = layout.plot_top + histogram.PLOT_HEIGHT // 2 + 5
     panel = image[y, layout.plot_left : layout.width - drawing.MARGIN]
-    filled = np.flatnonzero((panel == drawing.PLATE_FILL).all(axis=1)) + layout.plot_left
-    outlined = np.flatnonzero((panel == drawing.RESULT_LINE).all(axis=1)) + layout.plot_left
+    filled = np.flatnonzero((panel == histogram.PLATE_FILL).all(axis=1)) + layout.plot_left
+    outlined = np.flatnonzero((panel == histogram.RESULT_LINE).all(axis=1)) + layout.plot_left
     assert abs(filled.mean() - layout.stop_x(-3)) <= 1
     assert abs(outlined.mean() - layout.stop_x(5)) <= 1
 

@@ -163,7 +163,7 @@ BATCH = _group(
 )
 @click.version_option(message=version_text(), package_name="expandnet-ofx")
 @click.pass_context
-def command(context: click.Context, inputs: tuple[str, ...], **options: Any) -> None:
+def command(context: click.Context, /, inputs: tuple[str, ...], **options: Any) -> None:
     """Expand display-referred plates to scene-linear HDR.
 
     INPUTS are files, patterns (shot.####.png, shot.%04d.png, shot.1001-1100#.png), globs, folders or movies. Channels

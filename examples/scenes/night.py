@@ -112,8 +112,7 @@ def _shops(light: Plane, depth: Plane, height: Plane, house: Plane, road: Plane)
     board = box(width, height, (0.5, 8.5, 3.1, 3.7), 0.04)
     letters = smooth(0.5, 0.62, noise(width * 3.2, height * 3.5, 17)) * box(width, height, (1.5, 7.5, 3.22, 3.58), 0.03)
     dye = mix(rgb(5, 0.5, 0.25), rgb(0.4, 3.6, 1.1), smooth(0.45, 0.5, scatter(house, zero, 19)))
-    light = mix(light, dye * 0.06 + 0 * light, board) + dye * letters * (shop > 0.22)
-    return light
+    return mix(light, dye * 0.06 + 0 * light, board) + dye * letters * (shop > 0.22)
 
 
 def _neon(sign: tuple[Any, ...]) -> Callable[..., Plane]:
