@@ -45,7 +45,9 @@ def recovered(plate: Path, truth: Path, result: Path) -> tuple[float, float]:
 
 def main() -> int:
     """Run the job; the exit code is that of the batch."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Make plates with known truth, expand them, and say how much came back."
+    )
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     pairs = plates.write(out)

@@ -146,7 +146,7 @@ def _tagged_siting(container: Any, stream: Any) -> str | None:
 
     The binding offers no attribute for it; it stands in libav's own description of the stream, at a verbose level.
     """
-    import av
+    import av.logging
 
     level = av.logging.get_level()
     av.logging.set_level(av.logging.VERBOSE)

@@ -133,6 +133,7 @@ def _open(path: str) -> Generator[tuple[Any, Any], None, None]:
     """Open a movie and its first picture stream; raise InputError where there is none."""
     try:
         import av
+        from av.error import FFmpegError
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "movies: the package av is not installed; install it with: pip install 'expandnet-ofx[movie]'"
@@ -143,7 +144,7 @@ def _open(path: str) -> Generator[tuple[Any, Any], None, None]:
         # The protocol keeps names with a colon from being read as addresses; err_detect stops libav from inventing
         # what a damaged file lost.
         container = av.open(f"file:{path}", options={"err_detect": "explode"})
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise InputError(f"{path}: not a movie that can be read ({error.strerror}); export it again") from error
     with container:
         # A cover picture is a stream of its own and no movie.
@@ -157,13 +158,13 @@ def _open(path: str) -> Generator[tuple[Any, Any], None, None]:
 
 def _decode(path: str, container: Any, stream: Any) -> Iterator[Any]:
     """Yield decoded frames; raise InputError that names the frame which cannot be decoded."""
-    import av
+    from av.error import FFmpegError
 
     frames = container.decode(stream)
     for index in count():
         try:
             frame = next(frames, None)
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise InputError(
                 f"{path}: frame {index} cannot be decoded ({error.strerror}); copy or export the movie again"
             ) from error
@@ -181,7 +182,7 @@ def _frame_stamps(path: str) -> tuple[int | None, list[int]]:
     frame rate, or the end, after hours of work.
     """
     with _open(path) as (container, stream):
-        entries = list(getattr(stream, "index_entries", ()))
+        entries: list[Any] = list(getattr(stream, "index_entries", ()))
         if stream.frames and len(entries) >= stream.frames:
             stamps = [entry.timestamp for entry in entries if entry.size and not entry.is_discard]
             return len(stamps), stamps
@@ -195,7 +196,7 @@ def _frame_stamps(path: str) -> tuple[int | None, list[int]]:
 
 def _scan(path: str, container: Any, stream: Any) -> tuple[set[int], Fraction]:
     """Read all packets; return the time stamps of the stream's in ticks, and the end of the last of any in seconds."""
-    import av
+    from av.error import FFmpegError
 
     found: set[int] = set()
     end = Fraction(0)
@@ -207,7 +208,7 @@ def _scan(path: str, container: Any, stream: Any) -> tuple[set[int], Fraction]:
             end = max(end, (stamp + (packet.duration or 0)) * packet.time_base)
             if packet.stream_index == stream.index:
                 found.add(stamp)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise InputError(
             f"{path}: frame {len(found)} cannot be read ({error.strerror}); copy or export the movie again"
         ) from error

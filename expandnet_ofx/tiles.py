@@ -85,43 +85,53 @@ def cross_fade(earlier: NDArray[np.float32], later: NDArray[np.float32], *, axis
     later += earlier
 
 
-def boxes(wanted: NDArray[np.bool_], *, halo: int, smallest: int = 64) -> list[tuple[slice, slice]]:
+BOX_STEP = 64
+"""Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
+
+
+def boxes(wanted: NDArray[np.bool_], *, halo: int) -> list[tuple[slice, slice]]:
     """Cover all wanted pixels with boxes whose cost, halo included, is low.
 
-    A box shrinks to what is wanted in it, and is cut in two across its longer side where that costs less than the whole.
+    A box shrinks to what is wanted in it, and is cut in two across its longer side where that costs less than the
+    whole. Each edge is a multiple of `BOX_STEP`, or the whole edge of the area; boxes may overlap.
 
     Args:
         wanted: (H, W).
         halo: margin in pixels that each box pays for.
-        smallest: edge below which a box is not cut.
 
     Returns:
-        Disjoint boxes as (rows, columns).
+        Boxes as (rows, columns), inside the area.
     """
-    return _boxes(wanted, 0, 0, halo, smallest)[0]
+    return _boxes(wanted, (0, wanted.shape[0]), (0, wanted.shape[1]), halo)[0]
 
 
 def _boxes(
-    wanted: NDArray[np.bool_], y: int, x: int, halo: int, smallest: int
+    wanted: NDArray[np.bool_], rows: tuple[int, int], columns: tuple[int, int], halo: int
 ) -> tuple[list[tuple[slice, slice]], float]:
-    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
-    if not len(rows):
+    part = wanted[slice(*rows), slice(*columns)]
+    at_rows, at_columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+    if not len(at_rows):
         return [], 0.0
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    height, width = y1 - y0, x1 - x0
-    whole = [(slice(y + y0, y + y1), slice(x + x0, x + x1))]
+    y0, y1 = rows[0] + int(at_rows[0]), rows[0] + int(at_rows[-1]) + 1
+    x0, x1 = columns[0] + int(at_columns[0]), columns[0] + int(at_columns[-1]) + 1
+    box = (_stepped(y0, y1, wanted.shape[0]), _stepped(x0, x1, wanted.shape[1]))
+    height, width = (side.stop - side.start for side in box)
     cost = float((height + 2 * halo) * (width + 2 * halo))
-    if max(height, width) < 2 * smallest:
-        return whole, cost
-    inner = wanted[y0:y1, x0:x1]
-    if height >= width:
-        half = height // 2
-        first, first_cost = _boxes(inner[:half], y + y0, x + x0, halo, smallest)
-        second, second_cost = _boxes(inner[half:], y + y0 + half, x + x0, halo, smallest)
+    if max(y1 - y0, x1 - x0) <= BOX_STEP:
+        return [box], cost
+    if y1 - y0 >= x1 - x0:
+        middle = (y0 + y1) // 2
+        halves = _boxes(wanted, (y0, middle), (x0, x1), halo), _boxes(wanted, (middle, y1), (x0, x1), halo)
     else:
-        half = width // 2
-        first, first_cost = _boxes(inner[:, :half], y + y0, x + x0, halo, smallest)
-        second, second_cost = _boxes(inner[:, half:], y + y0, x + x0 + half, halo, smallest)
+        middle = (x0 + x1) // 2
+        halves = _boxes(wanted, (y0, y1), (x0, middle), halo), _boxes(wanted, (y0, y1), (middle, x1), halo)
+    (first, first_cost), (second, second_cost) = halves
     if first_cost + second_cost < cost:
         return first + second, first_cost + second_cost
-    return whole, cost
+    return [box], cost
+
+
+def _stepped(start: int, stop: int, length: int) -> slice:
+    size = min(-(-(stop - start) // BOX_STEP) * BOX_STEP, length)
+    start = min(start, length - size)
+    return slice(start, start + size)

@@ -129,8 +129,9 @@ def to_codes(frame: Any, info: MovieInfo) -> Codes:
     return rgb
 
 
-def _quantize(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip(signal, 0, 1) * np.float32(65535) + np.float32(0.5)
+def _quantize(signal: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    codes: NDArray[np.floating[Any]] = np.clip(signal, 0, 1) * np.float32(65535) + np.float32(0.5)
+    return codes
 
 
 def _place(

@@ -7,6 +7,7 @@ import re
 import struct
 import tracemalloc
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -178,8 +179,10 @@ def test_lossless_codes_come_back_with_their_type(tmp_path, name):
 
 def partitions(height: int) -> list[list[tuple[int, int]]]:
     rng = np.random.default_rng(9)
-    cuts = [[0, *sorted(rng.choice(np.arange(1, height), count, replace=False)), height] for count in (1, 4, height - 1)]
-    forward = [[(int(a), int(b)) for a, b in zip(cut, cut[1:], strict=False)] for cut in cuts]
+    cuts = [
+        [0, *sorted(rng.choice(np.arange(1, height), count, replace=False)), height] for count in (1, 4, height - 1)
+    ]
+    forward = [[(int(a), int(b)) for a, b in pairwise(cut)] for cut in cuts]
     return forward + [part[::-1] for part in forward] + [[forward[1][k] for k in rng.permutation(5)]]
 
 
@@ -261,6 +264,9 @@ def test_radiance_keeps_8_bits_of_the_brightest_channel(tmp_path):
         ("Y A", (0, 0, 0), 1, True),
         ("left.R left.G left.B left.A", (0, 1, 2), 3, True),
         ("N.X N.Y N.Z R G B", (3, 4, 5), None, True),
+        ("R G B id.A", (0, 1, 2), None, True),
+        ("R G B id.R id.G id.B id.A", (0, 1, 2), None, True),
+        ("left.R left.G left.B right.A", (0, 1, 2), None, True),
         ("Z", (0, 0, 0), None, False),
         ("A", (0, 0, 0), 0, False),
         ("P.X P.Y P.Z", (0, 0, 0), None, False),
@@ -319,7 +325,9 @@ def test_tiff_says_whether_alpha_is_associated(tmp_path, unassociated):
 
 def test_channels_of_several_types_are_read_exactly(tmp_path):
     half, single = LIGHT.astype(np.float16), LIGHT + np.float32(1e-6)
-    path = write_exr(tmp_path / "a.exr", dict(zip("RGB", np.moveaxis(half, 2, 0), strict=True)) | {"Z": single[:, :, 0]})
+    path = write_exr(
+        tmp_path / "a.exr", dict(zip("RGB", np.moveaxis(half, 2, 0), strict=True)) | {"Z": single[:, :, 0]}
+    )
     with open_image(path, streaming()) as plate:
         found = np.concatenate([plate.rows(y, y + 3) for y in range(0, 15, 3)])
         names = plate.channels
@@ -450,7 +458,9 @@ def declaring(name: str, edge: int) -> bytes:
         entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in (*tags, (278, 4, edge)))
         return b"II*\0" + struct.pack("<IH", 8, 8) + entries + bytes(204)
     if name == "bmp":
-        return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 200, 0, 0, 54, 40, edge, edge, 1, 24, 0, 0, 0, 0, 0, 0) + bytes(99)
+        return (
+            b"BM" + struct.pack("<IHHIIiiHHIIiiII", 200, 0, 0, 54, 40, edge, edge, 1, 24, 0, 0, 0, 0, 0, 0) + bytes(99)
+        )
     if name == "tga":
         return struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, edge, edge, 24, 0) + bytes(99)
     if name == "psd":
@@ -486,7 +496,7 @@ def test_a_few_bytes_that_declare_gigapixels_are_refused_before_any_is_held(tmp_
     assert peak < 8 << 20
 
 
-def write_exr_constant(path: Path, width: int, height: int, compression: str, channels: int = 3) -> Path:
+def write_exr_constant(path: Path, width: int, height: int, compression: str, channels: int = 4) -> Path:
     spec = oiio.ImageSpec(width, height, channels, "half")
     spec.attribute("compression", compression)
     output = oiio.ImageOutput.create(str(path))
@@ -517,7 +527,7 @@ def write_exr_constant(path: Path, width: int, height: int, compression: str, ch
 def test_large_constant_pictures_are_accepted(tmp_path, name, mode, options):
     Image.new(mode, (4096, 4096)).save(tmp_path / name, **options)
     with open_image(tmp_path / name) as plate:
-        assert not plate.rows(4000, 4096).any()
+        assert not plate.rows(4000, 4096)[:, :, list(plate.color)].any()
 
 
 @pytest.mark.parametrize("compression", ["zip", "zips", "rle", "piz", "pxr24", "b44a", "dwaa", "dwab"])

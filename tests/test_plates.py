@@ -25,7 +25,9 @@ def decode(codes: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def read(path: Path) -> tuple[OpenImageIO.ImageSpec, NDArray[np.float32]]:
     source = OpenImageIO.ImageInput.open(str(path))
+    assert source is not None, OpenImageIO.geterror()
     pixels = source.read_image(OpenImageIO.FLOAT)
+    assert pixels is not None, source.geterror()
     spec = source.spec()
     source.close()
     return spec, pixels

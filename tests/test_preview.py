@@ -103,7 +103,7 @@ def test_constant_plate_shows_its_code_at_each_exposure(width, height, light):
 
 
 def test_exposures_keep_channels_apart():
-    result = np.tile(np.float32([0.1, 4.0, 20.0]), (20, 30, 1))
+    result = np.tile(np.array([0.1, 4.0, 20.0], np.float32), (20, 30, 1))
     cells = cells_of(sheet(np.minimum(result, np.float32(1.0)), result), 30, 20, 96)
     assert cells[2][40, 60].tolist() == [srgb_code(0.025), 255, 255]
     assert cells[4][40, 60].tolist() == [srgb_code(0.1 / 64), srgb_code(4 / 64), srgb_code(20 / 64)]
@@ -134,13 +134,13 @@ def test_false_color_classes(light, wanted):
 
 
 def test_false_color_goes_by_the_brightest_channel():
-    result = np.tile(np.float32([0.0, 0.0, 4.0]), (9, 16, 1))
+    result = np.tile(np.array([0.0, 0.0, 4.0], np.float32), (9, 16, 1))
     shown = cells_of(sheet(np.minimum(result, np.float32(1.0)), result), 16, 9, 96)[5][10, 20]
     assert shown.tolist() == list(drawing.CLASS_COLORS[2])
 
 
 def test_false_colors_grow_lighter():
-    lightness = [drawing.luminance(np.float64(color)) for color in drawing.CLASS_COLORS]
+    lightness = [drawing.luminance(np.array(color, np.float64)) for color in drawing.CLASS_COLORS]
     assert all(a < b for a, b in pairwise(lightness))
 
 
@@ -149,7 +149,7 @@ def test_histogram_counts_every_pixel_in_its_bin():
         counts = count_stops(np.full((3, 5, 3), 2.0**stops, np.float32))
         assert counts.sum() == 15
         assert counts[round((stops + 12) * 8)] == 15
-    outside = np.float32([0.0, -1.0, 1e-30, 65504.0, np.finfo(np.float32).max / 2])
+    outside = np.array([0.0, -1.0, 1e-30, 65504.0, np.finfo(np.float32).max / 2], np.float32)
     counts = count_stops(np.repeat(outside[:, None], 3, axis=1))
     assert (counts[0], counts[-1], counts.sum()) == (3, 2, 5)
 
@@ -227,7 +227,7 @@ def test_any_title_stays_inside(title):
 
 
 def test_negative_and_infinite_light_pass():
-    light = np.float32([[[-0.5, 0.2, 0.1], [np.inf, 1.0, 1.0], [-1.0, -1.0, -1.0]]])
+    light = np.array([[[-0.5, 0.2, 0.1], [np.inf, 1.0, 1.0], [-1.0, -1.0, -1.0]]], np.float32)
     cells = cells_of(sheet(np.clip(light, 0, 1), light), 3, 1, 96)
     assert cells[1][0, 0].tolist() == [0, srgb_code(0.2), srgb_code(0.1)]
     assert cells[5][0, 5].tolist() == list(drawing.CLASS_COLORS[-1])

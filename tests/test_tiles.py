@@ -117,3 +117,29 @@ def test_an_empty_fade_changes_nothing():
     later = np.ones((0, 4, 3), np.float32)
     tiles.cross_fade(later.copy(), later, axis=0)
     assert later.shape == (0, 4, 3)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    blobs=st.integers(0, 6),
+)
+@settings(max_examples=60, deadline=None)
+def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, width, blobs):
+    rng = np.random.default_rng(seed)
+    wanted = np.zeros((height, width), bool)
+    for _ in range(blobs):
+        y, x = rng.integers(height), rng.integers(width)
+        wanted[y : y + rng.integers(1, 90), x : x + rng.integers(1, 90)] = True
+    covered = np.zeros_like(wanted)
+    cost = 0
+    for rows, columns in tiles.boxes(wanted, halo=8):
+        assert 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
+        for side, length in ((rows, height), (columns, width)):
+            assert (side.stop - side.start) % tiles.BOX_STEP == 0 or side.stop - side.start == length
+        covered[rows, columns] = True
+        cost += (rows.stop - rows.start + 16) * (columns.stop - columns.start + 16)
+    assert not (wanted & ~covered).any()
+    assert cost <= (height + 16) * (width + 16)
+    assert bool(cost) == bool(wanted.any())

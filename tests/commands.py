@@ -1,0 +1,123 @@
+"""Run the project's commands inside the test's process, so that torch loads once."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import click
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+
+from expandnet_batch.edge import run_command
+from expandnet_batch.main import command as batch_command
+from expandnet_ofx.weights import Weights
+from fakes import PointEngine
+
+ROOT = Path(__file__).parents[1]
+
+
+class LightEngine(PointEngine):
+    """Takes the place of the torch engine where a test is about files and not about the picture."""
+
+    name = "torch"
+
+    def __init__(self, weights: Weights, *, device: str, precision: str, threads: int) -> None:
+        super().__init__(gain=4.0)
+        self.weights = weights
+
+
+def replace_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands run without the network's arithmetic; weights are still read and checked."""
+    monkeypatch.setattr("expandnet_ofx.engine_torch.TorchEngine", LightEngine)
+
+
+class Outcome(NamedTuple):
+    """What a command left behind: exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error; fails if there is another number of lines, or a traceback."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in lines[0]
+        assert "internal fault" not in lines[0], self.err
+        return lines[0]
+
+
+def invoke(command: click.Command, *arguments: object) -> Outcome:
+    """Run a command as its entry point would, with the edge that turns errors into codes."""
+    out, err = io.StringIO(), io.StringIO()
+    handler = signal.getsignal(signal.SIGTERM)
+    words = [str(command.name), *map(str, arguments)]
+    try:
+        with mock.patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(err):
+            code = run_command(command)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def batch(*arguments: object) -> Outcome:
+    """Run `expandnet-batch` with one thread."""
+    return invoke(batch_command, *arguments, "--threads", 1)
+
+
+def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    """Start `expandnet-batch` as a process of its own, in a session of its own."""
+    code = "from expandnet_batch.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments), "--threads", "1"],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def plate(seed: int = 0, height: int = 24, width: int = 32) -> np.ndarray:
+    """Return an 8-bit RGB plate of smooth random color with a clipped square."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(40, 200, (-(-height // 4), -(-width // 4), 3))
+    pixels = coarse.repeat(4, 0).repeat(4, 1)[:height, :width].astype(np.uint8)
+    pixels[: height // 2, : width // 2] = 255
+    return pixels
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    """Write pixels in the format of the suffix; create the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {"uint8": "uint8", "uint16": "uint16", "float16": "half", "float32": "float"}[pixels.dtype.name]
+    output = oiio.ImageOutput.create(str(path))
+    spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], kind)
+    assert output.open(str(path), spec), output.geterror()
+    assert output.write_image(pixels), output.geterror()
+    output.close()
+    return path
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    """Read all channels of the first part of a picture as float32, through OpenImageIO alone."""
+    buffer = oiio.ImageBuf(str(path))
+    pixels = buffer.get_pixels(oiio.FLOAT)
+    assert not buffer.has_error, buffer.geterror()
+    return np.asarray(pixels)
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the names of all files below a folder, hidden ones too, sorted."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink())
