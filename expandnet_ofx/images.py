@@ -36,7 +36,11 @@ def oiio_error(source: Any = None) -> str:
     """Return the first line of OpenImageIO's pending error, of an object or the library's own; empty without one."""
     import OpenImageIO as oiio
 
-    text: str = source.geterror() if source is not None else oiio.geterror()
+    try:
+        text: str = source.geterror() if source is not None else oiio.geterror()
+    except UnicodeDecodeError:
+        # The message quotes bytes of a damaged header.
+        return "damaged header"
     return next((line.strip()[:200] for line in text.splitlines() if line.strip()), "")
 
 
@@ -53,8 +57,10 @@ class ImagePlate:
         self._input: Any = _open(path)
         try:
             self._describe(settings, encoding)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, UnicodeDecodeError):
+                raise InputError(f"{path}: damaged header, names in it are no text; render it again") from error
             raise
 
     def __enter__(self) -> ImagePlate:

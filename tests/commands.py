@@ -72,7 +72,7 @@ def invoke(command: click.Command, *arguments: object) -> Outcome:
 
 def batch(*arguments: object) -> Outcome:
     """Run `expandnet-batch` with one thread."""
-    return invoke(batch_command, *arguments, "--threads", 1)
+    return invoke(batch_command, "--threads", 1, *arguments)
 
 
 def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -550,3 +552,51 @@ def test_expand_file_is_the_converter_used_once(tmp_path):
 def test_the_encodings_of_the_references_agree():
     codes = np.linspace(0, 1, 1001)
     np.testing.assert_allclose(encode_srgb(decode_srgb(codes)), codes, atol=1e-6)
+
+
+def test_alpha_that_is_no_number_makes_no_color_that_is_none(tmp_path):
+    cover = np.ones((HEIGHT, WIDTH), np.float16)
+    cover[0, :3] = [np.nan, np.inf, -np.inf]
+    result = convert(write_exr(tmp_path / "a.exr", [linear_channels() | {"A": cover}]), tmp_path / "b.exr")
+    assert np.isfinite(rgb(result)).all()
+
+
+ACES_PARTS = """
+import sys
+from pathlib import Path
+from test_convert import OutputOptions, convert
+from expandnet_ofx.errors import ExpandNetError
+options = OutputOptions(aces=True, matte=True, compression="none", interop_id=None)
+try:
+    convert(Path(sys.argv[1]), Path(sys.argv[2]), options=options, output_space="aces2065-1")
+except ExpandNetError as error:
+    print(error)
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("second", ["color", "data"])
+def test_an_aces_container_of_several_parts_is_refused(tmp_path, second):
+    """ST 2065-4 knows one part alone. In a process of its own: rows beyond the matte's end once crashed it."""
+    parts = [linear_channels(), linear_channels() if second == "color" else {"Z": linear_channels()["R"]}]
+    source = write_exr(tmp_path / "a.exr", parts, names=["one", "two"])
+    command = [sys.executable, "-c", ACES_PARTS, str(source), str(tmp_path / "b.exr")]
+    folder = Path(__file__).parent
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 3, done.stderr
+    assert str(source) in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["a.exr"]
+
+
+@pytest.mark.parametrize("suffix", ["tif", "hdr"])
+def test_extra_channels_are_no_reason_to_fail_in_other_formats(tmp_path, suffix):
+    """Depth beside half color: types per channel exist in EXR alone, so the color is written, or a flag is named."""
+    z = np.full((HEIGHT, WIDTH), 1e6, np.float32)
+    source = write_exr(tmp_path / "a.exr", [linear_channels() | {"Z": z}])
+    try:
+        convert(source, tmp_path / f"b.{suffix}")
+    except UsageError as error:
+        assert ".exr" in str(error)
+    else:
+        found = oiio.ImageBuf(str(tmp_path / f"b.{suffix}")).get_pixels(oiio.FLOAT)
+        np.testing.assert_allclose(found[FLAT][:, :, 1], linear_channels()["G"][FLAT], atol=0.02)

@@ -36,7 +36,7 @@ def examine(say: Say, *, ocio: str | None = None) -> int:
         except metadata.PackageNotFoundError:
             say(f"{package:15} not installed")
     say(f"processors      {os.cpu_count()}, memory {_memory()}")
-    checks = [_devices, lambda s: _color(s, ocio), _formats, _weights, _network]
+    checks = [_devices, _bfloat16, lambda s: _color(s, ocio), _formats, _weights, _network]
     failures = [check for check in checks if not _passes(check, say)]
     say("all well" if not failures else f"{len(failures)} checks failed")
     return 1 if failures else 0
@@ -70,6 +70,25 @@ def _devices(say: Say) -> None:
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
         say(f"cuda:{index}          {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+
+
+def _bfloat16(say: Say) -> None:
+    """Time the widest layer in both types: whether `--precision mixed` pays is a property of the processor."""
+    import torch
+
+    def seconds(kind: torch.dtype) -> float:
+        x = torch.rand(1, 64, 128, 128).to(kind).to(memory_format=torch.channels_last)
+        weight = torch.rand(64, 64, 3, 3).to(kind).to(memory_format=torch.channels_last)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            torch.nn.functional.conv2d(x, weight)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    ratio = seconds(torch.float32) / seconds(torch.bfloat16)
+    verdict = "pays" if ratio > 1.2 else "does not pay"
+    say(f"bfloat16        {ratio:.1f} times the speed of float32: --precision mixed {verdict} on this processor")
 
 
 def _color(say: Say, ocio: str | None) -> None:
