@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.background import BackgroundCalls
-from expandnet_ofx.errors import InputError
+from expandnet_ofx.errors import InputError, OutputError
 from expandnet_ofx.expander import HALF_MAX, Band, Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image
 from expandnet_ofx.plates import Plate
@@ -139,6 +139,10 @@ class Converter:
             plates = [first]
             for part in range(1, first.parts):
                 plates.append(opened.enter_context(open_image(source, settings, part=part)))
+            if self.options.aces and len(plates) > 1:
+                raise InputError(
+                    f"{source}: has {len(plates)} parts, an ACES container holds one (ST 2065-4); split it"
+                )
             if not any(plate.has_color for plate in plates):
                 raise InputError(f"{source}: holds no color channels ({', '.join(first.channels)}); name another file")
             prepared = Prepared(
@@ -270,6 +274,8 @@ class Converter:
         record["Software"] = f"expandnet-ofx {__version__}"
         if target.suffix.lower() in (".tif", ".tiff"):
             record["ImageDescription"] = record["expandnet/provenance"]
+        if len(prepared.parts) > 1 and target.suffix.lower() != ".exr":
+            raise OutputError(f"{target}: {prepared.source} has {len(prepared.parts)} parts, which only .exr holds")
         layouts = [
             replace(part.layout, attributes={**part.layout.attributes, **record, **_analysis_record(analysis)})
             for part, analysis in zip(prepared.parts, analyses, strict=True)
@@ -325,7 +331,8 @@ class Converter:
             step = max(1, (1 << 20) // plate.width)
             for start in range(0, plate.height, step):
                 codes = plate.rows(start, min(start + step, plate.height))
-                yield start, _normalized(codes, range(codes.shape[2])), None
+                carried = self._carried(plate) if isinstance(plate, ImagePlate) else range(codes.shape[2])
+                yield start, _normalized(codes, carried), None
             return
         carried = self._carried(plate) if isinstance(plate, ImagePlate) else []
         for band in self.expander.bands(plate, analysis, mask=prepared.mask, statistics=statistics):
@@ -334,7 +341,8 @@ class Converter:
             if carried:
                 extra = _normalized(band.codes, carried)
                 if plate.alpha is not None:
-                    columns = [np.minimum(light * extra[:, :, :1], np.float32(HALF_MAX))]
+                    glows = isinstance(plate, ImagePlate) and plate.associated
+                    columns = [_associate(light, extra[:, :, :1], glows=glows)]
                 columns.append(extra)
             if self.matte_channels:
                 columns.append(band.matte)
@@ -342,6 +350,15 @@ class Converter:
 
     def _rec709(self, light: Array) -> Array:
         return self.expander.to_rec709(light)
+
+
+def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
+    """Multiply light by alpha (n, W, 1); light without cover, as flames have, stays where the source had it."""
+    cover = np.nan_to_num(cover, nan=0.0, posinf=1.0, neginf=0.0)
+    if glows:
+        cover = np.where(cover > 0, cover, np.float32(1))
+    result: Array = np.minimum(light * cover, np.float32(HALF_MAX))
+    return result
 
 
 def _normalized(codes: NDArray[Any], channels: Sequence[int] | range) -> Array:

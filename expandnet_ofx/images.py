@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.channels import find_channels
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.plates import Codes
 from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.settings import Settings
-from expandnet_ofx.transfer import Encoding
+from expandnet_ofx.transfer import Encoding, full_scale
 
 ROW_FORMATS = ("png", "tiff", "openexr", "dpx", "cineon", "jpeg", "hdr", "bmp")
 """Formats that OpenImageIO decodes row by row; all others are decoded whole."""
@@ -28,7 +29,7 @@ PICTURE_SUFFIXES = frozenset(
 
 _NATIVE = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float16, "float": np.float32}
 
-_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
+_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation to quarter turns counterclockwise, then a mirror left to right (TIFF 6.0, tag 274)."""
 
 
@@ -87,8 +88,8 @@ class ImagePlate:
         self._refuse_odd_shapes()
         self._dtype = self._native_type()
         check_declared_size(self.path, self.spec, self.format_name, np.dtype(self._dtype).itemsize)
-        self.color, self.alpha, self.has_color = _find_channels(self.channels)
-        self._associated = self.alpha is not None and self._is_associated()
+        self.color, self.alpha, self.has_color = find_channels(self.channels)
+        self._associated = self.has_color and self.alpha is not None and self._is_associated()
         turn = self.spec.get_int_attribute("Orientation", 1)
         self._turn = _TURNS.get(turn)
         self.width, self.height = self.spec.width, self.spec.height
@@ -153,6 +154,11 @@ class ImagePlate:
         check_color_model(self.spec, self.format_name, self.path)
         return input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
 
+    @property
+    def associated(self) -> bool:
+        """True if the file stores color multiplied by alpha; `rows` has undone it."""
+        return self._associated
+
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop) (n, W, C), color not multiplied by alpha; raise `InputError` if damaged."""
         codes = self._whole[start:stop] if self._whole is not None else self._read(start, stop)
@@ -181,7 +187,15 @@ class ImagePlate:
             raise InputError(
                 f"{self.path}: damaged at rows {start} to {stop - 1} ({error or 'no data'}); render it again"
             )
-        return np.asarray(pixels).reshape(stop - start, spec.width, channels)
+        return self._whole_numbers(np.asarray(pixels).reshape(stop - start, spec.width, channels))
+
+    def _whole_numbers(self, pixels: Codes) -> Codes:
+        """Undo OpenImageIO's scaling of 32-bit integer channels: they hold identifiers, not light."""
+        numbered = [i for i, kind in enumerate(self.spec.channelformats) if str(kind) in ("uint", "uint32")]
+        if numbered:
+            pixels = np.array(pixels)
+            pixels[..., numbered] = np.rint(pixels[..., numbered].astype(np.float64) * 0xFFFFFFFF)
+        return pixels
 
 
 def open_image(path: Path | str, settings: Settings | None = None, *, part: int = 0) -> ImagePlate:
@@ -219,34 +233,9 @@ def _open(path: Path) -> Any:
     return source
 
 
-def _find_channels(names: tuple[str, ...]) -> tuple[tuple[int, int, int], int | None, bool]:
-    """Return the numbers of red, green, blue; of alpha; and whether there is color at all."""
-    lower = [name.lower().rpartition(".")[2] for name in names]
-    plain = [name.lower() for name in names]
-
-    def find(*wanted: str) -> int | None:
-        for pool in (plain, lower):
-            for name in wanted:
-                if name in pool:
-                    return pool.index(name)
-        return None
-
-    red, green, blue = find("r", "red"), find("g", "green"), find("b", "blue")
-    alpha = find("a", "alpha")
-    if red is not None and green is not None and blue is not None:
-        return (red, green, blue), alpha, True
-    gray = find("y", "l", "gray", "luminance", "i")
-    if gray is None and len(names) == 1 and plain[0] not in ("z", "a", "depth"):
-        gray = 0
-    if gray is None:
-        return (0, 0, 0), alpha, False
-    return (gray, gray, gray), alpha, True
-
-
 def _unassociate(codes: Codes, color: tuple[int, int, int], alpha: int) -> Codes:
-    scale = np.float32(np.iinfo(codes.dtype).max if codes.dtype.kind == "u" else 1)
-    result = codes.astype(np.float32) / scale
-    cover = result[:, :, alpha]
+    result = codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
+    cover = np.nan_to_num(result[:, :, alpha], nan=0.0, posinf=1.0)
     factor = np.divide(1, cover, out=np.ones_like(cover), where=cover > 0)
     for channel in set(color):
         result[:, :, channel] *= factor

@@ -32,6 +32,7 @@ class PlateMatte:
         if self._scene == 0 or not float(np.nanmax(color)) > self._settings.threshold * self._clips.min() * scale:
             return None
         values = np.nan_to_num(color.astype(np.float32) * np.float32(1 / scale), nan=0.0)
+        values = np.clip(values, -65504, 65504)
         matte = grade.pointwise_matte(values, self._clips, self._settings)
         if self._plate.alpha is not None:
             matte = matte * (codes[:, :, self._plate.alpha, None] > 0)

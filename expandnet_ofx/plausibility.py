@@ -26,7 +26,7 @@ RATIOS: dict[str, float] = {
     "tiff": 4096,
     "openexr": 4096,
     "jpeg": 4096,
-    "gif": 4096,
+    "gif": 16384,
     "ico": DEFLATE,
     "dds": 16,
 }
@@ -52,10 +52,7 @@ def check_declared_size(path: Path, spec: Any, format_name: str, itemsize: int) 
     if max(width, height) > LARGEST_EDGE or channels > 1024:
         raise InputError(f"{path}: declares {width}x{height} with {channels} channels; the file is damaged")
     declared = width * height * channels * itemsize
-    ratio = RATIOS.get(format_name)
-    if spec.get_string_attribute("compression") == "none" and format_name in ("openexr", "tiff"):
-        # Bits packed into bytes, and a palette entry of three channels, still expand.
-        ratio = UNCOMPRESSED if format_name == "openexr" else 24.0
+    ratio = _largest_ratio(path, spec, format_name, itemsize)
     if ratio is None:
         return
     stored = path.stat().st_size
@@ -63,3 +60,25 @@ def check_declared_size(path: Path, spec: Any, format_name: str, itemsize: int) 
         raise InputError(
             f"{path}: {stored} bytes cannot hold the {width}x{height} pixels it declares; the file is cut short or damaged"
         )
+
+
+def _largest_ratio(path: Path, spec: Any, format_name: str, itemsize: int) -> float | None:
+    """Return how many decoded bytes one stored byte can give, None without a bound."""
+    ratio = RATIOS.get(format_name)
+    if ratio is None:
+        return None
+    compression = spec.get_string_attribute("compression")
+    if format_name == "openexr":
+        # DWA stores a constant block of 32 or 256 rows in a few bytes.
+        return UNCOMPRESSED if compression == "none" else 65536.0 if compression.startswith("dwa") else ratio
+    if format_name == "tiff":
+        # Bits packed into bytes, and a palette entry of three channels, still expand without compression.
+        bits = spec.get_int_attribute("oiio:BitsPerSample", 8)
+        return 24.0 if compression == "none" else ratio * max(1.0, 8 / max(1, bits))
+    if format_name == "png":
+        with path.open("rb") as file:
+            header = file.read(26)
+        # ISO/IEC 15948, 11.2.2: bit depth and color type; type 3 is a palette of three channels or four.
+        depth, kind = (header[24], header[25]) if len(header) == 26 else (8, 2)
+        return ratio * max(1.0, 8 * itemsize / max(1, depth)) * (spec.nchannels if kind == 3 else 1)
+    return ratio

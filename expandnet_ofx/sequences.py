@@ -19,7 +19,7 @@ from expandnet_ofx.writer import is_partial
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
-_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*|<F\d*>")
+_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*")
 _GLOB = re.compile(r"[*?\[]")
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)")
 
@@ -43,12 +43,20 @@ class Source:
         return self.path.suffix.lower().lstrip(".") in MOVIE_SUFFIXES
 
 
+def fileseq_notation(text: str) -> str:
+    """Return a pattern as fileseq reads it: one `#` means four digits, several mean one digit each."""
+    return re.sub(r"#{2,}", lambda run: "@" * len(run.group()), text)
+
+
 def parse_frames(text: str) -> list[int]:
     """Expand frame ranges such as `1001-1010,1020-1030x2` or `1001-1100:2`; raise `UsageError` if malformed."""
     import fileseq
 
     try:
-        return [int(frame) for frame in fileseq.FrameSet(text.replace(":", "x"))]
+        frames = [int(frame) for frame in fileseq.FrameSet(text.replace(":", "x"))]
+        if not frames:
+            raise ValueError(text)
+        return frames
     except (fileseq.ParseException, ValueError, TypeError) as error:
         raise UsageError(f"--frames {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
 
@@ -64,7 +72,7 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
     Raises:
         UsageError: nothing matches, or a notation is malformed.
     """
-    wanted = parse_frames(frames) if frames else None
+    wanted = parse_frames(frames) if frames is not None else None
     sources: list[Source] = []
     for argument in arguments:
         for view, text in _views(argument, views):
@@ -72,7 +80,9 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
             if not found:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
             sources += found
-    unique = {(source.path, source.frame): source for source in sources}
+    unique: dict[Path, Source] = {}
+    for source in sources:
+        unique.setdefault(_absolute(source.path), source)
     if not unique:
         raise UsageError("no input; name files, patterns or folders")
     return list(unique.values())
@@ -100,9 +110,21 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
     elif _GLOB.search(text):
         files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute globs too
         files = [file for file in files if not is_partial(file) and (_is_picture(file) or not file.is_dir())]
-        yield from _filtered(files, wanted, path.parent, view)
+        yield from _filtered(files, wanted, _glob_root(path), view)
     else:
         raise UsageError(f"{text}: does not exist; check the path")
+
+
+def _absolute(path: Path) -> Path:
+    """Return an absolute path without `..`; links keep their own names, so that results are mirrored as asked."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def _glob_root(path: Path) -> Path:
+    """Return the folder before the first wildcard, from which sub-folders are mirrored."""
+    while _GLOB.search(str(path)):
+        path = path.parent
+    return path
 
 
 def _is_picture(path: Path) -> bool:
@@ -129,6 +151,7 @@ def frame_number(path: Path) -> int | None:
 def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
     import fileseq
 
+    text = fileseq_notation(text)
     try:
         sequence = fileseq.FileSequence(text.replace(":", "x") if re.search(r"\d:\d", text) else text)
         frames = wanted or [int(frame) for frame in sequence.frameSet() or ()]
@@ -179,6 +202,7 @@ def _numbered(source: Source, output: str) -> Path:
     pattern = str(_viewed(Path(output), source))
     if source.is_movie:
         return Path(pattern)
+    pattern = fileseq_notation(pattern)
     assert source.frame is not None
     return Path(str(fileseq.FileSequence(pattern).frame(source.frame)))
 
@@ -207,7 +231,7 @@ def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
 
 def _mirror_base(sources: Sequence[Source]) -> Path | None:
     """Return the folder that results are mirrored from, None if all sources lie in one folder."""
-    roots = {source.root.absolute() for source in sources}
+    roots = {_absolute(source.root) for source in sources}
     if len(roots) == 1:
         return next(iter(roots))
     return Path(os.path.commonpath(roots))
@@ -215,7 +239,7 @@ def _mirror_base(sources: Sequence[Source]) -> Path | None:
 
 def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
     name = f"{source.path.stem}.####{suffix}" if source.is_movie else f"{source.path.stem}{suffix}"
-    folder = source.path.absolute().parent
+    folder = _absolute(source.path).parent
     if base is None or not folder.is_relative_to(base):
         return Path(name)
     return folder.relative_to(base) / name

@@ -9,7 +9,7 @@ import socket
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -100,6 +100,15 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
     return carried
 
 
+def _fitted(part: PartLayout, suffix: str) -> PartLayout:
+    """Return what a format can hold of a layout: Radiance files color alone, TIFF one type for all channels."""
+    if suffix == ".hdr":
+        return replace(part, channels=tuple(part.channels)[:3], formats=("float",) * min(3, len(part.channels)))
+    if suffix != ".exr" and "float" in part.formats:
+        return replace(part, formats=("float",) * len(part.formats))
+    return part
+
+
 class ImageWriter:
     """Writes one file; `commit` gives it its name, leaving the block without it removes what was written."""
 
@@ -109,6 +118,7 @@ class ImageWriter:
         self.path = path
         self._partial = partial_name(path)
         self._options = options
+        parts = [_fitted(part, path.suffix.lower()) for part in parts]
         self._specs = [self._spec(oiio, part) for part in parts]
         self._parts = parts
         self._part = 0
@@ -138,7 +148,11 @@ class ImageWriter:
         )
         for name, value in part.attributes.items():
             if hasattr(value, "type") and hasattr(value, "value"):
-                spec.attribute(value.name, value.type, value.value)
+                # OpenEXR has no attributes of short integers and would drop them.
+                if str(value.type) in ("uint8", "uint16", "int8", "int16", "uint"):
+                    spec.attribute(value.name, int(value.value))
+                else:
+                    spec.attribute(value.name, value.type, value.value)
             elif isinstance(value, Fraction):
                 spec.attribute(name, oiio.TypeRational, (value.numerator, value.denominator))
             else:
@@ -160,9 +174,9 @@ class ImageWriter:
         return spec
 
     def write(self, start: int, pixels: NDArray[np.float32]) -> None:
-        """Write rows from `start` of the current part: (n, W, C) float32."""
+        """Write rows from `start` of the current part: (n, W, C) float32; channels the format cannot hold are left out."""
         spec = self._specs[self._part]
-        rows = np.ascontiguousarray(pixels, np.float32)
+        rows = np.ascontiguousarray(pixels[:, :, : spec.nchannels], np.float32)
         if not self._output.write_scanlines(spec.y + start, spec.y + start + len(rows), 0, rows):
             raise self._failure()
 

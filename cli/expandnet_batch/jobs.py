@@ -13,7 +13,7 @@ from expandnet_batch.resume import up_to_date
 from expandnet_ofx.convert import Converter, Prepared, identify
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
-from expandnet_ofx.sequences import Source, find_sources, parse_frames, place_outputs
+from expandnet_ofx.sequences import Source, fileseq_notation, find_sources, parse_frames, place_outputs
 from expandnet_ofx.writer import OutputOptions, check_suffix, sweep
 
 ZIP_SHARE = 0.6
@@ -61,7 +61,7 @@ def numbered(pattern: Path, frame: int) -> Path:
     """Return the path of one frame of an output pattern; a name without a pattern gets the number before its suffix."""
     import fileseq
 
-    return Path(str(fileseq.FileSequence(str(pattern)).frame(frame)))
+    return Path(str(fileseq.FileSequence(fileseq_notation(str(pattern))).frame(frame)))
 
 
 @dataclass(kw_only=True)
@@ -153,7 +153,7 @@ def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
         return [None] * len(sources)
     import fileseq
 
-    sequence = fileseq.FileSequence(mask)
+    sequence = fileseq.FileSequence(fileseq_notation(mask))
     if not sequence.padding():
         if not Path(mask).exists():
             raise UsageError(f"--mask {mask}: does not exist; check the path")
