@@ -23,7 +23,7 @@ from expandnet_ofx.images import open_image, to_array
 
 def main() -> None:
     """Run all measurements."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("out/benchmark"))

@@ -13,11 +13,11 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from expandnet_batch.main import memory_size
-from expandnet_batch.runtime import tune_process
+from expandnet_batch.runtime import MemoryGuard, tune_process
 from numpy.typing import NDArray
 from plates_for_benchmarks import write_plate
 
@@ -48,7 +48,7 @@ class StandIn:
 
 def main() -> None:
     """Make the plate, convert it, print time and peak memory; exit code 1 if the peak is over the limit."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--width", type=int, default=24000)
     parser.add_argument("--height", type=int, default=16000)
     parser.add_argument("--memory", default="1GiB")
@@ -62,11 +62,12 @@ def main() -> None:
     tune_process()
     engine: Engine = open_engine(load_weights())
     if arguments.stand_in:
-        engine = StandIn(engine)
+        engine = cast(Engine, StandIn(engine))
     converter = Converter(Expander(Settings(memory=limit), engine=engine))
     started = time.perf_counter()
     result = arguments.out / f"{plate.stem}.exr"
-    report = converter.render(converter.prepare(plate), result)
+    guard = MemoryGuard(limit)
+    report = converter.render(converter.prepare(plate), result, progress=lambda _: guard.check())
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     megapixels = arguments.width * arguments.height / 1e6

@@ -69,7 +69,7 @@ def _row(name: str, usages: list[Usage], peers: list[Usage]) -> None:
 
 def main() -> None:
     """Run the comparison on generated plates of two sizes and a batch, or on the plates given."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--peer", type=Path, required=True)
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--out", type=Path, default=Path("out/benchmark"))

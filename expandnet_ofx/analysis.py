@@ -148,7 +148,7 @@ def _load_map(path: Path) -> RecoveredLight:
 
     source: Any = oiio.ImageInput.open(str(path))
     pixels = source.read_image("float") if source is not None else None
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+    if source is None or pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
         oiio.geterror()
         raise InputError(f"{path}: the analysis' map is missing or damaged; analyze the plate again")
     source.close()

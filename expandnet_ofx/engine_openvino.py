@@ -103,7 +103,9 @@ def _tile_model(layers: dict[str, Array]) -> Any:
     mid = conv(mid, "mid4", dilation=2)
     total = _elu(ops.add(ops.add(local, mid), bias))
     y = ops.sigmoid(conv(total, "out"))
-    return openvino.Model([ops.transpose(y, ops.constant(np.array([0, 2, 3, 1])))], [tile, bias], "expandnet")
+    light: Any = ops.transpose(y, ops.constant(np.array([0, 2, 3, 1])))
+    model: Any = openvino.Model
+    return model([light], [tile, bias], "expandnet")
 
 
 def _global_model(state: Any) -> Any:
@@ -118,4 +120,5 @@ def _global_model(state: Any) -> Any:
         layer = f"glob_net.{i}.0"
         x = _elu(_conv(x, state[f"{layer}.weight"] * scale, state[f"{layer}.bias"], stride=2, pad=1))
     last = _conv(x, state["glob_net.6.weight"] * np.float32(SELU_SCALE), state["glob_net.6.bias"])
-    return openvino.Model([last], [proxy], "expandnet_global")
+    model: Any = openvino.Model
+    return model([last], [proxy], "expandnet_global")

@@ -242,7 +242,8 @@ class Expander:
 
     def _clip_levels(self, seen: Survey) -> tuple[float, float, float]:
         if self.settings.white is not None:
-            return (self.settings.white,) * 3
+            white = self.settings.white
+            return white, white, white
         red, green, blue = (grade.clip_level(histogram, seen.levels) for histogram in seen.histograms)
         return red, green, blue
 
@@ -252,7 +253,7 @@ class Expander:
         if self.contract.input_stretch:
             # The authors' mapping turns a constant plate into ones.
             low = seen.low if seen.high > seen.low else seen.high - 1.0
-            return (low,) * 3, (seen.high,) * 3
+            return (low, low, low), (seen.high, seen.high, seen.high)
         white = plate.encoding.encode_for_network(np.array(clips, np.float32))
         red, green, blue = (float(value) for value in white)
         return (0.0, 0.0, 0.0), (red, green, blue)
@@ -361,7 +362,7 @@ class Expander:
             if keep is not None:
                 matte = matte * (1 - keep[:, :, None])
             scale = np.float32(1 / full_scale(inner.dtype))
-            over_clip = color.astype(np.float32) * (scale / clips) if matte.any() else linear
+            over_clip = np.asarray(color.astype(np.float32) * (scale / clips), np.float32) if matte.any() else linear
             light = grade.merge(linear, predicted, over_clip, matte, self.settings.merging)
         light, linear = self._output(light, plate), self._output(linear, plate)
         statistics.add(linear, light, matte)
@@ -371,8 +372,7 @@ class Expander:
         """Return light of the output space in linear Rec.709, for display: (..., 3) float32."""
         if self._to_output is None:
             return light
-        result: Array = light @ np.linalg.inv(self._to_output).T.astype(np.float32)
-        return result
+        return np.asarray(light @ np.linalg.inv(self._to_output).T, np.float32)
 
     def _output(self, light: Array, plate: Plate) -> Array:
         matrix = self._to_output
@@ -386,8 +386,7 @@ class Expander:
 
 def _normalize(seen: Array, low: tuple[float, ...], high: tuple[float, ...]) -> Array:
     base, top = np.array(low, np.float32), np.array(high, np.float32)
-    result: Array = np.clip((seen - base) / (top - base), 0, 1)
-    return result
+    return np.asarray(np.clip((seen - base) / (top - base), 0, 1), np.float32)
 
 
 def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:

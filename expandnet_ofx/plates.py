@@ -61,10 +61,10 @@ class ArrayPlate:
             raise InputError(f"array of {array.dtype}: not a code type; pass one of {', '.join(CODE_TYPES)}")
         self.array = array
         self.height, self.width, channels = array.shape
-        self.color = (0, 1, 2) if channels > 2 else (0, 0, 0)
-        self.alpha = channels - 1 if channels in (2, 4) else None
+        self.color: tuple[int, int, int] = (0, 1, 2) if channels > 2 else (0, 0, 0)
+        self.alpha: int | None = channels - 1 if channels in (2, 4) else None
         self.encoding = encoding
-        self.window = (0, 0, self.width, self.height)
+        self.window: tuple[int, int, int, int] = (0, 0, self.width, self.height)
 
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop) of the array."""

@@ -178,7 +178,7 @@ class TilePredictor:
         """Return what the network sees of a tile read with its margin, in [0, 1]."""
         seen = self._plate.encoding.encode_for_network(take_color(tile, self._plate))
         if self._low.any() or (self._range != 1).any():
-            seen = np.clip((seen - self._low) / self._range, 0, 1)
+            seen = np.asarray(np.clip((seen - self._low) / self._range, 0, 1), np.float32)
         if self._settings.border == "zero":
             rows = np.arange(y - MARGIN, y - MARGIN + tile.shape[0])
             columns = np.arange(x0 - MARGIN, x0 - MARGIN + tile.shape[1])

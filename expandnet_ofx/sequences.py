@@ -50,14 +50,15 @@ def fileseq_notation(text: str) -> str:
 
 def parse_frames(text: str) -> list[int]:
     """Expand frame ranges such as `1001-1010,1020-1030x2` or `1001-1100:2`; raise `UsageError` if malformed."""
-    import fileseq
+    from fileseq.exceptions import ParseException
+    from fileseq.frameset import FrameSet
 
     try:
-        frames = [int(frame) for frame in fileseq.FrameSet(text.replace(":", "x"))]
+        frames = [int(frame) for frame in FrameSet(text.replace(":", "x"))]
         if not frames:
             raise ValueError(text)
         return frames
-    except (fileseq.ParseException, ValueError, TypeError) as error:
+    except (ParseException, ValueError, TypeError) as error:
         raise UsageError(f"--frames {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
 
 
@@ -149,17 +150,18 @@ def frame_number(path: Path) -> int | None:
 
 
 def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
-    import fileseq
+    from fileseq.exceptions import FileSeqException
+    from fileseq.filesequence import FileSequence
 
     text = fileseq_notation(text)
     try:
-        sequence = fileseq.FileSequence(text.replace(":", "x") if re.search(r"\d:\d", text) else text)
+        sequence = FileSequence(text.replace(":", "x") if re.search(r"\d:\d", text) else text)
         frames = wanted or [int(frame) for frame in sequence.frameSet() or ()]
         if not frames:
-            on_disk = fileseq.findSequenceOnDisk(text, strictPadding=True)
+            on_disk = FileSequence.findSequenceOnDisk(text, strictPadding=True)
             present = [int(frame) for frame in on_disk.frameSet() or ()]
             frames = list(range(min(present), max(present) + 1)) if present else []
-    except fileseq.FileSeqException:
+    except FileSeqException:
         return
     if not frames:
         return
@@ -197,14 +199,14 @@ def _viewed(path: Path, source: Source) -> Path:
 
 
 def _numbered(source: Source, output: str) -> Path:
-    import fileseq
+    from fileseq.filesequence import FileSequence
 
     pattern = str(_viewed(Path(output), source))
     if source.is_movie:
         return Path(pattern)
     pattern = fileseq_notation(pattern)
     assert source.frame is not None
-    return Path(str(fileseq.FileSequence(pattern).frame(source.frame)))
+    return Path(str(FileSequence(pattern).frame(source.frame)))
 
 
 def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:

@@ -9,35 +9,31 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import click
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-
 from expandnet_batch.edge import run_command
 from expandnet_batch.main import command as batch_command
-from expandnet_ofx.weights import Weights
 from fakes import PointEngine
+
+from expandnet_ofx.weights import Weights
 
 ROOT = Path(__file__).parents[1]
 
 
-class LightEngine(PointEngine):
-    """Takes the place of the torch engine where a test is about files and not about the picture."""
-
-    name = "torch"
-
-    def __init__(self, weights: Weights, *, device: str, precision: str, threads: int) -> None:
-        super().__init__(gain=4.0)
-        self.weights = weights
+def _light_engine(weights: Weights, **_: object) -> PointEngine:
+    engine = PointEngine(gain=4.0)
+    engine.weights = weights
+    return engine
 
 
 def replace_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands run without the network's arithmetic; weights are still read and checked."""
-    monkeypatch.setattr("expandnet_ofx.engine_torch.TorchEngine", LightEngine)
+    """Let commands run without the network's arithmetic, and without torch; weights are still read and checked."""
+    monkeypatch.setattr("expandnet_ofx.expander.open_engine", _light_engine)
 
 
 class Outcome(NamedTuple):
@@ -60,13 +56,14 @@ class Outcome(NamedTuple):
 def invoke(command: click.Command, *arguments: object) -> Outcome:
     """Run a command as its entry point would, with the edge that turns errors into codes."""
     out, err = io.StringIO(), io.StringIO()
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     words = [str(command.name), *map(str, arguments)]
     try:
         with mock.patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(err):
             code = run_command(command)
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
@@ -75,17 +72,18 @@ def batch(*arguments: object) -> Outcome:
     return invoke(batch_command, "--threads", 1, *arguments)
 
 
-def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    """Start `expandnet-batch` as a process of its own, in a session of its own."""
-    code = "from expandnet_batch.main import main; main()"
+LIGHT = "import pytest, commands; commands.replace_network(pytest.MonkeyPatch());"
+MAIN = "import sys; sys.argv[0] = 'expandnet-batch'; from expandnet_batch.main import main; main()"
+
+
+def start(*arguments: object, cwd: Path, before: str = LIGHT, **options: Any) -> subprocess.Popen[str]:
+    """Start `expandnet-batch` as a process of its own, after a line of Python; its streams are pipes."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments), "--threads", "1"],
+        [sys.executable, "-c", before + MAIN, "--threads", "1", *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
 
 

@@ -13,6 +13,9 @@ import numpy as np
 import OpenImageIO as oiio
 from PIL import Image, ImageCms
 
+DATE = "2020:01:01 00:00:00"
+"""Left out, OpenImageIO would write the time of the run, and cases would differ from run to run."""
+
 KINDS = {"uint8": "uint8", "uint16": "uint16", "float16": "half", "float32": "float"}
 
 
@@ -29,7 +32,7 @@ def picture(dtype: type = np.uint8, channels: int = 3, height: int = 17, width: 
 def stored(suffix: str, pixels: np.ndarray, *, tile: int = 0, parts: int = 1, **attributes: Any) -> bytes:
     """Return a file that OpenImageIO writes."""
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], KINDS[pixels.dtype.name])
-    for name, value in {"Make": "Camera", **attributes}.items():
+    for name, value in {"Make": "Camera", "DateTime": DATE, **attributes}.items():
         spec.attribute(name.replace("__", ":"), value)
     spec.tile_width = spec.tile_height = tile
     specs = []
@@ -66,12 +69,15 @@ def photoshop(pixels: np.ndarray, *, runs: bool = False) -> bytes:
 
 
 def _png() -> list[bytes]:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # ICC.1:2022, 7.2.8: the date of creation, and from v4 on (7.2.18) an identifier that covers it.
+    profile[24:36] = bytes(12)
+    profile[84:100] = bytes(16)
     return [
         stored("png", picture()),
         stored("png", picture(np.uint16)),
         stored("png", picture(channels=4)),
-        pillow("PNG", picture(), icc_profile=profile),
+        pillow("PNG", picture(), icc_profile=bytes(profile)),
         pillow("PNG", picture()[:, :, 0]),
     ]
 

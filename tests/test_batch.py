@@ -7,14 +7,12 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-from commands import ROOT, batch, files_in, pixels_of, plate, replace_network, save
+from commands import ROOT, batch, files_in, pixels_of, plate, replace_network, save, start
 from fakes import decode_srgb
 
 SHOT = [f"shot.{frame}.png" for frame in (1001, 1002, 1003, 1004)]
@@ -40,16 +38,14 @@ def results(folder: Path) -> list[int]:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys\nsys.argv[0] = 'expandnet-batch'\nfrom expandnet_batch.main import main\n"
-        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'torch', 'numpy', 'OpenImageIO', 'openvino', 'av', 'PIL', 'safetensors', 'fileseq'} & set(sys.modules)\n"
-        "sys.exit(f'loaded {heavy}' if heavy else 0)"
-    )
+    heavy = ("torch", "numpy", "OpenImageIO", "openvino", "av", "PIL", "safetensors", "fileseq")
+    check = f"import atexit, sys; atexit.register(lambda: print(set(sys.modules) & set({heavy})));"
     for flag in ("--help", "--version"):
-        ran = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True, timeout=60)
-        assert ran.returncode == 0, ran.stderr
-        assert "expandnet-batch" in ran.stdout
+        process = start(flag, cwd=ROOT, before=check)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "expandnet-batch" in out
+        assert out.endswith("\nset()\n")
 
 
 def test_version_names_the_shipped_weights() -> None:
@@ -408,15 +404,9 @@ def test_quiet_and_none_show_failures_only(shot: Path) -> None:
 
 def test_bar_on_a_terminal(shot: Path) -> None:
     pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
-    code = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); import pytest, commands;"
-        "commands.replace_network(pytest.MonkeyPatch());"
-        "from expandnet_batch.main import main; main()"
-    )
     main, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
-    words = [sys.executable, "-c", code, str(Path(__file__).parent), "in", "-o", "out", "--threads", "1"]
-    with subprocess.Popen(words, stdin=end, stdout=end, stderr=end) as process:
+    with start("in", "-o", "out", cwd=shot.parent, stdin=end, stdout=end, stderr=end) as process:
         os.close(end)
         shown = b""
         try:

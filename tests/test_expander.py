@@ -5,8 +5,8 @@ import json
 from dataclasses import replace
 
 import fakes
-import plain_network
 import numpy as np
+import plain_network
 import pytest
 import torch
 from fakes import BoxEngine, PointEngine

@@ -76,11 +76,13 @@ class Fuzzer:
     """Runs the cases of one format."""
 
     def __init__(self, name: str, folder: Path) -> None:
+        from fakes import PointEngine
+
         from expandnet_ofx.convert import Converter
         from expandnet_ofx.expander import Expander
         from expandnet_ofx.settings import Settings
-        from fakes import PointEngine
 
+        folder.mkdir()
         self.name = name
         self.samples = FORMATS[name]()
         self.path = folder / f"x.{name}"
@@ -118,41 +120,42 @@ class Fuzzer:
         result.unlink(missing_ok=True)
         return outcome if left in ([], ["x.exr"]) else f"{outcome}, left {left}"
 
-    def child(self, first: int, last: int, pipe: int) -> None:
-        """Run cases and tell each before and after; never return."""
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        for case in range(first, last):
-            os.write(pipe, f"{case}\n".encode())
-            signal.alarm(SECONDS)
-            before = _peak()
-            outcome = self.run(case)
-            if (grown := _peak() - before) > MOST_MIB:
-                outcome += f" with {grown} MiB"
-            os.write(pipe, (" ".join(outcome.split()) + "\n").encode())
-        os._exit(0)
 
-    def all(self, count: int) -> dict[int, str]:
-        """Return the outcome of every case."""
-        outcomes: dict[int, str] = {}
-        while len(outcomes) < count:
-            reader, writer = os.pipe()
-            process = os.fork()
-            if not process:
-                os.close(reader)
-                self.child(len(outcomes), count, writer)
-            os.close(writer)
-            case = len(outcomes)
-            with os.fdopen(reader) as lines:
-                for number, outcome in zip(lines, lines, strict=False):
-                    case = int(number)
-                    outcomes[case] = outcome.rstrip()
-            status = os.waitpid(process, 0)[1]
-            if status:
-                outcomes[len(outcomes)] = f"killed the process, status {status}"
-        return outcomes
+def child(name: str, folder: Path, first: int, last: int, pipe: int) -> None:
+    """Run cases and tell each before and after; never return."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    # Not before the fork, which would not take along the threads that OpenImageIO starts to write samples.
+    fuzzer = Fuzzer(name, folder)
+    for case in range(first, last):
+        os.write(pipe, f"{case}\n".encode())
+        signal.alarm(SECONDS)
+        before = _peak()
+        outcome = fuzzer.run(case)
+        if (grown := _peak() - before) > MOST_MIB:
+            outcome += f" with {grown} MiB"
+        os.write(pipe, (" ".join(outcome.split()) + "\n").encode(errors="replace"))
+    os._exit(0)
+
+
+def run_all(name: str, folder: Path, count: int) -> dict[int, str]:
+    """Return the outcome of every case; a child that dies is replaced by one that goes on behind the case."""
+    outcomes: dict[int, str] = {}
+    while len(outcomes) < count:
+        reader, writer = os.pipe()
+        process = os.fork()
+        if not process:
+            os.close(reader)
+            child(name, folder / str(len(outcomes)), len(outcomes), count, writer)
+        os.close(writer)
+        with os.fdopen(reader) as lines:
+            for number, outcome in zip(lines, lines, strict=False):
+                outcomes[int(number)] = outcome.rstrip()
+        if status := os.waitpid(process, 0)[1]:
+            outcomes[len(outcomes)] = f"killed the process, status {status}"
+    return outcomes
 
 
 def _peak() -> int:
@@ -167,8 +170,7 @@ def _peak() -> int:
 
 def main(name: str, count: str, folder: str) -> None:
     """Print the outcomes as JSON."""
-    fuzzer = Fuzzer(name, Path(folder))
-    outcomes = fuzzer.all(int(count))
+    outcomes = run_all(name, Path(folder), int(count))
     faults = {case: text for case, text in outcomes.items() if text not in ("made", "refused")}
     print(json.dumps({"counts": Counter(outcomes.values()), "faults": faults, "torch": "torch" in sys.modules}))  # noqa: T201
 

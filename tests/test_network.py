@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import fakes
-import plain_network
 import numpy as np
+import plain_network
 import pytest
 import torch
 

@@ -9,8 +9,8 @@ import struct
 import zipfile
 from pathlib import Path
 
-import plain_network
 import numpy as np
+import plain_network
 import pytest
 import torch
 from hypothesis import given, settings

@@ -11,6 +11,7 @@ from typing import Any
 from expandnet_batch.jobs import Job, JobPlan, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
+from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 
 SETTING_OPTIONS = (
@@ -43,10 +44,9 @@ class _Batch:
         self._progress = progress
         self._report = Report()
         self._started = time.perf_counter()
+        self._memory = MemoryGuard(options["memory"])
 
     def run(self) -> int:
-        from expandnet_batch.runtime import tune_process
-
         tune_process()
         self._plan.check_outputs(self._options["existing"])
         converter = self._open_converter()
@@ -111,7 +111,7 @@ class _Batch:
         else:
             preview = job.output.with_suffix(".preview.png") if self._plan.wants_preview(job) else None
             try:
-                report = converter.render(prepared, job.output, preview=preview, progress=self._progress.advance)
+                report = converter.render(prepared, job.output, preview=preview, progress=self._advance)
             except (ExpandNetError, OSError, MemoryError) as error:
                 if isinstance(error, UsageError):
                     raise
@@ -119,6 +119,10 @@ class _Batch:
         self._report.add(report)
         self._progress.frame(report)
         return report.status != "failed"
+
+    def _advance(self, share: float) -> None:
+        self._memory.check()
+        self._progress.advance(share)
 
     def _failure(self, job: Job, error: BaseException) -> Any:
         from expandnet_ofx.convert import FrameReport

@@ -59,9 +59,9 @@ class Job:
 
 def numbered(pattern: Path, frame: int) -> Path:
     """Return the path of one frame of an output pattern; a name without a pattern gets the number before its suffix."""
-    import fileseq
+    from fileseq.filesequence import FileSequence
 
-    return Path(str(fileseq.FileSequence(fileseq_notation(str(pattern))).frame(frame)))
+    return Path(str(FileSequence(fileseq_notation(str(pattern))).frame(frame)))
 
 
 @dataclass(kw_only=True)
@@ -151,9 +151,9 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
 def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
     if mask is None:
         return [None] * len(sources)
-    import fileseq
+    from fileseq.filesequence import FileSequence
 
-    sequence = fileseq.FileSequence(fileseq_notation(mask))
+    sequence = FileSequence(fileseq_notation(mask))
     if not sequence.padding():
         if not Path(mask).exists():
             raise UsageError(f"--mask {mask}: does not exist; check the path")
