@@ -98,6 +98,9 @@ class Expander:
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
+        if self.settings.input_space != "auto":
+            # A wrong name is the user's mistake, not the first plate's.
+            input_encoding(self.settings.input_space, ocio=self.settings.ocio, force=self.settings.force)
         self._to_output = output_matrix(self.settings.output_space, ocio=self.settings.ocio)
 
     def __call__(self, plate: NDArray[Any] | Plate) -> Array:

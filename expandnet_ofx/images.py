@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from expandnet_ofx.channels import find_channels
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
-from expandnet_ofx.errors import InputError
+from expandnet_ofx.errors import AlreadyHDRError, InputError
 from expandnet_ofx.plates import Codes
 from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.settings import Settings
@@ -96,8 +96,9 @@ class ImagePlate:
         if self._turn and self._turn[0] % 2:
             self.width, self.height = self.height, self.width
         self.window = self._analysis_window()
-        self._load_if_needed(settings)
+        # Before any pixel is decoded: a file that is refused costs nothing.
         self.encoding = encoding or self._encoding(settings)
+        self._load_if_needed(settings)
 
     def _refuse_odd_shapes(self) -> None:
         spec = self.spec
@@ -222,9 +223,14 @@ def _open(path: Path) -> Any:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: empty file; render it again")
         with path.open("rb") as file:
-            file.read(1)
+            magic = file.read(4)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check path and permissions") from error
+    if magic in (b"\x80\x2a\x5f\xd7", b"\xd7\x5f\x2a\x80"):
+        # Always printing density (Kodak Cineon 4.5); and a damaged header makes the decoder allocate gigabytes.
+        raise AlreadyHDRError(
+            f"{path}: Cineon holds log printing density, not a display-referred plate; convert it first"
+        )
     hints = oiio.ImageSpec()
     hints.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(str(path), hints)

@@ -184,13 +184,21 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     """
     if _PATTERN.search(output):
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
-    elif Path(output).suffix.lower() in (".exr", ".hdr", ".tif", ".tiff") and not Path(output).is_dir():
+    elif _names_a_file(output):
         outputs = [_viewed(Path(output), source) for source in sources]
     else:
         base = _mirror_base(sources)
         outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
     _refuse_collisions(sources, outputs)
     return outputs
+
+
+def _names_a_file(output: str) -> bool:
+    """Tell whether an output is a file name, of a format that can be written or not, rather than a folder."""
+    suffix = Path(output).suffix.lower().lstrip(".")
+    return (
+        suffix in PICTURE_SUFFIXES | MOVIE_SUFFIXES and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
+    )
 
 
 def _viewed(path: Path, source: Source) -> Path:

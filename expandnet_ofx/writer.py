@@ -94,10 +94,21 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
         name = attribute.name.lower()
         if name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name.startswith("expandnet/"):
             continue
-        if name.startswith(("dpx:", "cineon:", "fits:", "psd:", "gainmap", "uhdr")):
+        if name.startswith(("dpx:", "cineon:", "fits:", "psd:", "gainmap", "uhdr")) or not _is_text(attribute.name):
             continue
-        carried[attribute.name] = attribute
+        value = attribute.value
+        # Old cameras and painters write Latin-1; it arrives as undecodable bytes.
+        latin = isinstance(value, str) and not _is_text(value)
+        carried[attribute.name] = value.encode("utf-8", "surrogateescape").decode("latin-1") if latin else attribute
     return carried
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fitted(part: PartLayout, suffix: str) -> PartLayout:
@@ -271,7 +282,7 @@ def _alive(pid: int) -> bool:
 def read_provenance(path: Path) -> dict[str, Any] | None:
     """Return what a result says about how it was made, None if it says nothing or is incomplete.
 
-    Complete means that header, first and last rows can be read.
+    Complete means that every row of every part can be read.
     """
     import OpenImageIO as oiio
 
@@ -282,10 +293,8 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     try:
         spec = source.spec()
         text = spec.get_string_attribute("expandnet/provenance") or spec.get_string_attribute("ImageDescription")
-        last = spec.y + spec.height - 1
-        for row in (spec.y, last):
-            if source.read_scanline(row, 0, "float") is None or source.geterror():
-                return None
+        if not _all_readable(source):
+            return None
     finally:
         source.close()
     try:
@@ -293,3 +302,18 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     except ValueError:
         return None
     return provenance if isinstance(provenance, dict) else None
+
+
+def _all_readable(source: Any) -> bool:
+    part = 0
+    while source.seek_subimage(part, 0):
+        spec = source.spec()
+        step = max(1, (1 << 20) // max(1, spec.width))
+        for start in range(spec.y, spec.y + spec.height, step):
+            stop = min(start + step, spec.y + spec.height)
+            if source.read_scanlines(start, stop, 0, 0, spec.nchannels, spec.format) is None or oiio_error(source):
+                return False
+        part += 1
+    # Seeking past the last part leaves a message that means nothing.
+    source.geterror()
+    return True

@@ -89,7 +89,9 @@ def slate(*, height: int = 180, width: int = 320) -> np.ndarray:
     plate[70:110, 10:150] = 255
     for number, code in enumerate((32, 64, 96, 128, 160, 192, 224, 255)):
         plate[140:170, 10 + 36 * number : 46 + 36 * number] = code
-    for number, color in enumerate(((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 0, 255), (255, 255, 0))):
+    for number, color in enumerate(
+        ((255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 255), (255, 0, 255), (255, 255, 0))
+    ):
         plate[70:110, 160 + 25 * number : 185 + 25 * number] = color
     plate = with_text(plate, ["SHOT 010_0040  v003", "1001-1100  25 fps"], color=(255, 255, 255))
     image = Image.fromarray(plate)

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from samples import FORMATS
+from samples import FORMATS, peak_mib
 
 CASES = int(os.environ.get("EXPANDNET_FUZZ_CASES", "150"))
 """Cases per format; thousands for a night's run."""
@@ -132,9 +132,9 @@ def child(name: str, folder: Path, first: int, last: int, pipe: int) -> None:
     for case in range(first, last):
         os.write(pipe, f"{case}\n".encode())
         signal.alarm(SECONDS)
-        before = _peak()
+        before = peak_mib()
         outcome = fuzzer.run(case)
-        if (grown := _peak() - before) > MOST_MIB:
+        if (grown := peak_mib() - before) > MOST_MIB:
             outcome += f" with {grown} MiB"
         os.write(pipe, (" ".join(outcome.split()) + "\n").encode(errors="replace"))
     os._exit(0)
@@ -156,16 +156,6 @@ def run_all(name: str, folder: Path, count: int) -> dict[int, str]:
         if status := os.waitpid(process, 0)[1]:
             outcomes[len(outcomes)] = f"killed the process, status {status}"
     return outcomes
-
-
-def _peak() -> int:
-    """Return the peak memory since the last call in MiB, 0 where the system does not tell."""
-    try:
-        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) >> 10
-        Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, IndexError):
-        return 0
-    return peak
 
 
 def main(name: str, count: str, folder: str) -> None:

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 from commands import ROOT, Outcome, batch, files_in, invoke, pixels_of, plate, replace_network, save
-from plain_network import random_state
-
 from expandnet_batch.tools import command
+from plain_network import random_state
 
 SHIPPED = next((ROOT / "expandnet_ofx" / "weights").glob("*.safetensors"))
 

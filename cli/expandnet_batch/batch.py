@@ -21,6 +21,10 @@ SETTING_OPTIONS = (
 """Options that are fields of `Settings` under the same name."""
 
 
+FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
+"""What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
+
+
 def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
     """Convert everything the command line names; return the exit code.
 
@@ -98,7 +102,7 @@ class _Batch:
         for job in self._plan.jobs:
             try:
                 yield from job.open(converter, self._options)
-            except (ExpandNetError, OSError, MemoryError) as error:
+            except FRAME_FAILURES as error:
                 yield job, error
 
     def _convert(self, converter: Any, job: Job, prepared: Any) -> bool:
@@ -112,7 +116,7 @@ class _Batch:
             preview = job.output.with_suffix(".preview.png") if self._plan.wants_preview(job) else None
             try:
                 report = converter.render(prepared, job.output, preview=preview, progress=self._advance)
-            except (ExpandNetError, OSError, MemoryError) as error:
+            except FRAME_FAILURES as error:
                 if isinstance(error, UsageError):
                     raise
                 report = self._failure(job, error)
@@ -128,6 +132,8 @@ class _Batch:
         from expandnet_ofx.convert import FrameReport
 
         text = str(error) or type(error).__name__
+        if not isinstance(error, (ExpandNetError, OSError, MemoryError)):
+            text = f"internal fault, {type(error).__name__}: {text}; please report it with this file"
         if isinstance(error, MemoryError):
             text = f"{job.source.path}: not enough memory; lower --memory or --tile"
         if not isinstance(error, (InputError, MemoryError)) and str(job.source.path) not in text:

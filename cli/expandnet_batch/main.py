@@ -43,7 +43,7 @@ def memory_size(text: str) -> int:
 def _memory(_: click.Context, __: click.Parameter, value: str) -> int:
     try:
         return memory_size(str(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise click.BadParameter("use a size such as 1GiB or 800MiB") from None
 
 

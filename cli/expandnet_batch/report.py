@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,5 +75,6 @@ class Report:
             partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise OutputError(f"{path}: report cannot be written ({error.strerror or error})") from error
