@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import grade, tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
-from expandnet_ofx.color import input_encoding, output_matrix
+from expandnet_ofx.color import describe_config, input_encoding, output_matrix
 from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
 from expandnet_ofx.matte import PlateMatte
@@ -98,6 +98,8 @@ class Expander:
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
+        if self.settings.ocio is not None:
+            describe_config(self.settings.ocio)
         if self.settings.input_space != "auto":
             # A wrong name is the user's mistake, not the first plate's.
             input_encoding(self.settings.input_space, ocio=self.settings.ocio, force=self.settings.force)
