@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from expandnet_ofx.architecture import FEATURES
 from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.partials import partial_name
 from expandnet_ofx.recovered import RecoveredLight
 
 SCHEMA = 1
@@ -78,12 +79,13 @@ class Analysis:
         map_path = path.with_suffix(".exr") if self.recovered is not None else None
         if self.recovered is not None and map_path is not None:
             _save_map(map_path, self.recovered)
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.json")
+        partial = partial_name(path)
         try:
             partial.write_text(self.to_json(map_name=map_path.name if map_path else None), encoding="utf-8")
             partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
     @classmethod

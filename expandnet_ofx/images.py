@@ -218,6 +218,11 @@ def _open(path: Path) -> Any:
     import OpenImageIO as oiio
 
     try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+        raise InputError(f"{shown}: its name is not UTF-8, which the image library needs; rename it") from error
+    try:
         if path.is_dir():
             raise InputError(f"{path}: a folder, not a picture")
         if path.stat().st_size == 0:

@@ -6,12 +6,12 @@ import math
 import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
 from expandnet_ofx.errors import OutputError
+from expandnet_ofx.partials import partial_name
 from expandnet_ofx.sheet_drawing import SheetContent, draw_sheet, luminance
 from expandnet_ofx.sheet_histogram import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN
 
@@ -164,7 +164,7 @@ class SheetBuilder:
         from PIL import Image, PngImagePlugin
 
         target = Path(path)
-        temporary = target.with_name(f".{uuid4().hex}.png")
+        temporary = partial_name(target)
         info = PngImagePlugin.PngInfo()
         info.add(b"sRGB", b"\x00")  # perceptual intent: PNG, third edition (W3C, 2025), 11.3.2.5
         image = Image.fromarray(self.image())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.images import PICTURE_SUFFIXES
-from expandnet_ofx.writer import is_partial
+from expandnet_ofx.partials import is_partial
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 

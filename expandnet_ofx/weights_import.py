@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import struct
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.errors import WeightsError
+from expandnet_ofx.partials import partial_name
 from expandnet_ofx.weights import AUTHORS, Contract, Weights, check_state, expected_shapes, load_weights
 
 _UNPICKLING_FAILURES = (
@@ -46,12 +47,13 @@ def import_pth(source: Path | str, target: Path | str, *, contract: Contract = A
         raise WeightsError(f"{target}: the output must end in .safetensors")
     state = _plain_state(source)
     check_state(state, source)
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial.safetensors")
+    partial = partial_name(target)
     try:
         partial.write_bytes(_sorted_file(state, contract.to_metadata()))
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise WeightsError(f"{target}: cannot be written ({error.strerror or error})") from error
     return load_weights(target)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import socket
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,9 +16,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.images import oiio_error
-
-PARTIAL = ".partial"
-"""Marks files that are still being written; they are never taken for inputs."""
+from expandnet_ofx.partials import partial_name
 
 COMPRESSIONS = ("zip", "zips", "piz", "none", "rle", "dwaa", "dwab", "pxr24", "b44", "b44a")
 
@@ -134,6 +129,14 @@ class ImageWriter:
         self._parts = parts
         self._part = 0
         self._output: Any = oiio.ImageOutput.create(str(self._partial))
+        try:
+            self._open()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _open(self) -> None:
+        parts, path = self._parts, self.path
         if self._output is None:
             raise OutputError(f"{path}: cannot be written ({oiio_error()})")
         opened = (
@@ -234,49 +237,6 @@ def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions
         yield writer
     finally:
         writer.discard()
-
-
-def _host() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
-
-
-def partial_name(path: Path) -> Path:
-    """Return a unique name beside `path`, with its suffix, that tells who writes it."""
-    return path.with_name(f".{path.stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
-
-
-def is_partial(path: Path) -> bool:
-    """Tell whether a file is one that is still being written, or was when its process died."""
-    return path.name.startswith(".") and PARTIAL + "." in path.name
-
-
-def sweep(folder: Path) -> list[Path]:
-    """Remove partial files of this host whose process is gone, and any older than a day; return them."""
-    import time
-
-    removed = []
-    for path in folder.glob(f".*{PARTIAL}.*"):
-        try:
-            owner = path.name.split(PARTIAL)[0].rpartition(".")[2].split("-")
-            stale = time.time() - path.stat().st_mtime > 86400
-            gone = len(owner) == 3 and owner[0] == _host() and not _alive(int(owner[1]))
-            if stale or gone:
-                path.unlink()
-                removed.append(path)
-        except (OSError, ValueError):
-            # Somebody else's file, or swept by a neighbor in the same moment.
-            continue
-    return removed
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

@@ -35,7 +35,12 @@ def grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def disc(
-    radius: float, *, peak: Sequence[float], around: Sequence[float], soft: float = 3.0, size: int = 128
+    radius: float,
+    *,
+    peak: Sequence[float] | np.ndarray,
+    around: Sequence[float] | np.ndarray,
+    soft: float = 3.0,
+    size: int = 128,
 ) -> np.ndarray:
     """Return a disc of constant light whose edge fades over `soft` pixels: (size, size, 3)."""
     y, x = grid(size, size)
@@ -43,7 +48,7 @@ def disc(
     return np.asarray(around) + cover * (np.asarray(peak) - np.asarray(around))
 
 
-def glow(*, peak: Sequence[float], width: float, floor: float = 0.02, size: int = 160) -> np.ndarray:
+def glow(*, peak: Sequence[float] | np.ndarray, width: float, floor: float = 0.02, size: int = 160) -> np.ndarray:
     """Return a light that falls off as a Gaussian in log light: clipped inside, smooth everywhere."""
     y, x = grid(size, size)
     return floor + np.asarray(peak) * np.exp(-0.5 * (x * x + y * y) / width**2)[:, :, None]

@@ -89,11 +89,11 @@ def test_measured_channels_come_back_bit_for_bit_and_nothing_gets_darker(plain_e
         assert (matte > 0).any()
 
 
-@pytest.mark.parametrize("radius", [3, 5, 6, 8, 10, 13, 16, 25, 40, 70, 100])
+@pytest.mark.parametrize("radius", [3, 5, 6, 8, 12, 16, 25, 40, 70, 100])
 def test_no_ring_at_the_edge_of_clipped_discs_and_no_texture_inside(expand: Expand, radius: int) -> None:
     size = max(64, round(2.4 * radius) + 16)
     cases = [(0.02, 1.5, 4.0), (0.02, 4.0, 30.0), (0.2, 4.0, 30.0), (0.5, 1.5, 4.0)]
-    for ground, soft, peak in cases if radius <= 40 else cases[1:3]:
+    for ground, soft, peak in cases if radius <= 8 else cases[1:3]:
         truth = pictures.disc(radius, peak=[peak] * 3, around=[ground] * 3, soft=soft, size=size)
         light = expand(pictures.plate_of(truth))
         stops = pictures.log_luminance(light)

@@ -22,7 +22,7 @@ import pytest
 from commands import LIGHT, ROOT, batch, files_in, pixels_of, plate, replace_network, save, start
 from samples import FORMATS, peak_mib
 
-from expandnet_ofx.writer import is_partial, partial_name
+from expandnet_ofx.partials import is_partial, partial_name
 
 
 @pytest.fixture(autouse=True)
@@ -400,7 +400,7 @@ def test_leftovers_are_swept_and_never_inputs() -> None:
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     ).stdout.strip()
     left = partial_name(Path("in/old.png")).name.replace(f"-{os.getpid()}-", f"-{dead}-")
-    mine = partial_name(Path("in/new.png")).name
+    mine = partial_name(Path("in/new.png")).name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
     for name in (left, mine):
         save(Path("in", name), plate())
     assert is_partial(Path(left))

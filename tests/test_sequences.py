@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.sequences import find_sources, frame_number, parse_frames, place_outputs
-from expandnet_ofx.writer import partial_name
+from expandnet_ofx.partials import partial_name
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import pytest
 from expandnet_ofx import writer
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.errors import ExpandNetError, OutputError, UsageError
-from expandnet_ofx.writer import OutputOptions, PartLayout, check_suffix, image_writer, is_partial, partial_name, sweep
+from expandnet_ofx.partials import is_partial, partial_name, sweep
+from expandnet_ofx.writer import OutputOptions, PartLayout, check_suffix, image_writer
 
 LIGHT = np.random.default_rng(2).normal(0.5, 2.0, (40, 33, 3)).astype(np.float32)
 LOSSLESS = ("zip", "zip:9", "zips", "piz", "none", "rle")

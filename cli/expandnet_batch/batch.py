@@ -138,7 +138,7 @@ class _Batch:
             text = f"{job.source.path}: not enough memory; lower --memory or --tile"
         if not isinstance(error, (InputError, MemoryError)) and str(job.source.path) not in text:
             text = f"{job.source.path}: {text}"
-        one_line = " ".join(text.split())
+        one_line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
         return FrameReport(input=str(job.source.path), output=str(job.output), status="failed", error=one_line)
 
     def _finish(self) -> None:

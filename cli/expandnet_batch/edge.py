@@ -25,6 +25,12 @@ def _terminate(*_: object) -> NoReturn:
     raise Terminated
 
 
+def _ignore_signals() -> None:
+    """Let the exit code stand: a second signal while the interpreter closes would kill the process instead."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def version_text() -> str:
     """Return program version and hash of the shipped weights, without loading either's libraries."""
     weights = sorted((Path(expandnet_ofx.__file__).parent / "weights").glob("*.safetensors"))
@@ -44,9 +50,11 @@ def run_command(command: click.Command) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
+        _ignore_signals()
         click.echo("interrupted; only complete files remain", err=True)
         return INTERRUPTED
     except Terminated:
+        _ignore_signals()
         click.echo("terminated; only complete files remain", err=True)
         return TERMINATED
     except BrokenPipeError:

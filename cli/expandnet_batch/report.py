@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import FrameReport
 from expandnet_ofx.errors import OutputError
+from expandnet_ofx.partials import partial_name
 
 
 class Report:
@@ -69,7 +69,7 @@ class Report:
     def save(self, path: Path) -> None:
         """Write the report; it appears under its name only when complete."""
         data = {**self._run, **self.totals, "frames": [frame.to_dict() for frame in self.frames]}
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.json")
+        partial = partial_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,54 @@
+"""Names of files that are still being written, and what to do with those a killed process left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+import zlib
+from pathlib import Path
+
+PARTIAL = ".partial"
+"""Marks files that are still being written; they are never taken for inputs."""
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def partial_name(path: Path) -> Path:
+    """Return a unique name beside `path`, with its suffix, that tells who writes it."""
+    return path.with_name(f".{path.stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
+
+
+def is_partial(path: Path) -> bool:
+    """Tell whether a file is one that is still being written, or was when its process died."""
+    return path.name.startswith(".") and PARTIAL + "." in path.name
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove partial files of this host whose process is gone, and any older than a day; return them."""
+    removed = []
+    for path in folder.glob(f".*{PARTIAL}.*"):
+        try:
+            owner = path.name.split(PARTIAL)[0].rpartition(".")[2].split("-")
+            stale = time.time() - path.stat().st_mtime > 86400
+            gone = len(owner) == 3 and owner[0] == _host() and not _alive(int(owner[1]))
+            if stale or gone:
+                path.unlink()
+                removed.append(path)
+        except (OSError, ValueError):
+            # Somebody else's file, or swept by a neighbor in the same moment.
+            continue
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
