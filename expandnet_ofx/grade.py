@@ -34,7 +34,7 @@ ANCHOR_LIMIT = 0.5
 SATURATED = (0.25, 0.5)
 """Smallest code over white below which a pixel is a saturated color, and above which it is not."""
 
-PAGE = (0.75, 0.95)
+PAGE = (0.7, 0.9)
 """Share of pixels white in all channels from which a plate is a page rather than a scene, and is one for sure."""
 
 
@@ -76,7 +76,9 @@ def clip_level(histogram: NDArray[np.int64], levels: int) -> float:
     for bin_ in range(len(coarse) - 1, int(LOWEST_CLIP * len(coarse)), -1):
         below = np.median(coarse[bin_ - 12 : bin_ - 2])
         spike = coarse[bin_]
-        towers = spike > max(16, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
+        # Noise around a flat tone fills neighboring bins alike; clipping piles codes up in one.
+        alone = spike > 2 * coarse[bin_ - 5 : bin_ - 1].max()
+        towers = alone and spike > max(16, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
         # Ringing of a compressor reaches full scale; light that clips there piles up.
         if towers and histogram[levels] < 0.1 * spike and above[min(bin_ + 2, len(above) - 1)] < 0.25 * spike:
             first = bin_ * step

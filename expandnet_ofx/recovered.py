@@ -22,8 +22,12 @@ WORKING_EDGE = 384
 SMALLEST_LEVEL = 24
 """Shortest edge of a pyramid level in pixels: the receptive field covers it."""
 
-SEEN_WIDTH = 13
-"""Width in pixels of a clipped area that the receptive field of 17 pixels still sees out of on both sides."""
+SEEN_WIDTH = 9
+"""Width in pixels from which a clipped area counts as wide.
+
+The receptive field of 17 pixels sees out of slightly wider ones, but from 10 on its rim shows as a ring (measured on
+generated discs: none falls by more than 0.02 stops with 9, some by 0.1 with 11 and by 0.2 with 13).
+"""
 
 SMOOTHING = 1.5
 """Sigma in pixels of the low-pass along recovered log light; see `smooth_log_light`."""

@@ -129,13 +129,9 @@ class ImageWriter:
         self._parts = parts
         self._part = 0
         self._output: Any = oiio.ImageOutput.create(str(self._partial))
-        try:
-            self._open()
-        except BaseException:
-            self.discard()
-            raise
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Open the partial file; apart from construction, so that whoever opens can also discard."""
         parts, path = self._parts, self.path
         if self._output is None:
             raise OutputError(f"{path}: cannot be written ({oiio_error()})")
@@ -234,6 +230,7 @@ def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions
         raise OutputError(f"{path.parent}: cannot be created ({error.strerror or error})") from error
     writer = ImageWriter(path, parts, options)
     try:
+        writer.open()
         yield writer
     finally:
         writer.discard()

@@ -14,7 +14,7 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 
-from expandnet_ofx import writer
+from expandnet_ofx import partials, writer
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.errors import ExpandNetError, OutputError, UsageError
 from expandnet_ofx.partials import is_partial, partial_name, sweep
@@ -300,7 +300,7 @@ def test_leftovers_of_the_dead_are_swept_and_no_others(tmp_path, monkeypatch):
         dead = dead_process()
         patch.setattr(os, "getpid", lambda: dead)
         left = partial_name(path)
-        patch.setattr(writer.socket, "gethostname", lambda: "another-machine")
+        patch.setattr(partials.socket, "gethostname", lambda: "another-machine")
         foreign, old = partial_name(path), partial_name(path)
     others = [path, tmp_path / ".hidden.exr", tmp_path / ".odd.partial.exr", tmp_path / ".a.b-c-d.partial.exr"]
     for file in (mine, left, foreign, old, *others):
