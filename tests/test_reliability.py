@@ -182,6 +182,19 @@ def test_files_too_short_for_their_size(name: str, size: int) -> None:
     assert peak_mib() - before < 64
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_cineon_headers_allocate_nothing(order: str) -> None:
+    """OpenImageIO takes the length of the user's data (Kodak Cineon 4.5, bytes 16 to 19) at its word."""
+    head = struct.pack(f"{order}6I8s", 0x802A5FD7, 2048, 1024, 1024, 0x7FFFFFFF, 4096, b"V4.5")
+    Path("warm.png").write_bytes(b"x")
+    refused("warm.png")
+    Path("x.cin").write_bytes(head.ljust(4096, b"\0"))
+    peak_mib()
+    before = peak_mib()
+    refused("x.cin", "--force")
+    assert peak_mib() - before < 64
+
+
 @pytest.mark.parametrize("name", ["bmp", "dpx", "hdr", "exr", "ppm"])
 def test_a_first_frame_that_lies_about_its_size_stops_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 << 20))
@@ -455,7 +468,7 @@ expandnet_ofx.writer.ImageWriter.{method} = hit
 
 
 @pytest.mark.parametrize("early", [True, False])
-@pytest.mark.parametrize("method", ["__init__", "write", "commit", "discard"])
+@pytest.mark.parametrize("method", ["__init__", "open", "write", "commit", "discard"])
 def test_a_signal_at_an_awkward_moment(tmp_path: Path, method: str, early: bool) -> None:
     names = _frames(tmp_path, 2)
     before = LIGHT + AWKWARD.format(method=method, early=early)

@@ -21,12 +21,14 @@ class Terminated(BaseException):
     """SIGTERM arrived; unwinds like `KeyboardInterrupt`, so that partial files are removed."""
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise Terminated
+def _stop(number: int, _: object) -> NoReturn:
+    # Cleaning up must not be interrupted: the first signal is heard, later ones are not.
+    _ignore_signals()
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _ignore_signals() -> None:
-    """Let the exit code stand: a second signal while the interpreter closes would kill the process instead."""
+    """Ignore further signals; while the interpreter closes one would even replace the exit code."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -40,7 +42,8 @@ def version_text() -> str:
 
 def run_command(command: click.Command) -> int:
     """Run a click command and return its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     try:
         result: Any = command.main(standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -50,11 +53,9 @@ def run_command(command: click.Command) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
-        _ignore_signals()
         click.echo("interrupted; only complete files remain", err=True)
         return INTERRUPTED
     except Terminated:
-        _ignore_signals()
         click.echo("terminated; only complete files remain", err=True)
         return TERMINATED
     except BrokenPipeError:
