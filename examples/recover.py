@@ -2,7 +2,7 @@
 
     python examples/recover.py OUT
 
-OUT/plates holds the 8-bit plates, OUT/truth the scene-linear truth, OUT/exr the results with a preview sheet each.
+OUT holds the 8-bit plates, OUT/truth the scene-linear truth, OUT/exr the results with a preview sheet each.
 """
 
 from __future__ import annotations
