@@ -17,13 +17,13 @@ from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.errors import InputError, OutputError
-from expandnet_ofx.expander import HALF_MAX, Band, Expander
+from expandnet_ofx.expander import Band, Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import Survey
-from expandnet_ofx.transfer import full_scale
+from expandnet_ofx.transfer import HALF_MAX, full_scale
 from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes, image_writer
 
 Array = NDArray[np.float32]

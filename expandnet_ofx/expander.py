@@ -23,14 +23,11 @@ from expandnet_ofx.recovered import RecoveredLight, recover
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import WHITE_EXCESS, Survey, survey
-from expandnet_ofx.transfer import full_scale, srgb_decode
+from expandnet_ofx.transfer import HALF_MAX, full_scale, srgb_decode
 from expandnet_ofx.weights import Weights, load_weights
 from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
-
-HALF_MAX = 65504.0
-"""Largest finite half float; light beyond it would be written as infinity."""
 
 BAND_BYTES = 56
 """Bytes per pixel of a row of tiles: codes of three rows, the light of two, and what puts them together."""
@@ -158,7 +155,7 @@ class Expander:
             anchor_samples=samples,
             scene=scene,
             output_range=(0.0, 1.0) if self.settings.relative else None,
-            recovered=self._recover(seen, features, low, high),
+            recovered=self._recover(seen, plate, features, low, high),
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,
@@ -214,7 +211,7 @@ class Expander:
             for y, codes, prediction in predictor.bands(ahead, layout, region):
                 yield from self._merged(plate, analysis, region, mask, statistics, y, codes, prediction)
         finally:
-            ahead.close()  # type: ignore[attr-defined]
+            ahead.close()
 
     def plan(self, region: Region) -> tiles.Plan:
         """Return the tiles of a region; depends on its size and the settings alone."""
@@ -287,7 +284,7 @@ class Expander:
         return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
 
     def _recover(
-        self, seen: Survey, features: Array, low: tuple[float, ...], high: tuple[float, ...]
+        self, seen: Survey, plate: Plate, features: Array, low: tuple[float, ...], high: tuple[float, ...]
     ) -> RecoveredLight | None:
         """Find the light of wide clipped areas on the reduced plate."""
         if self.settings.merge == "full":
@@ -301,7 +298,7 @@ class Expander:
             return self._predict(reduced, features)
 
         reduced = _normalize(seen.working, low, high)
-        return recover(reduced, matte_of, predict, reduction=max(1.0, seen.width / reduced.shape[1]))
+        return recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / reduced.shape[1])
 
     def _with_output_range(self, plate: Plate, analysis: Analysis) -> Analysis:
         """Return the analysis with the extremes of the whole prediction, which relative output is stretched to."""

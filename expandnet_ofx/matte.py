@@ -11,7 +11,7 @@ from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.plates import Plate, take_color
 from expandnet_ofx.settings import Settings
-from expandnet_ofx.transfer import full_scale
+from expandnet_ofx.transfer import HALF_MAX, full_scale
 
 Array = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ class PlateMatte:
         if self._scene == 0 or not float(np.nanmax(color)) > self._settings.threshold * self._clips.min() * scale:
             return None
         values = np.nan_to_num(color.astype(np.float32) * np.float32(1 / scale), nan=0.0)
-        values = np.clip(values, -65504, 65504)
+        values = np.clip(values, -HALF_MAX, HALF_MAX)
         matte = grade.pointwise_matte(values, self._clips, self._settings)
         if self._plate.alpha is not None:
             matte = matte * (codes[:, :, self._plate.alpha, None] > 0)

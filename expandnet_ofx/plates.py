@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from queue import Queue
 from threading import Event, Thread
 from typing import Any, Protocol, TypeVar
@@ -106,7 +106,7 @@ class RowWindow:
         return self._held[: stop - start]
 
 
-def prefetch(produce: Callable[[], Iterator[T]], *, depth: int = 1) -> Iterator[T]:
+def prefetch(produce: Callable[[], Iterator[T]], *, depth: int = 1) -> Generator[T, None, None]:
     """Yield what `produce()` yields while a thread already computes the next `depth` items.
 
     An exception in the thread is raised here; closing the iterator stops the thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from expandnet_ofx.errors import UsageError
@@ -102,8 +102,3 @@ class Settings:
         if name not in PRESETS:
             raise UsageError(f"preset {name!r}: not known; use one of {', '.join(PRESETS)}")
         return replace(cls(), **{**PRESETS[name], **changes})
-
-
-def setting_names() -> tuple[str, ...]:
-    """Return the names of all settings."""
-    return tuple(field.name for field in fields(Settings))

@@ -102,14 +102,18 @@ class Encoding:
         return codes if self.curve is srgb_decode else srgb_encode(self.curve(codes)).astype(np.float32)
 
 
+HALF_MAX = 65504.0
+"""Largest finite half float; light beyond it would be written as infinity."""
+
+
 def _finite(codes: NDArray[Any]) -> Array:
-    return np.clip(np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0), -65504.0, 65504.0)
+    return np.clip(np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0), -HALF_MAX, HALF_MAX)
 
 
 def _decode_float(curve: Curve, codes: NDArray[Any]) -> Array:
     clean = _finite(codes)
     light = curve(np.abs(clean)).astype(np.float32, copy=False)
-    return np.clip(np.copysign(light, clean), -65504.0, 65504.0)
+    return np.clip(np.copysign(light, clean), -HALF_MAX, HALF_MAX)
 
 
 def full_scale(dtype: np.dtype[Any]) -> float:

@@ -92,7 +92,7 @@ class _Batch:
         from expandnet_ofx.plates import prefetch
 
         ahead = prefetch(lambda: self._prepared(converter), depth=1)
-        with closing(ahead):  # type: ignore[type-var]
+        with closing(ahead):
             for job, prepared in ahead:
                 if not self._convert(converter, job, prepared) and self._options["on_error"] == "stop":
                     return
