@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from expandnet_ofx.channels import find_channels
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
-from expandnet_ofx.errors import AlreadyHDRError, InputError
+from expandnet_ofx.errors import InputError
 from expandnet_ofx.plates import Codes
-from expandnet_ofx.plausibility import check_declared_size
+from expandnet_ofx.plausibility import check_cineon_header, check_declared_size
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import Encoding, full_scale
 
@@ -228,14 +228,10 @@ def _open(path: Path) -> Any:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: empty file; render it again")
         with path.open("rb") as file:
-            magic = file.read(4)
+            head = file.read(24)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check path and permissions") from error
-    if magic in (b"\x80\x2a\x5f\xd7", b"\xd7\x5f\x2a\x80"):
-        # Always printing density (Kodak Cineon 4.5); and a damaged header makes the decoder allocate gigabytes.
-        raise AlreadyHDRError(
-            f"{path}: Cineon holds log printing density, not a display-referred plate; convert it first"
-        )
+    check_cineon_header(path, head)
     hints = oiio.ImageSpec()
     hints.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(str(path), hints)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from expandnet_ofx.errors import InputError
 
@@ -82,3 +82,18 @@ def _largest_ratio(path: Path, spec: Any, format_name: str, itemsize: int) -> fl
         depth, kind = (header[24], header[25]) if len(header) == 26 else (8, 2)
         return ratio * max(1.0, 8 * itemsize / max(1, depth)) * (spec.nchannels if kind == 3 else 1)
     return ratio
+
+
+def check_cineon_header(path: Path, head: bytes) -> None:
+    """Raise `InputError` if a Cineon file's header names more bytes than there are; its decoder would allocate them.
+
+    Kodak Cineon 4.5, file information: magic, then offset to the image, lengths of the generic, industry and user
+    headers, and the file's length, 32 bits each in the byte order of the magic.
+    """
+    orders: dict[bytes, Literal["big", "little"]] = {b"\x80\x2a\x5f\xd7": "big", b"\xd7\x5f\x2a\x80": "little"}
+    order = orders.get(head[:4])
+    if order is None:
+        return
+    stored = path.stat().st_size
+    if any(int.from_bytes(head[at : at + 4], order) > stored for at in (4, 8, 12, 16)):
+        raise InputError(f"{path}: its header names more bytes than the file has; the file is cut short or damaged")

@@ -12,7 +12,7 @@ from expandnet_batch.jobs import Job, JobPlan, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
-from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
+from expandnet_ofx.errors import ExpandNetError, InputError
 
 SETTING_OPTIONS = (
     "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
@@ -117,8 +117,6 @@ class _Batch:
             try:
                 report = converter.render(prepared, job.output, preview=preview, progress=self._advance)
             except FRAME_FAILURES as error:
-                if isinstance(error, UsageError):
-                    raise
                 report = self._failure(job, error)
         self._report.add(report)
         self._progress.frame(report)
