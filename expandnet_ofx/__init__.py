@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     "Analysis": "analysis",
     "ArrayPlate": "plates",
-    "Band": "expander",
+    "Band": "bands",
     "Expander": "expander",
     "Settings": "settings",
     "Weights": "weights",
@@ -44,6 +44,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from expandnet_ofx.analysis import Analysis
+    from expandnet_ofx.bands import Band
     from expandnet_ofx.errors import (
         AlreadyHDRError,
         DeviceError,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from expandnet_ofx.expander import Band, Expander
+    from expandnet_ofx.expander import Expander
     from expandnet_ofx.plates import ArrayPlate
     from expandnet_ofx.settings import Settings
     from expandnet_ofx.weights import Weights, load_weights

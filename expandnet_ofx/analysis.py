@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,11 +14,21 @@ import numpy as np
 
 from expandnet_ofx.architecture import FEATURES
 from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.maps import PlateMap
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.recovered import RecoveredLight
+from expandnet_ofx.rise import Rise
+from expandnet_ofx.surround import SurroundColor
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON form; a file of a newer version is refused."""
+
+MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
+    "recovered": (RecoveredLight, ("light.R", "light.G", "light.B", "light.wide")),
+    "rise": (Rise, ("rise.R", "rise.G", "rise.B")),
+    "surround": (SurroundColor, ("surround.RG", "surround.BG", "surround.variance")),
+}
+"""Fields that are maps, with the channels that hold them in the file beside the numbers."""
 
 Triple = tuple[float, float, float]
 
@@ -46,6 +57,10 @@ class Analysis:
     """Smallest and largest prediction, for relative output; None otherwise."""
     recovered: RecoveredLight | None = None
     """Light of wide clipped areas, a small map; None where there are none."""
+    rise: Rise | None = None
+    """How far light may have risen inside clipped areas, a small map; None where nothing clips."""
+    surround: SurroundColor | None = None
+    """Color of the light around clipped areas, a small map; None where nothing clips or nothing bright is left."""
     nan: int
     infinite: int
     negative: int
@@ -54,31 +69,37 @@ class Analysis:
     """SHA-256 of the weights."""
 
     def to_json(self, *, map_name: str | None = None) -> str:
-        """Return the numbers as one JSON object; floats round-trip exactly, the map is only named."""
-        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "recovered"}
-        return json.dumps({"schema": SCHEMA, **numbers, "recovered": map_name}, indent=1)
+        """Return the numbers as one JSON object; floats round-trip exactly, the file with the maps is only named."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MAPS}
+        return json.dumps({"schema": SCHEMA, **numbers, "maps": map_name}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, *, name: object = "analysis", recovered: RecoveredLight | None = None) -> Analysis:
-        """Read what `to_json` wrote; raise `InputError` naming what does not fit."""
+    def from_json(cls, text: str, *, name: object = "analysis", maps: Mapping[str, Any] | None = None) -> Analysis:
+        """Read what `to_json` wrote; raise `InputError` naming what does not fit.
+
+        Args:
+            name: what messages call it.
+            maps: the fields that are maps, as `save` left them beside the numbers.
+        """
         data = _parse(text, name)
         if data.get("schema") != SCHEMA:
             raise InputError(
                 f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again"
             )
         del data["schema"]
-        if {field.name for field in fields(cls)} != data.keys() or not _fits(data):
+        expected = {field.name for field in fields(cls)} - MAPS.keys()
+        if expected | {"maps"} != data.keys() or not _fits(data):
             raise InputError(f"{name}: analysis is incomplete; analyze the plate again")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        values["recovered"] = recovered
-        return cls(**values)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "maps"}
+        return cls(**values, **(maps or {}))
 
     def save(self, path: Path | str) -> None:
-        """Write the numbers as JSON and the map as half-float EXR beside it; both appear only when complete."""
+        """Write the numbers as JSON and the maps as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
-        map_path = path.with_suffix(".exr") if self.recovered is not None else None
-        if self.recovered is not None and map_path is not None:
-            _save_map(map_path, self.recovered)
+        maps = {name: found for name in MAPS if (found := getattr(self, name)) is not None}
+        map_path = path.with_suffix(".exr") if maps else None
+        if map_path is not None:
+            _save_maps(map_path, maps)
         partial = partial_name(path)
         try:
             partial.write_text(self.to_json(map_name=map_path.name if map_path else None), encoding="utf-8")
@@ -90,15 +111,15 @@ class Analysis:
 
     @classmethod
     def load(cls, path: Path | str) -> Analysis:
-        """Read what `save` wrote, map included."""
+        """Read what `save` wrote, maps included."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); analyze the plate again") from error
-        map_name = _parse(text, path).get("recovered")
-        recovered = _load_map(path.with_name(Path(str(map_name)).name)) if map_name else None
-        return cls.from_json(text, name=path, recovered=recovered)
+        map_name = _parse(text, path).get("maps")
+        maps = _load_maps(path.with_name(Path(str(map_name)).name)) if map_name else None
+        return cls.from_json(text, name=path, maps=maps)
 
 
 def _parse(text: str, name: object) -> dict[str, Any]:
@@ -133,25 +154,35 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _save_map(path: Path, recovered: RecoveredLight) -> None:
+def _save_maps(path: Path, maps: Mapping[str, Any]) -> None:
     from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
 
-    height, width, channels = recovered.values.shape
+    pixels = np.concatenate([found.values for found in maps.values()], 2)
+    channels = [channel for name in maps for channel in MAPS[name][1]]
     layout = PartLayout(
-        width=width, height=height, channels=("R", "G", "B", "wide"), formats=("half",) * channels, attributes={}
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        channels=channels,
+        formats=("half",) * len(channels),
+        attributes={},
     )
     with image_writer(path, [layout], OutputOptions(interop_id="data")) as writer:
-        writer.write(0, recovered.values)
+        writer.write(0, pixels)
         writer.commit()
 
 
-def _load_map(path: Path) -> RecoveredLight:
+def _load_maps(path: Path) -> dict[str, Any]:
     import OpenImageIO as oiio
 
     source: Any = oiio.ImageInput.open(str(path))
     pixels = source.read_image("float") if source is not None else None
-    if source is None or pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+    stored = list(source.spec().channelnames) if source is not None else []
+    maps = {}
+    for name, (kind, channels) in MAPS.items():
+        if pixels is not None and set(channels) <= set(stored):
+            maps[name] = kind(np.asarray(pixels[:, :, [stored.index(channel) for channel in channels]], np.float32))
+    if source is None or not maps:
         oiio.geterror()
-        raise InputError(f"{path}: the analysis' map is missing or damaged; analyze the plate again")
+        raise InputError(f"{path}: the maps of the analysis are missing or damaged; analyze the plate again")
     source.close()
-    return RecoveredLight(pixels.astype(np.float32))
+    return maps

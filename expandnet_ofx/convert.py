@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.background import BackgroundCalls
+from expandnet_ofx.bands import Band
 from expandnet_ofx.errors import InputError, OutputError
-from expandnet_ofx.expander import Band, Expander
+from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.settings import Settings

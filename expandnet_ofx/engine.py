@@ -7,13 +7,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.errors import OutOfMemoryError, UsageError
 from expandnet_ofx.weights import Weights
 
 Array = NDArray[np.float32]
 
 ENGINES = ("torch", "openvino")
 PRECISIONS = ("fp32", "mixed", "half")
+
+SMALLEST_SPLIT = 32
+"""Edge in pixels below which a tile is not split again: the device has no room for anything useful."""
 
 
 class Engine(Protocol):
@@ -77,3 +81,26 @@ def open_engine(
 
         return OpenVinoEngine(weights, device=device, precision=precision, threads=threads)
     raise UsageError(f"--engine {engine}: not known; use one of {', '.join(ENGINES)}")
+
+
+def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Array, int]:
+    """Run the network on a tile read with its receptive field; where the device has no room, run its halves.
+
+    Returns:
+        Light (H, W, 3) of a tile (H + 16, W + 16, 3), and how often a part was split.
+
+    Raises:
+        OutOfMemoryError: not even a part of 32 pixels fits.
+    """
+    try:
+        return engine.expand(tile, features), 0
+    except OutOfMemoryError:
+        height, width = tile.shape[0] - 2 * RADIUS, tile.shape[1] - 2 * RADIUS
+        if max(height, width) < 2 * SMALLEST_SPLIT:
+            raise
+    axis, length = (0, height) if height >= width else (1, width)
+    half = length // 2
+    first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]
+    second = tile[half:] if axis == 0 else tile[:, half:]
+    (upper, some), (lower, more) = (expand_splitting(engine, part, features) for part in (first, second))
+    return np.concatenate((upper, lower), axis), 1 + some + more

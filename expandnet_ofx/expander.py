@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx import grade, tiles
+from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.analyzer import Analyzer
+from expandnet_ofx.bands import Band, BandMerger
 from expandnet_ofx.color import describe_config, input_encoding, output_matrix
 from expandnet_ofx.engine import Engine, open_engine
-from expandnet_ofx.errors import AlreadyHDRError, UsageError
-from expandnet_ofx.matte import PlateMatte
-from expandnet_ofx.plates import ArrayPlate, Plate, prefetch, take_color
-from expandnet_ofx.predict import MARGIN, Region, TilePredictor, expand_splitting, extended_rows
-from expandnet_ofx.recovered import RecoveredLight, recover
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
+from expandnet_ofx.predict import Region, TilePredictor, extended_rows
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.survey import WHITE_EXCESS, Survey, survey
-from expandnet_ofx.transfer import HALF_MAX, full_scale, srgb_decode
+from expandnet_ofx.survey import Survey, survey
 from expandnet_ofx.weights import Weights, load_weights
 from expandnet_ofx.workers import Workers
 
@@ -34,28 +32,6 @@ BAND_BYTES = 56
 
 FIXED_BYTES = 600 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
-
-MERGE_PIXELS = 1 << 19
-"""Pixels merged at a time, a compromise between call overhead and cache."""
-
-NOT_HDR_SHARE = 0.01
-"""Share of pixels above 1.1 from which a plate is taken for HDR already."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Band:
-    """Finished rows of the result."""
-
-    start: int
-    """First row, counted in the plate."""
-    codes: NDArray[Any]
-    """The rows as read, all channels: (n, W, C)."""
-    plate: Array
-    """Display-linear plate in the output space: (n, W, 3)."""
-    light: Array
-    """Scene-linear result in the output space: (n, W, 3), at most 65504."""
-    matte: Array
-    """How much of the prediction each channel took: (n, W, 3) in [0, 1]."""
 
 
 class Expander:
@@ -92,6 +68,7 @@ class Expander:
             engine = open_engine(loaded, engine=engine, device=device, precision=precision, threads=threads)
         self.engine = engine
         self._workers = Workers(engine)
+        self._analyzer = Analyzer(engine, self._workers, self.settings)
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
@@ -121,7 +98,7 @@ class Expander:
 
     def survey(self, plate: NDArray[Any] | Plate) -> Survey:
         """Read the plate once and gather what the analysis needs; no network, so a thread may run ahead with it."""
-        return survey(self._plate(plate), antialias=self.contract.antialias)
+        return survey(self._plate(plate), antialias=self.contract.antialias, white=self.settings.white)
 
     def analyze(self, plate: NDArray[Any] | Plate, surveyed: Survey | None = None) -> Analysis:
         """Return everything global about a plate.
@@ -131,36 +108,7 @@ class Expander:
             surveyed: what `survey` returned for this plate, to save the pass over it.
         """
         plate = self._plate(plate)
-        seen = surveyed or self.survey(plate)
-        if seen.above_white > NOT_HDR_SHARE and not self.settings.force:
-            raise AlreadyHDRError(
-                f"{100 * seen.above_white:.1f} percent of the pixels lie above {WHITE_EXCESS}: "
-                "already HDR; check --input-space, or pass --force"
-            )
-        clips = self._clip_levels(seen)
-        low, high = self._stretch(seen, plate, clips)
-        proxy = _normalize(seen.proxy, low, high)
-        features = self._workers.submit(self.engine.global_features, proxy).result()
-        anchor, samples = (0.0, 0) if self.settings.relative else self._anchor(seen, proxy, features, clips, high)
-        white = grade.white_share(seen.histograms, seen.levels, clips)
-        scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
-        analysis = Analysis(
-            width=seen.width,
-            height=seen.height,
-            features=tuple(map(float, features)),
-            low=low,
-            high=high,
-            clip_levels=clips,
-            anchor=anchor,
-            anchor_samples=samples,
-            scene=scene,
-            output_range=(0.0, 1.0) if self.settings.relative else None,
-            recovered=self._recover(seen, plate, features, low, high),
-            nan=seen.nan,
-            infinite=seen.infinite,
-            negative=seen.negative,
-            weights=self.engine.weights.sha256,
-        )
+        analysis = self._analyzer.analyze(plate, surveyed or self.survey(plate))
         return self._with_output_range(plate, analysis) if self.settings.relative else analysis
 
     def render(self, plate: NDArray[Any] | Plate, analysis: Analysis, *, region: Region | None = None) -> Array:
@@ -201,6 +149,15 @@ class Expander:
         self._check(plate, analysis, region, mask)
         statistics = statistics if statistics is not None else RenderStatistics()
         predictor = TilePredictor(self.engine, self._workers, plate, analysis, self.settings, statistics)
+        merger = BandMerger(
+            plate,
+            analysis,
+            self.settings,
+            region=region,
+            to_output=self._to_output,
+            mask=mask,
+            statistics=statistics,
+        )
         layout = self.plan(region)
 
         def produce() -> Iterator[tuple[int, NDArray[Any]]]:
@@ -209,7 +166,7 @@ class Expander:
         ahead = prefetch(produce, depth=1)
         try:
             for y, codes, prediction in predictor.bands(ahead, layout, region):
-                yield from self._merged(plate, analysis, region, mask, statistics, y, codes, prediction)
+                yield from merger.merge(y, codes, prediction)
         finally:
             ahead.close()
 
@@ -242,161 +199,14 @@ class Expander:
         if self.settings.latlong and size[0] != 2 * size[1]:
             raise UsageError(f"--latlong needs a full 2:1 panorama, the plate is {size[0]}x{size[1]}")
 
-    def _clip_levels(self, seen: Survey) -> tuple[float, float, float]:
-        if self.settings.white is not None:
-            white = self.settings.white
-            return white, white, white
-        red, green, blue = (grade.clip_level(histogram, seen.levels) for histogram in seen.histograms)
-        return red, green, blue
-
-    def _stretch(
-        self, seen: Survey, plate: Plate, clips: tuple[float, float, float]
-    ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        if self.contract.input_stretch:
-            # The authors' mapping turns a constant plate into ones.
-            low = seen.low if seen.high > seen.low else seen.high - 1.0
-            return (low, low, low), (seen.high, seen.high, seen.high)
-        white = plate.encoding.encode_for_network(np.array(clips, np.float32))
-        red, green, blue = (float(value) for value in white)
-        return (0.0, 0.0, 0.0), (red, green, blue)
-
-    def _anchor(
-        self, seen: Survey, proxy: Array, features: Array, clips: tuple[float, float, float], high: tuple[float, ...]
-    ) -> tuple[float, int]:
-        predicted = self._predict(proxy, features)
-        usable = seen.peak < np.float32(self.settings.threshold) * np.array(clips, np.float32)
-        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16)).astype(np.float32)
-        plate = srgb_decode(seen.proxy).astype(np.float32) / white
-        absolute = self.contract.absolute
-        stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=absolute)
-        return stops + float(np.log2(white).mean()), samples
-
-    def _predict(self, seen: Array, features: Array) -> Array:
-        """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""
-        sideways: Any = "wrap" if self.settings.latlong else "edge"
-        padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
-        padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
-        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.count)), feather=0)
-        parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
-        light = self._workers.map(lambda part: expand_splitting(self.engine, part, features)[0], parts)
-        # Spans of equal size may overlap by a pixel; the later one takes over.
-        ends = [strip.start for strip in strips[1:]] + [len(seen)]
-        return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
-
-    def _recover(
-        self, seen: Survey, plate: Plate, features: Array, low: tuple[float, ...], high: tuple[float, ...]
-    ) -> RecoveredLight | None:
-        """Find the light of wide clipped areas on the reduced plate."""
-        if self.settings.merge == "full":
-            return None
-        white = _normalize(np.array(high, np.float32), low, high)
-
-        def matte_of(reduced: Array) -> Array:
-            return grade.pointwise_matte(reduced, white, self.settings.merging)
-
-        def predict(reduced: Array) -> Array:
-            return self._predict(reduced, features)
-
-        reduced = _normalize(seen.working, low, high)
-        return recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / reduced.shape[1])
-
     def _with_output_range(self, plate: Plate, analysis: Analysis) -> Analysis:
         """Return the analysis with the extremes of the whole prediction, which relative output is stretched to."""
-        from dataclasses import replace
-
         extremes = [(float(band.light.min()), float(band.light.max())) for band in self.bands(plate, analysis)]
         lowest, highest = min(low for low, _ in extremes), max(high for _, high in extremes)
         return replace(analysis, output_range=(lowest, highest))
-
-    def _merged(
-        self,
-        plate: Plate,
-        analysis: Analysis,
-        region: Region,
-        mask: Plate | None,
-        statistics: RenderStatistics,
-        y: int,
-        codes: NDArray[Any],
-        prediction: Array,
-    ) -> Iterator[Band]:
-        """Merge one band in pieces; `codes` has `MARGIN` more rows at both ends than `prediction`."""
-        columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=self.settings.latlong)
-        step = max(16, MERGE_PIXELS // (region[2] - region[0]) // 16 * 16)
-        for first in range(0, len(prediction), step):
-            piece = prediction[first : first + step]
-            margin = MARGIN - grade.MATTE_RADIUS
-            around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
-            rows = around[:, columns]
-            keep = None if mask is None else _mask_rows(mask, y + first, len(piece), region)
-            yield self._merge_piece(plate, analysis, statistics, y + first, rows, piece, keep)
-
-    def _merge_piece(
-        self,
-        plate: Plate,
-        analysis: Analysis,
-        statistics: RenderStatistics,
-        y: int,
-        codes: NDArray[Any],
-        prediction: Array,
-        keep: Array | None,
-    ) -> Band:
-        radius = grade.MATTE_RADIUS
-        inner = codes[radius:-radius, radius:-radius]
-        color = take_color(inner, plate)
-        linear = plate.encoding.decode(color)
-        clips = np.array(analysis.clip_levels, np.float32)
-        predicted = prediction
-        if plate.color[0] == plate.color[1]:
-            # A gray plate holds no color, so none is invented.
-            predicted = np.broadcast_to(predicted.mean(2, keepdims=True), predicted.shape)
-        if self.settings.merge == "full":
-            matte = np.ones(linear.shape, np.float32)
-            if keep is not None:
-                matte = matte * (1 - keep[:, :, None])
-            light = predicted * np.float32(2.0**self.settings.stops)
-            if analysis.output_range is not None:
-                low, high = analysis.output_range
-                light = (light - np.float32(low)) / np.float32(max(high - low, 1e-12))
-            if keep is not None:
-                light = np.where(matte == 1, light, linear + matte * (light - linear))
-        else:
-            matte = PlateMatte(plate, analysis, self.settings).steady(codes)
-            if keep is not None:
-                matte = matte * (1 - keep[:, :, None])
-            scale = np.float32(1 / full_scale(inner.dtype))
-            over_clip = np.asarray(color.astype(np.float32) * (scale / clips), np.float32) if matte.any() else linear
-            light = grade.merge(linear, predicted, over_clip, matte, self.settings.merging)
-        light, linear = self._output(light, plate), self._output(linear, plate)
-        statistics.add(linear, light, matte)
-        return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
 
     def to_rec709(self, light: Array) -> Array:
         """Return light of the output space in linear Rec.709, for display: (..., 3) float32."""
         if self._to_output is None:
             return light
         return np.asarray(light @ np.linalg.inv(self._to_output).T, np.float32)
-
-    def _output(self, light: Array, plate: Plate) -> Array:
-        matrix = self._to_output
-        if plate.encoding.to_rec709 is not None:
-            own = plate.encoding.to_rec709
-            matrix = own if matrix is None else matrix @ own
-        if matrix is not None:
-            light = light @ matrix.T.astype(np.float32)
-        return np.clip(light, -HALF_MAX, HALF_MAX)
-
-
-def _normalize(seen: Array, low: tuple[float, ...], high: tuple[float, ...]) -> Array:
-    base, top = np.array(low, np.float32), np.array(high, np.float32)
-    return np.asarray(np.clip((seen - base) / (top - base), 0, 1), np.float32)
-
-
-def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:
-    columns = np.arange(region[0] - margin, region[2] + margin)
-    return columns % width if wrap else np.clip(columns, 0, width - 1)
-
-
-def _mask_rows(mask: Plate, y: int, count: int, region: Region) -> Array:
-    codes = mask.rows(y, y + count)[:, region[0] : region[2], 0]
-    result: Array = np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
-    return result

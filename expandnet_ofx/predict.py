@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
-from expandnet_ofx.engine import Engine
-from expandnet_ofx.errors import OutOfMemoryError
+from expandnet_ofx.engine import Engine, expand_splitting
+from expandnet_ofx.maps import PlateMap, sample
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import Plate, RowWindow, take_color
-from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, sample, smooth_log_light
+from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
+from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.surround import complete
 from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
@@ -29,9 +31,6 @@ Region = tuple[int, int, int, int]
 
 MARGIN = RADIUS + SMOOTHING_RADIUS
 """Halo of a tile in pixels: the network's receptive field, and the low-pass along what it recovers."""
-
-SMALLEST_SPLIT = 32
-"""Edge in pixels below which a tile is not split again: the device has no room for anything useful."""
 
 
 def extended_rows(
@@ -149,23 +148,53 @@ class TilePredictor:
         matte = self._matte.pointwise(tile[RADIUS:-RADIUS, RADIUS:-RADIUS])
         if matte is None:
             return np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
-        return self._highlights(self._seen(tile, x0, y), matte, (x0, x1), y)
+        seen = self._seen(tile, x0, y)
+        log_light = smooth_log_light(self._log_light(seen, matte), matte) + np.float32(self._analysis.anchor)
+        log_light = self._with_wide_light(log_light, (x0, y))
+        inner = slice(MARGIN, -MARGIN)
+        matte = matte[SMOOTHING_RADIUS:-SMOOTHING_RADIUS, SMOOTHING_RADIUS:-SMOOTHING_RADIUS]
+        log_light = self._in_context(log_light, tile[inner, inner], seen[inner, inner], matte, (x0, y))
+        light: Array = np.where(matte > 0, np.exp2(log_light), np.float32(0))
+        return light
 
-    def _highlights(self, seen: Array, matte: Array, columns: tuple[int, int], y: int) -> Array:
-        """Predict where the matte is, smooth along it, and bring in the light of wide areas."""
+    def _log_light(self, seen: Array, matte: Array) -> Array:
+        """Run the network where the matte is."""
         log_light = np.zeros(matte.shape, np.float32)
         for rows, across in tiles.boxes(np.asarray(matte.any(2)), halo=RADIUS):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = np.log2(np.maximum(self._expand(part), FLOOR))
-        log_light = smooth_log_light(log_light, matte)
+        return log_light
+
+    def _in_context(
+        self, log_light: Array, codes: NDArray[Any], seen: Array, matte: Array, corner: tuple[int, int]
+    ) -> Array:
+        """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
+        rise, surround = self._analysis.rise, self._analysis.surround
+        partly = bool((matte.any(2) & (matte < 1).any(2)).any())
+        if rise is None and (surround is None or not partly):
+            return log_light
+        plate = self._plate.encoding.decode(take_color(codes, self._plate))
+        if surround is not None and partly:
+            color = self._sampled(surround, log_light.shape, corner)
+            log_light = complete(log_light, plate, seen, matte, color)
+        if rise is not None:
+            log_plate = np.log2(np.maximum(plate, FLOOR))
+            log_light = hold(log_light, log_plate, self._sampled(rise, log_light.shape, corner))
+        return log_light
+
+    def _with_wide_light(self, log_light: Array, corner: tuple[int, int]) -> Array:
+        """Lay the light of wide areas over the full-size prediction."""
         recovered = self._analysis.recovered
-        if recovered is not None:
-            span = (y, y + len(log_light))
-            wide = sample(recovered, self._plate.window, span, columns, wrap=self._settings.latlong)
-            log_light += wide[:, :, 3:] * (wide[:, :, :3] - log_light)
-        inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
-        light: Array = np.where(matte[inner, inner] > 0, np.exp2(log_light) * self._gain, np.float32(0))
+        if recovered is None:
+            return log_light
+        wide = self._sampled(recovered, log_light.shape, corner)
+        light: Array = log_light + wide[:, :, 3:] * (wide[:, :, :3] + np.float32(self._analysis.anchor) - log_light)
         return light
+
+    def _sampled(self, map_: PlateMap, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
+        (x, y), (height, width) = corner, shape[:2]
+        window, wrap = self._plate.window, self._settings.latlong
+        return sample(map_.values, window, (y, y + height), (x, x + width), wrap=wrap)
 
     def _columns(self, x0: int, x1: int) -> slice | NDArray[np.int64]:
         first, last = x0 - MARGIN, x1 + MARGIN
@@ -192,26 +221,3 @@ class TilePredictor:
             with self._lock:
                 self._statistics.splits += splits
         return light
-
-
-def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Array, int]:
-    """Run the network on a tile read with its receptive field; where the device has no room, run its halves.
-
-    Returns:
-        Light (H, W, 3) of a tile (H + 16, W + 16, 3), and how often a part was split.
-
-    Raises:
-        OutOfMemoryError: not even a part of 32 pixels fits.
-    """
-    try:
-        return engine.expand(tile, features), 0
-    except OutOfMemoryError:
-        height, width = tile.shape[0] - 2 * RADIUS, tile.shape[1] - 2 * RADIUS
-        if max(height, width) < 2 * SMALLEST_SPLIT:
-            raise
-    axis, length = (0, height) if height >= width else (1, width)
-    half = length // 2
-    first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]
-    second = tile[half:] if axis == 0 else tile[:, half:]
-    (upper, some), (lower, more) = (expand_splitting(engine, part, features) for part in (first, second))
-    return np.concatenate((upper, lower), axis), 1 + some + more

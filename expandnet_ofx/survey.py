@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
+from expandnet_ofx.grade import LOWEST_CLIP
 from expandnet_ofx.plates import Codes, Plate, take_color
 from expandnet_ofx.recovered import WORKING_EDGE
+from expandnet_ofx.reduction import Reduction
+from expandnet_ofx.surround import evidence
 from expandnet_ofx.transfer import full_scale
 
 Array = NDArray[np.float32]
@@ -21,49 +24,11 @@ BINS = 1024
 ROWS_PIXELS = 1 << 20
 """Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
 
+EVIDENCE_SAMPLES = 4
+"""Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
+
 WHITE_EXCESS = 1.1
 """Codes above this are light that the plate already holds; see `Survey.above_white`."""
-
-
-def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
-    """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
-
-    With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
-    `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
-    (`align_corners=False`). Rows sum to 1.
-    """
-    scale = length / size
-    centers = (np.arange(size) + 0.5) * scale
-    support = max(scale, 1.0) if antialias else 1.0
-    if not antialias:
-        centers = np.clip(centers, 0.5, length - 0.5)
-    positions = np.arange(length) + 0.5
-    matrix = np.empty((size, length), np.float32)
-    # Row by row: double precision for the whole matrix of a wide plate would take hundreds of megabytes.
-    for row, center in zip(matrix, centers, strict=True):
-        weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
-        row[:] = weights / weights.sum()
-    return matrix
-
-
-class Reduction:
-    """Resizes a plate (height, width, 3) to (rows, columns, 3) while its rows stream past in any order."""
-
-    def __init__(self, height: int, width: int, rows: int, columns: int, *, antialias: bool) -> None:
-        self._down = reduction_matrix(height, antialias=antialias, size=rows)
-        self._across = reduction_matrix(width, antialias=antialias, size=columns).T.copy()
-        self.result = np.zeros((rows, columns, 3), np.float32)
-
-    def add(self, y: int, seen: Array) -> None:
-        """Add rows (n, width, 3) that start at row `y`."""
-        columns = self._down[:, y : y + len(seen)]
-        touched = np.flatnonzero(columns.any(1))
-        if not len(touched):
-            return
-        part = slice(touched[0], touched[-1] + 1)
-        rows = columns[part] @ seen.reshape(len(seen), -1)
-        rows = rows.reshape(-1, seen.shape[1], 3)
-        self.result[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +41,9 @@ class Survey:
     """The plate as the network sees it, unstretched, reduced to (256, 256, 3)."""
     working: Array
     """The same with its aspect kept and its longest edge at most 384: (h, w, 3)."""
+    surround: Array
+    """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 8), first of those below
+    the lowest level that a plate may clip at, then of those between it and full scale."""
     peak: Array
     """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0."""
     histograms: NDArray[np.int64]
@@ -96,7 +64,7 @@ class Survey:
 class Surveyor:
     """Accumulates a `Survey` while bands of a plate stream past."""
 
-    def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool) -> None:
+    def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None) -> None:
         x0, y0, x1, y1 = plate.window
         self._plate = plate
         self._scale = full_scale(dtype)
@@ -105,6 +73,11 @@ class Surveyor:
         shrink = min(1.0, WORKING_EDGE / max(y1 - y0, x1 - x0))
         height, width = (max(1, round(length * shrink)) for length in (y1 - y0, x1 - x0))
         self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True)
+        self._stride = max(1, max(y1 - y0, x1 - x0) // (EVIDENCE_SAMPLES * WORKING_EDGE))
+        samples_y, samples_x = -(-(y1 - y0) // self._stride), -(-(x1 - x0) // self._stride)
+        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=8)
+        whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
+        self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
         self._reach_x = _reach(x1 - x0)
         self._reach_y = _reach(y1 - y0)
         self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
@@ -126,6 +99,16 @@ class Surveyor:
         hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
         self._histogram(color, hidden)
         self._peaks(y, color, hidden)
+        self._evidence(y, seen, hidden)
+
+    def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> None:
+        first = -y % self._stride
+        if first >= len(seen):
+            return
+        said = evidence(seen[first :: self._stride, :: self._stride], self._tops)
+        if hidden is not None:
+            said[hidden[first :: self._stride, :: self._stride]] = 0
+        self._surround.add((y + first) // self._stride, said)
 
     def _count(self, color: Codes) -> None:
         if color.dtype.kind == "u":
@@ -172,6 +155,7 @@ class Surveyor:
             height=self._plate.height,
             proxy=self._proxy.result,
             working=self._working.result,
+            surround=self._surround.result,
             peak=self._peak,
             histograms=self._histograms,
             levels=self._levels,
@@ -200,14 +184,19 @@ def _window_max(values: Codes, start: NDArray[np.int64], stop: NDArray[np.int64]
     return np.maximum.reduceat(padded, edges, axis=0)[::2]
 
 
-def survey(plate: Plate, *, antialias: bool) -> Survey:
-    """Read a plate once, by rows, and return its survey."""
+def survey(plate: Plate, *, antialias: bool, white: float | None = None) -> Survey:
+    """Read a plate once, by rows, and return its survey.
+
+    Args:
+        antialias: how the proxy is reduced, a part of the weights' contract.
+        white: code that all channels clip at, as a share of full scale; None if it is still to be found.
+    """
     _, y0, _, y1 = plate.window
     step = max(1, ROWS_PIXELS // plate.width)
     surveyor: Surveyor | None = None
     for start in range(y0, y1, step):
         codes = plate.rows(start, min(start + step, y1))
-        surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias)
+        surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white)
         surveyor.add(start - y0, codes)
     assert surveyor is not None
     return surveyor.finish()

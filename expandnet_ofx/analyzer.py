@@ -1,0 +1,166 @@
+"""From the survey of a plate to its analysis: what the network and the merge must know of the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx import grade, tiles
+from expandnet_ofx.analysis import Analysis, Triple
+from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.engine import Engine, expand_splitting
+from expandnet_ofx.errors import AlreadyHDRError
+from expandnet_ofx.plates import Plate
+from expandnet_ofx.recovered import RecoveredLight, recover
+from expandnet_ofx.rise import Rise, rise
+from expandnet_ofx.settings import Settings
+from expandnet_ofx.surround import SurroundColor, surround_color
+from expandnet_ofx.survey import WHITE_EXCESS, Survey
+from expandnet_ofx.transfer import srgb_decode
+from expandnet_ofx.workers import Workers
+
+Array = NDArray[np.float32]
+
+NOT_HDR_SHARE = 0.01
+"""Share of pixels above 1.1 from which a plate is taken for HDR already."""
+
+
+class Analyzer:
+    """Makes analyses with one engine under one set of settings."""
+
+    def __init__(self, engine: Engine, workers: Workers, settings: Settings) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._settings = settings
+        self._contract = engine.weights.contract
+
+    def analyze(self, plate: Plate, seen: Survey) -> Analysis:
+        """Return the analysis of a surveyed plate; raise `AlreadyHDRError` if it holds light above white.
+
+        Its output range is still open: that needs a render.
+        """
+        if seen.above_white > NOT_HDR_SHARE and not self._settings.force:
+            raise AlreadyHDRError(
+                f"{100 * seen.above_white:.1f} percent of the pixels lie above {WHITE_EXCESS}: "
+                "already HDR; check --input-space, or pass --force"
+            )
+        clips = self._clip_levels(seen)
+        low, high = self._stretch(seen, plate, clips)
+        proxy = normalize(seen.proxy, low, high)
+        features = self._workers.submit(self._engine.global_features, proxy).result()
+        anchor, samples = (0.0, 0) if self._settings.relative else self._anchor(seen, proxy, features, clips, high)
+        white = grade.white_share(seen.histograms, seen.levels, clips)
+        scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
+        return Analysis(
+            width=seen.width,
+            height=seen.height,
+            features=tuple(map(float, features)),
+            low=low,
+            high=high,
+            clip_levels=clips,
+            anchor=anchor,
+            anchor_samples=samples,
+            scene=scene,
+            output_range=None,
+            recovered=self._recover(seen, plate, features, low, high),
+            rise=self._rise(seen, plate, clips, low, high),
+            surround=self._surround(seen, plate, clips),
+            nan=seen.nan,
+            infinite=seen.infinite,
+            negative=seen.negative,
+            weights=self._engine.weights.sha256,
+        )
+
+    def _clip_levels(self, seen: Survey) -> Triple:
+        if self._settings.white is not None:
+            white = self._settings.white
+            return white, white, white
+        red, green, blue = (grade.clip_level(histogram, seen.levels) for histogram in seen.histograms)
+        return red, green, blue
+
+    def _stretch(self, seen: Survey, plate: Plate, clips: Triple) -> tuple[Triple, Triple]:
+        if self._contract.input_stretch:
+            # The authors' mapping turns a constant plate into ones.
+            low = seen.low if seen.high > seen.low else seen.high - 1.0
+            return (low, low, low), (seen.high, seen.high, seen.high)
+        white = plate.encoding.encode_for_network(np.array(clips, np.float32))
+        red, green, blue = (float(value) for value in white)
+        return (0.0, 0.0, 0.0), (red, green, blue)
+
+    def _anchor(self, seen: Survey, proxy: Array, features: Array, clips: Triple, high: Triple) -> tuple[float, int]:
+        predicted = self._predict(proxy, features)
+        usable = seen.peak < np.float32(self._settings.threshold) * np.array(clips, np.float32)
+        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16)).astype(np.float32)
+        plate = srgb_decode(seen.proxy).astype(np.float32) / white
+        stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=self._contract.absolute)
+        return stops + float(np.log2(white).mean()), samples
+
+    def _recover(self, seen: Survey, plate: Plate, features: Array, low: Triple, high: Triple) -> RecoveredLight | None:
+        """Find the light of wide clipped areas on the reduced plate."""
+        if self._settings.merge == "full":
+            return None
+        white = normalize(np.array(high, np.float32), low, high)
+
+        def matte_of(reduced: Array) -> Array:
+            return grade.pointwise_matte(reduced, white, self._settings.merging)
+
+        def predict(reduced: Array) -> Array:
+            return self._predict(reduced, features)
+
+        reduced = normalize(seen.working, low, high)
+        return recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / reduced.shape[1])
+
+    def _clips(self, seen: Survey, clips: Triple) -> bool:
+        """Tell whether any code reaches the matte; `merge full` has no use for what surrounds it."""
+        first = [int(self._settings.threshold * clip * seen.levels) for clip in clips]
+        clipped = any(counts[bin_:].any() for counts, bin_ in zip(seen.histograms, first, strict=True))
+        return clipped and self._settings.merge != "full"
+
+    def _rise(self, seen: Survey, plate: Plate, clips: Triple, low: Triple, high: Triple) -> Rise | None:
+        """Find how far light may have risen inside clipped areas."""
+        if not self._clips(seen, clips):
+            return None
+        x0, y0, x1, y1 = plate.window
+        proxy = normalize(seen.proxy, low, high)
+        codes = np.float32(self._settings.threshold) * np.array(clips, np.float32)
+        thresholds = normalize(plate.encoding.encode_for_network(codes), low, high)
+        peak = normalize(plate.encoding.encode_for_network(seen.peak), low, high)
+        peak[np.isinf(seen.peak)] = np.inf
+        return rise(
+            proxy,
+            peak,
+            thresholds,
+            aspect=(y1 - y0) / (x1 - x0),
+            shape=seen.working.shape[:2],
+            wrap=self._settings.latlong,
+        )
+
+    def _surround(self, seen: Survey, plate: Plate, clips: Triple) -> SurroundColor | None:
+        """Find the color of light around clipped areas; a gray plate has none."""
+        if plate.color[0] == plate.color[1] or not self._clips(seen, clips):
+            return None
+        sure, likely = seen.surround[:, :, :4], seen.surround[:, :, 4:]
+        if min(clips) < (self._settings.white or 1):
+            # The plate clips below full scale, where the rest would be taken for measured light.
+            likely = np.zeros_like(likely)
+        return surround_color(sure + likely, wrap=self._settings.latlong)
+
+    def _predict(self, seen: Array, features: Array) -> Array:
+        """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""
+        sideways: Any = "wrap" if self._settings.latlong else "edge"
+        padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
+        padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
+        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.count)), feather=0)
+        parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
+        light = self._workers.map(lambda part: expand_splitting(self._engine, part, features)[0], parts)
+        # Spans of equal size may overlap by a pixel; the later one takes over.
+        ends = [strip.start for strip in strips[1:]] + [len(seen)]
+        return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
+
+
+def normalize(seen: Array, low: Triple, high: Triple) -> Array:
+    """Stretch what the network sees so that `low` becomes 0 and `high` 1, held to [0, 1]; per channel."""
+    base, top = np.array(low, np.float32), np.array(high, np.float32)
+    return np.asarray(np.clip((seen - base) / (top - base), 0, 1), np.float32)

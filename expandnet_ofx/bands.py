@@ -1,0 +1,141 @@
+"""Finished rows of a result: predicted light laid over the plate, band by band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx import grade
+from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.matte import PlateMatte
+from expandnet_ofx.plates import Plate, take_color
+from expandnet_ofx.predict import MARGIN, Region
+from expandnet_ofx.settings import Settings
+from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.transfer import HALF_MAX, full_scale
+
+Array = NDArray[np.float32]
+
+MERGE_PIXELS = 1 << 19
+"""Pixels merged at a time, a compromise between call overhead and cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """Finished rows of the result."""
+
+    start: int
+    """First row, counted in the plate."""
+    codes: NDArray[Any]
+    """The rows as read, all channels: (n, W, C)."""
+    plate: Array
+    """Display-linear plate in the output space: (n, W, 3)."""
+    light: Array
+    """Scene-linear result in the output space: (n, W, 3), at most 65504."""
+    matte: Array
+    """How much of the prediction each channel took: (n, W, 3) in [0, 1]."""
+
+
+class BandMerger:
+    """Merges the bands of one render.
+
+    Args:
+        plate, analysis, settings, region: what is rendered.
+        to_output: matrix (3, 3) from linear Rec.709 to the output space; None for Rec.709 itself.
+        mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
+        statistics: filled while bands pass.
+    """
+
+    def __init__(
+        self,
+        plate: Plate,
+        analysis: Analysis,
+        settings: Settings,
+        *,
+        region: Region,
+        to_output: NDArray[np.float64] | None,
+        mask: Plate | None,
+        statistics: RenderStatistics,
+    ) -> None:
+        self._plate = plate
+        self._analysis = analysis
+        self._settings = settings
+        self._region = region
+        self._mask = mask
+        self._statistics = statistics
+        self._matte = PlateMatte(plate, analysis, settings)
+        self._columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=settings.latlong)
+        own = plate.encoding.to_rec709
+        matrix = to_output if own is None else own if to_output is None else to_output @ own
+        self._matrix = None if matrix is None else matrix.T.astype(np.float32)
+
+    def merge(self, y: int, codes: NDArray[Any], prediction: Array) -> Iterator[Band]:
+        """Merge one band in pieces.
+
+        Args:
+            y: its first row in the plate.
+            codes: rows as read, with `MARGIN` more at both ends than `prediction`.
+            prediction: anchored light (n, columns of the region, 3).
+        """
+        width = self._region[2] - self._region[0]
+        step = max(16, MERGE_PIXELS // width // 16 * 16)
+        for first in range(0, len(prediction), step):
+            piece = prediction[first : first + step]
+            margin = MARGIN - grade.MATTE_RADIUS
+            around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
+            yield self._piece(y + first, around[:, self._columns], piece)
+
+    def _piece(self, y: int, codes: NDArray[Any], prediction: Array) -> Band:
+        radius = grade.MATTE_RADIUS
+        inner = codes[radius:-radius, radius:-radius]
+        color = take_color(inner, self._plate)
+        linear = self._plate.encoding.decode(color)
+        if self._plate.color[0] == self._plate.color[1]:
+            # A gray plate holds no color, so none is invented.
+            prediction = np.broadcast_to(prediction.mean(2, keepdims=True), prediction.shape)
+        keep = self._kept(y, len(inner))
+        if self._settings.merge == "full":
+            matte = np.ones(linear.shape, np.float32) if keep is None else np.broadcast_to(1 - keep, linear.shape)
+            light = self._predicted(prediction)
+            light = light if keep is None else np.where(matte == 1, light, linear + matte * (light - linear))
+        else:
+            matte = self._matte.steady(codes)
+            matte = matte if keep is None else matte * (1 - keep)
+            light = grade.merge(linear, prediction, self._over_clip(color, matte), matte, self._settings.merging)
+        light, linear = self._output(light), self._output(linear)
+        self._statistics.add(linear, light, matte)
+        return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
+
+    def _predicted(self, prediction: Array) -> Array:
+        light = prediction * np.float32(2.0**self._settings.stops)
+        if self._analysis.output_range is None:
+            return light
+        low, high = self._analysis.output_range
+        return (light - np.float32(low)) / np.float32(max(high - low, 1e-12))
+
+    def _over_clip(self, color: NDArray[Any], matte: Array) -> Array:
+        """Return codes over their channel's clip level; the merge asks for them only inside the matte."""
+        if not matte.any():
+            return matte
+        scale = np.float32(1 / full_scale(color.dtype)) / np.array(self._analysis.clip_levels, np.float32)
+        return np.asarray(color.astype(np.float32) * scale, np.float32)
+
+    def _kept(self, y: int, count: int) -> Array | None:
+        """Return the mask's rows (count, columns, 1) in [0, 1], None without a mask."""
+        if self._mask is None:
+            return None
+        codes = self._mask.rows(y, y + count)[:, self._region[0] : self._region[2], :1]
+        kept: Array = np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
+        return kept
+
+    def _output(self, light: Array) -> Array:
+        return np.clip(light if self._matrix is None else light @ self._matrix, -HALF_MAX, HALF_MAX)
+
+
+def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:
+    columns = np.arange(region[0] - margin, region[2] + margin)
+    return columns % width if wrap else np.clip(columns, 0, width - 1)

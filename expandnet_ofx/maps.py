@@ -1,0 +1,145 @@
+"""Small maps over a plate: low-pass, pyramid, and smooth enlargement. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PlateMap:
+    """A small picture over a plate's window; equal to another of its kind with the same values."""
+
+    values: Array
+    """(h, w, C) numbers that half floats hold, so that it is saved exactly."""
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all values exactly."""
+        return type(self) is type(other) and np.array_equal(self.values, other.values)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def as_half(values: Array) -> Array:
+    """Return values rounded to half floats, as float32."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def gaussian(sigma: float, radius: int) -> Array:
+    """Return normalized Gaussian weights (2 radius + 1,)."""
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    result: Array = (weights / weights.sum()).astype(np.float32)
+    return result
+
+
+def _along(x: Array, weights: Array, axis: int) -> Array:
+    length = x.shape[axis] - len(weights) + 1
+    parts = (slice(k, k + length) if axis == 0 else (slice(None), slice(k, k + length)) for k in range(len(weights)))
+    total = np.zeros((length, *x.shape[1:]) if axis == 0 else (x.shape[0], length, *x.shape[2:]), np.float32)
+    for weight, part in zip(weights, parts, strict=True):
+        total += weight * x[part]
+    return total
+
+
+def low_pass(x: Array, weights: Array) -> Array:
+    """Convolve (H, W, C) with separable weights along rows and columns; the result is smaller by their reach."""
+    return _along(_along(x, weights, 0), weights, 1)
+
+
+def halve(x: Array) -> Array:
+    """Return averages of 2 x 2 values: (H // 2, W // 2, C)."""
+    height, width = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
+    x = x[:height, :width]
+    result: Array = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) * np.float32(0.25)
+    return result
+
+
+def _spline(positions: NDArray[np.float64], length: int, *, wrap: bool) -> tuple[NDArray[np.int64], Array]:
+    """Return indices (n, 4) and weights (n, 4) of the uniform cubic B-spline at positions in pixels (de Boor 1978)."""
+    base = np.floor(positions)
+    t = positions - base
+    weights = np.stack(((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3), 1) / 6
+    indices = base.astype(np.int64)[:, None] + np.arange(-1, 3)
+    indices = indices % length if wrap else np.clip(indices, 0, length - 1)
+    return indices, weights.astype(np.float32)
+
+
+def _resample(values: Array, rows: NDArray[np.float64], columns: NDArray[np.float64], *, wrap: bool = False) -> Array:
+    at_rows, row_weights = _spline(rows, values.shape[0], wrap=False)
+    at_columns, column_weights = _spline(columns, values.shape[1], wrap=wrap)
+    first, last = at_rows.min(), at_rows.max() + 1
+    across = np.zeros((last - first, len(columns), values.shape[2]), np.float32)
+    for k in range(4):
+        across += values[first:last, at_columns[:, k]] * column_weights[:, k, None]
+    result = np.zeros((len(rows), len(columns), values.shape[2]), np.float32)
+    for k in range(4):
+        result += across[at_rows[:, k] - first] * row_weights[:, k, None, None]
+    return result
+
+
+def enlarge(values: Array, height: int, width: int, *, wrap: bool = False) -> Array:
+    """Return a map as (height, width, C), smooth in value, slope and curvature."""
+    rows = (np.arange(height) + 0.5) * (values.shape[0] / height) - 0.5
+    columns = (np.arange(width) + 0.5) * (values.shape[1] / width) - 0.5
+    return _resample(values, rows, columns, wrap=wrap)
+
+
+def spread(evidence: Array, *, enough: float, wrap: bool = False) -> Array:
+    """Spread values from where there is evidence of them over a whole map.
+
+    Pull and push (Gortler et al., "The Lumigraph", SIGGRAPH 1996, 3.4): each level of a pyramid keeps its own average
+    by 1 - exp(-enough * weight), and takes the rest from the coarser level.
+
+    Args:
+        evidence: (h, w, 1 + C) weight, and weight times values; somewhere the weight is above 0.
+        enough: how fast near evidence outweighs far evidence.
+        wrap: the left edge continues the right one.
+
+    Returns:
+        (h, w, C) values.
+    """
+    levels = [evidence]
+    while min(levels[-1].shape[:2]) >= 4:
+        levels.append(halve(_blur(levels[-1], wrap=wrap)))
+    # The coarsest level is the average of all that is known.
+    total = levels[-1].sum((0, 1), keepdims=True)
+    found = np.asarray(total[:, :, 1:] / np.maximum(total[:, :, :1], np.float32(1e-12)), np.float32)
+    for level in reversed(levels):
+        blurred = _blur(level, wrap=wrap)
+        weight = blurred[:, :, :1]
+        own = np.asarray(blurred[:, :, 1:] / np.maximum(weight, np.float32(1e-6)), np.float32)
+        coarser = enlarge(found, *level.shape[:2], wrap=wrap)
+        found = coarser + np.asarray(1 - np.exp(-enough * weight), np.float32) * (own - coarser)
+    return found
+
+
+def _blur(x: Array, *, wrap: bool) -> Array:
+    x = np.pad(x, ((2, 2), (0, 0), (0, 0)), mode="edge")
+    return low_pass(np.pad(x, ((0, 0), (2, 2), (0, 0)), mode="wrap" if wrap else "edge"), gaussian(1.0, 2))
+
+
+def sample(
+    values: Array,
+    window: tuple[int, int, int, int],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    *,
+    wrap: bool = False,
+) -> Array:
+    """Return the map at plate pixels [rows) x [columns): (n, m, C), smooth in value, slope and curvature.
+
+    Args:
+        values: the map (h, w, C).
+        window: what the map covers: x0, y0, x1, y1 in plate pixels.
+        wrap: the left edge continues the right one.
+    """
+    height, width = values.shape[:2]
+    x0, y0, x1, y1 = window
+    at_rows = (np.arange(*rows) + 0.5 - y0) * (height / (y1 - y0)) - 0.5
+    at_columns = (np.arange(*columns) + 0.5 - x0) * (width / (x1 - x0)) - 0.5
+    low, high = -1.0, float(height)
+    return _resample(values, np.clip(at_rows, low, high), at_columns, wrap=wrap)

@@ -1,0 +1,51 @@
+"""Reduce a plate while its rows stream past: the resize that networks are trained with. Numpy only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.architecture import GLOBAL_SIZE
+
+Array = NDArray[np.float32]
+
+
+def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
+    """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
+
+    With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
+    `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
+    (`align_corners=False`). Rows sum to 1.
+    """
+    scale = length / size
+    centers = (np.arange(size) + 0.5) * scale
+    support = max(scale, 1.0) if antialias else 1.0
+    if not antialias:
+        centers = np.clip(centers, 0.5, length - 0.5)
+    positions = np.arange(length) + 0.5
+    matrix = np.empty((size, length), np.float32)
+    # Row by row: double precision for the whole matrix of a wide plate would take hundreds of megabytes.
+    for row, center in zip(matrix, centers, strict=True):
+        weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
+        row[:] = weights / weights.sum()
+    return matrix
+
+
+class Reduction:
+    """Resizes a picture (height, width, channels) to (rows, columns, channels) while its rows come in any order."""
+
+    def __init__(self, height: int, width: int, rows: int, columns: int, *, antialias: bool, channels: int = 3) -> None:
+        self._down = reduction_matrix(height, antialias=antialias, size=rows)
+        self._across = reduction_matrix(width, antialias=antialias, size=columns).T.copy()
+        self.result = np.zeros((rows, columns, channels), np.float32)
+
+    def add(self, y: int, seen: Array) -> None:
+        """Add rows (n, width, channels) that start at row `y`."""
+        columns = self._down[:, y : y + len(seen)]
+        touched = np.flatnonzero(columns.any(1))
+        if not len(touched):
+            return
+        part = slice(touched[0], touched[-1] + 1)
+        rows = columns[part] @ seen.reshape(len(seen), -1)
+        rows = rows.reshape(-1, seen.shape[1], seen.shape[2])
+        self.result[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)

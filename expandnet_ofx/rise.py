@@ -1,0 +1,104 @@
+"""How far light may have risen inside a clipped area, told by how it comes in.
+
+A sky that drifts into clipping goes on as slowly as it came; a window jumps. The network sees a few pixels around each
+and gives both the same step at once, which shows as a rim where a slow gradient crosses the clip level. So recovered
+light is held to what the slope at the edge of clipping, carried on inward, allows: it leaves the edge in the plate's own
+value and slope. Behind a hard edge nothing is held.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, spread
+from expandnet_ofx.transfer import srgb_decode
+
+Array = NDArray[np.float32]
+
+ENOUGH = 1000.0
+"""How fast a near edge outweighs a far one, see `maps.spread`."""
+
+STEEPER = 2.0
+"""Light near its source rises faster than at the edge of clipping: glare falls off with a power of the distance."""
+
+HARD = 0.5
+"""Slope in stops per 256th of the plate from which an edge counts as hard; held light is let go with its cube."""
+
+FREE = 40.0
+"""Stops that hold nothing."""
+
+DARKEST = np.float32(2**-12)
+
+
+class Rise(PlateMap):
+    """(h, w, 3): stops above the clip level that light may have risen to, per channel."""
+
+
+def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: tuple[int, int], wrap: bool) -> Rise:
+    """Carry the slope at the edges of clipping on inward.
+
+    A proxy pixel that a clipped pixel touches but that is not clipped itself lies on an edge. How far its average falls
+    below the threshold is, on average over an edge, half the slope there.
+
+    Args:
+        proxy: what the network sees of the reduced plate over its white, (256, 256, 3) sRGB-encoded.
+        peak: largest code that reaches each proxy pixel, in the same units; infinite where it is unknown.
+        thresholds: (3,) where clipping starts, in the same units.
+        aspect: height of a proxy pixel over its width, on the plate.
+        shape: rows and columns of the result.
+        wrap: the left edge continues the right one.
+    """
+    clipped = proxy >= thresholds
+    edge = (peak >= thresholds) & ~clipped & np.isfinite(peak)
+    start = -np.log2(srgb_decode(thresholds))
+    fall = np.maximum(-np.log2(np.maximum(srgb_decode(proxy), DARKEST)) - start, 0)
+    if not edge.any():
+        return Rise(np.full((*shape, 3), FREE, np.float32))
+    evidence = np.stack((edge.sum(2), (edge * fall).sum(2)), 2).astype(np.float32)
+    # One slope for all channels: each its own would turn the hue wherever they differ.
+    slope = 2 * spread(evidence, enough=ENOUGH, wrap=wrap)
+    inward = np.stack([distance(clipped[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
+    held = np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3
+    return Rise(as_half(np.clip(enlarge(np.minimum(held, FREE).astype(np.float32), *shape, wrap=wrap), 0, FREE)))
+
+
+def distance(inside: NDArray[np.bool_], *, aspect: float = 1.0, wrap: bool = False) -> Array:
+    """Return the distance of each pixel to the nearest that is not inside, in widths of a pixel: (H, W).
+
+    Exact Euclidean, first along columns, then along rows (Saito and Toriwaki, Pattern Recognition 27, 1994).
+
+    Args:
+        inside: (H, W).
+        aspect: height of a pixel over its width.
+        wrap: the left edge continues the right one.
+    """
+    height, width = inside.shape
+    far = np.float32(1e4)
+    along = np.where(inside, far, np.float32(0))
+    for row in range(1, height):
+        along[row] = np.minimum(along[row], along[row - 1] + aspect)
+    for row in range(height - 2, -1, -1):
+        along[row] = np.minimum(along[row], along[row + 1] + aspect)
+    across = np.arange(width, dtype=np.float32)[:, None] - np.arange(width, dtype=np.float32)
+    if wrap:
+        across = np.minimum(np.abs(across), width - np.abs(across))
+    squares = across**2
+    result = np.empty((height, width), np.float32)
+    for row in range(height):
+        result[row] = np.sqrt((squares + along[row] ** 2).min(1))
+    return result
+
+
+def hold(log_light: Array, log_plate: Array, limit: Array) -> Array:
+    """Hold recovered light to the rise: gain * (1 - exp(-limit / gain)), which leaves an edge with the limit's slope.
+
+    Args:
+        log_light: log2 of recovered light, (H, W, 3).
+        log_plate: log2 of the plate's light, same shape.
+        limit: values of a `Rise` at these pixels, same shape.
+    """
+    gain = np.maximum(log_light - log_plate, 0)
+    held = gain * -np.expm1(-np.maximum(limit, 0) / np.maximum(gain, np.float32(0.05)))
+    result: Array = np.where(gain > 0, log_plate + held, log_light).astype(np.float32)
+    return result

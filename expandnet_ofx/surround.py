@@ -1,0 +1,114 @@
+"""Color of the light around clipped areas, and what it says of a clipped channel beside a measured one.
+
+Light of one source keeps its color across the edge of clipping. Where a pixel still holds a measured channel, that
+channel and the color of the surround give the clipped ones, as in Zhang and Brainard, "Estimation of saturated pixel
+values in digital color imaging" (JOSA A 21, 2004) and Masood, Zhu and Tappen, "Automatic correction of saturated regions
+in photographs using cross-channel correlation" (Computer Graphics Forum 28, 2009). A pixel that lost all channels is left
+to the network: whether it belongs to the light around it or to another one, the surround cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.grade import smoothstep
+from expandnet_ofx.maps import PlateMap, as_half, spread
+from expandnet_ofx.transfer import srgb_decode
+
+Array = NDArray[np.float32]
+
+BRIGHT = (0.1, 0.5)
+"""Largest code of a pixel, sRGB-encoded, from which it has a say in the color around it, and from which a whole one."""
+
+UNCLIPPED = 0.95
+"""Share of a clip level up to which a code is surely measured; noise and ringing reach a little below the level."""
+
+DARKEST = np.float32(2**-12)
+"""Light below half an 8-bit step: its logarithm means nothing."""
+
+ENOUGH = 50.0
+"""How fast near evidence outweighs far evidence, see `maps.spread`."""
+
+SPREAD = 0.2
+"""Standard deviation of the surround's color, in stops, at which it is trusted by half."""
+
+DISAGREEMENT = (-0.5, 0.0)
+"""Stops by which a clipped channel may come out below the plate before the surround counts as another light."""
+
+MEASURED = (0.05, 0.25)
+"""Code of the brightest measured channel, sRGB-encoded, from which it says something, and from which it is trusted."""
+
+
+class SurroundColor(PlateMap):
+    """(h, w, 3): log2 of red over green and of blue over green, and the variance of both together in stops squared."""
+
+
+def evidence(seen: Array, tops: Sequence[float]) -> Array:
+    """Return what each pixel says of the color of light: bright pixels that did not clip speak, in ratios as log2.
+
+    Args:
+        seen: plate as the network sees it, (H, W, 3) sRGB-encoded in [0, 1].
+        tops: encoded clip levels, rising; a pixel counts under the first that it stays below.
+
+    Returns:
+        (H, W, 4 * tops): for each level weight, and weight times R/G, B/G and the sum of their squares.
+    """
+    brightest = seen.max(2)
+    weight = smoothstep(*BRIGHT, brightest)
+    chosen = (weight > 0) & (brightest < UNCLIPPED * tops[-1])
+    result = np.zeros((*seen.shape[:2], len(tops), 4), np.float32)
+    if chosen.any():
+        light = np.log2(np.maximum(srgb_decode(seen[chosen]), DARKEST)).astype(np.float32)
+        ratios = light[:, ::2] - light[:, 1:2]
+        said = np.concatenate((np.ones_like(ratios[:, :1]), ratios, (ratios**2).sum(1, keepdims=True)), 1)
+        class_ = np.searchsorted(UNCLIPPED * np.asarray(tops), brightest[chosen], side="right")
+        at_y, at_x = np.nonzero(chosen)
+        result[at_y, at_x, class_] = said * weight[chosen][:, None]
+    return result.reshape(*seen.shape[:2], -1)
+
+
+def surround_color(reduced: Array, *, wrap: bool = False) -> SurroundColor | None:
+    """Spread the evidence over the whole plate; None where there is none.
+
+    Args:
+        reduced: evidence of one clip level, reduced to the working size: (h, w, 4).
+        wrap: the left edge continues the right one.
+    """
+    if not (reduced[:, :, 0] > 0).any():
+        return None
+    found = spread(reduced, enough=ENOUGH, wrap=wrap)
+    ratios = found[:, :, :2]
+    variance = np.maximum(found[:, :, 2:] - (ratios**2).sum(2, keepdims=True), 0)
+    return SurroundColor(as_half(np.concatenate((ratios, variance), 2)))
+
+
+def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround: Array) -> Array:
+    """Move predicted light of clipped channels to where measured channels and the surround's color put it.
+
+    Args:
+        log_light: log2 of anchored predicted light, (H, W, 3).
+        plate: display-linear light of the plate, same shape and units.
+        seen: the plate as the network sees it, same shape.
+        matte: pointwise matte, same shape.
+        surround: values of a `SurroundColor` at these pixels, (H, W, 3).
+
+    Returns:
+        log2 of light (H, W, 3); unchanged where no channel is measured.
+    """
+    color = np.stack((surround[:, :, 0], np.zeros_like(surround[:, :, 0]), surround[:, :, 1]), 2)
+    log_plate = np.log2(np.maximum(plate, DARKEST))
+    told, held = log_plate.copy(), np.zeros_like(log_plate)
+    for channel in range(3):
+        # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
+        kept = np.maximum(matte[:, :, channel, None] - matte, 0)
+        weight = np.maximum(plate, 0) * kept
+        level = (weight * (log_plate - color)).sum(2) / np.maximum(weight.sum(2), np.float32(1e-6))
+        held[:, :, channel] = smoothstep(*MEASURED, (seen * kept).max(2))
+        told[:, :, channel] = np.where(weight.any(2), level + color[:, :, channel], log_plate[:, :, channel])
+    agreed = smoothstep(*DISAGREEMENT, (matte * (told - log_plate)).min(2, keepdims=True))
+    narrow = SPREAD**2 / (SPREAD**2 + surround[:, :, 2:])
+    result: Array = (log_light + agreed * held * narrow * (told - log_light)).astype(np.float32)
+    return result

@@ -1,0 +1,199 @@
+"""What measured channels and the edges of clipping say of lost light; colors and slopes that the test chose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pictures
+import pytest
+from fakes import PointEngine, decode_srgb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx import Expander, Settings
+from expandnet_ofx.maps import spread
+from expandnet_ofx.plates import ArrayPlate
+from expandnet_ofx.rise import FREE, distance, hold, rise
+from expandnet_ofx.surround import SPREAD, complete, evidence, surround_color
+from expandnet_ofx.survey import survey
+from expandnet_ofx.transfer import named_encoding
+
+ratios = st.floats(-2, 2)
+
+
+def encoded(light: np.ndarray) -> np.ndarray:
+    value = np.clip(light, 0, 1)
+    return np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+def one_color(color: np.ndarray, shape: tuple[int, int] = (24, 40)) -> np.ndarray:
+    """Light of one color at levels from a tenth of white to four times white, left to right."""
+    return (np.geomspace(0.1, 4, shape[1])[None, :, None] * color / color.max() * np.ones((*shape, 1))).astype(
+        np.float32
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(red=ratios, blue=ratios)
+def test_light_of_one_color_gives_its_ratios_everywhere(red: float, blue: float) -> None:
+    seen = encoded(one_color(np.exp2([red, 0.0, blue])))
+    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :4])
+    assert found is not None
+    np.testing.assert_allclose(found.values[..., 0], red, atol=0.02)
+    np.testing.assert_allclose(found.values[..., 1], blue, atol=0.02)
+    np.testing.assert_allclose(found.values[..., 2], 0, atol=0.01)
+
+
+def test_pixels_speak_under_the_first_level_that_they_stay_below() -> None:
+    seen = np.array([0.05, 0.6, 0.79, 0.83, 0.94, 0.96, 1.0], np.float32)[None, :, None].repeat(3, 2)
+    said = evidence(seen, (0.85, 1.0))
+    assert (said[0, :, 0] > 0).tolist() == [False, True, True, False, False, False, False]
+    assert (said[0, :, 4] > 0).tolist() == [False, False, False, True, True, False, False]
+    assert surround_color(evidence(np.ones((9, 9, 3), np.float32), (0.85, 1.0))[:, :, :4]) is None
+
+
+def test_each_side_takes_the_color_that_is_near() -> None:
+    seen = np.concatenate((encoded(one_color(np.array([1, 0.5, 0.25]), (40, 30))), np.ones((40, 60, 3), np.float32),
+                           encoded(one_color(np.array([0.25, 0.5, 1]), (40, 30)))[:, ::-1]), 1)  # fmt: skip
+    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :4])
+    assert found is not None
+    assert found.values[:, 32, 0] == pytest.approx(1, abs=0.15)
+    assert found.values[:, -33, 0] == pytest.approx(-1, abs=0.15)
+    assert found.values[:, 60, 2].min() > 4 * SPREAD**2, "between two colors neither is certain"
+
+
+@settings(max_examples=50, deadline=None)
+@given(red=ratios, blue=ratios, error=st.floats(-3, 3))
+def test_a_measured_channel_and_the_color_give_the_clipped_ones(red: float, blue: float, error: float) -> None:
+    color = np.exp2([red, 0.0, blue])
+    truth = one_color(color)
+    plate = np.minimum(truth, 1)
+    matte = (truth >= 1).astype(np.float32)
+    surround = np.broadcast_to(np.array([red, blue, 0], np.float32), truth.shape)
+    predicted = np.log2(truth) + np.float32(error)
+    found = complete(predicted, plate, encoded(plate), matte, surround)
+    told = matte.any(2) & ((plate * (1 - matte)).max(2) > 0.1)
+    clipped = told[..., None] & (matte == 1)
+    np.testing.assert_allclose(found[clipped], np.log2(truth)[clipped], atol=1e-3)
+    lost = matte.all(2) | ~matte.any(2)
+    assert np.array_equal(found[lost], predicted[lost])
+
+
+def test_a_surround_that_contradicts_the_plate_is_not_believed() -> None:
+    """A blue sky (blue clipped, red measured) beside a warm wall, whose color would put blue far below white."""
+    plate = np.broadcast_to(np.array([0.6, 0.9, 1.0], np.float32), (4, 4, 3))
+    matte = np.broadcast_to(np.array([0.0, 0.0, 1.0], np.float32), plate.shape)
+    wall = np.broadcast_to(np.array([1.0, -1.0, 0.0], np.float32), plate.shape)
+    predicted = np.full(plate.shape, 0.7, np.float32)
+    assert np.array_equal(complete(predicted, plate, encoded(plate), matte, wall), predicted)
+
+
+def test_channels_of_one_matte_tell_each_other_nothing() -> None:
+    rng = np.random.default_rng(0)
+    matte = rng.random((20, 20, 1), np.float32).repeat(3, 2)
+    predicted = rng.random((20, 20, 3), np.float32)
+    plate = rng.random((20, 20, 3), np.float32)
+    surround = np.zeros((20, 20, 3), np.float32)
+    assert np.array_equal(complete(predicted, plate, encoded(plate), matte, surround), predicted)
+
+
+def test_hidden_pixels_have_no_color() -> None:
+    plate = np.full((64, 64, 4), (200, 100, 50, 255), np.uint8)
+    plate[:, 32:] = 50, 100, 200, 0
+    found = surround_color(survey(ArrayPlate(plate, named_encoding("srgb")), antialias=True).surround[:, :, :4])
+    expected = np.log2(decode_srgb(200 / 255) / decode_srgb(100 / 255))
+    assert found is not None
+    np.testing.assert_allclose(found.values[..., 0], expected, atol=0.01)
+
+
+@pytest.mark.parametrize("white", [1.0, 0.92])
+def test_what_clips_below_full_scale_is_no_evidence(white: float) -> None:
+    """Orange light whose clipped red would look like a paler color if it were taken for measured."""
+    truth = pictures.glow(peak=(3.0, 1.0, 0.25), width=40, size=160)
+    plate = pictures.plate_of(truth, white=white)
+    expander = Expander(Settings(), engine=PointEngine(gain=2.0))
+    analysis = expander.analyze(plate)
+    assert analysis.clip_levels[0] == pytest.approx(white, abs=0.01)
+    assert analysis.surround is not None
+    center = analysis.surround.values[76:84, 76:84, 0]
+    # The floor of the picture is gray, so the glow is a little paler than its source.
+    assert center.min() > 1.2
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 20), width=st.integers(1, 20), seed=st.integers(0, 99), wrap=st.booleans())
+def test_distance_is_the_nearest_of_all(height: int, width: int, seed: int, wrap: bool) -> None:
+    inside = np.random.default_rng(seed).random((height, width)) < 0.9
+    inside[0, 0] = False
+    aspect = 0.5 + seed / 50
+    y, x = np.nonzero(~inside)
+    rows, columns = np.mgrid[:height, :width]
+    across = np.abs(columns[..., None] - x)
+    across = np.minimum(across, width - across) if wrap else across
+    expected = np.hypot(aspect * (rows[..., None] - y), across).min(2)
+    np.testing.assert_allclose(distance(inside, aspect=aspect, wrap=wrap), expected, rtol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(gain=st.floats(0, 12), limit=st.floats(0, FREE))
+def test_held_light_is_under_both_and_loses_nothing_behind_a_hard_edge(gain: float, limit: float) -> None:
+    plate, one = np.zeros((1, 1, 3), np.float32), np.ones((1, 1, 3), np.float32)
+    held = hold(gain * one, plate, limit * one)
+    assert 0 <= held.max() <= min(gain, max(limit, 0) + 1e-6) + 1e-6
+    assert hold(gain * one, plate, FREE * one).max() == pytest.approx(gain, rel=0.05)
+    assert np.array_equal(hold(-gain * one, plate, limit * one), -gain * one), "what is darker is not touched"
+
+
+def slow_and_hard(slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """A proxy that rises aslant by `slope` stops per column into clipping, and jumps to dark at the right."""
+    y, x = np.mgrid[-128:128, -128:128]
+    light = np.exp2(np.minimum(slope * (x + 0.37 * y), 2.0))
+    light[:, 230:] = 0.02
+    proxy = encoded(light[..., None].repeat(3, 2))
+    around = np.pad(proxy, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    return proxy, np.maximum(np.maximum(around[:, :-2], around[:, 2:]), proxy)
+
+
+@pytest.mark.parametrize("slope", [0.02, 0.05, 0.1])
+def test_light_may_rise_as_it_came_in(slope: float) -> None:
+    proxy, peak = slow_and_hard(slope)
+    found = rise(proxy, peak, np.full(3, 0.94, np.float32), aspect=1.0, shape=(256, 256), wrap=False)
+    row = found.values[128, :, 1]
+    start = -np.log2(decode_srgb(0.94))
+    edge = 128 - start / slope
+    assert row[int(edge) - 10 : int(edge) - 3].max() < 0.1
+    # Twice the slope that the edge has, because light rises faster near its source; within half of it.
+    inward = np.arange(132, 141)
+    expected = 2 * slope * (inward - edge) - start
+    assert (row[inward] > 0.5 * expected - 0.1).all()
+    assert (row[inward] < 1.5 * expected + 0.2).all()
+    assert row[226] > 10, "behind the hard edge nothing is held"
+
+
+def test_spread_keeps_what_is_known() -> None:
+    rng = np.random.default_rng(1)
+    known = np.zeros((32, 48, 2), np.float32)
+    known[..., 0] = 1
+    smooth = np.add.outer(np.linspace(0, 1, 32), np.linspace(0, 2, 48))
+    known[..., 1] = smooth + 0.01 * rng.normal(size=(32, 48))
+    np.testing.assert_allclose(spread(known, enough=50)[2:-2, 2:-2, 0], smooth[2:-2, 2:-2], atol=0.05)
+    lone = np.zeros((16, 16, 2), np.float32)
+    lone[3, 4] = 0.2, 0.2 * 7
+    np.testing.assert_allclose(spread(lone, enough=50)[..., 0], 7, rtol=1e-4)
+    turned = spread(np.roll(known * (known[..., 1:] > 1.5), 16, 1), enough=50, wrap=True)
+    plain = spread(known * (known[..., 1:] > 1.5), enough=50, wrap=True)
+    np.testing.assert_allclose(turned, np.roll(plain, 16, 1), atol=1e-5)
+
+
+def test_a_sky_that_drifts_into_clipping_leaves_it_without_a_rim(plain_expander: Expander) -> None:
+    """Each channel clips at a place of its own; the result must not step where one does."""
+    height, width = 240, 320
+    stops = np.linspace(-2.5, 0.7, height)[:, None]
+    truth = np.exp2(stops)[..., None] * np.array([0.9, 0.97, 1.1]) * np.ones((1, width, 1))
+    grain = np.random.default_rng(0).normal(size=truth.shape) * 0.5
+    plate = np.rint(np.clip(255 * encoded(truth) + grain, 0, 255)).astype(np.uint8)
+    light = np.log2(plain_expander(plate)).mean(1)
+    steps = np.diff(light[4:-4], axis=0)
+    true_step = 3.2 / (height - 1)
+    assert steps.max() < 4 * true_step
+    assert steps.min() > -true_step
+    assert light[-4].min() > 0.1
