@@ -170,16 +170,17 @@ class TilePredictor:
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
         rise, surround = self._analysis.rise, self._analysis.surround
-        partly = bool((matte.any(2) & (matte < 1).any(2)).any())
-        if rise is None and (surround is None or not partly):
+        chosen = matte.any(2)
+        if (rise is None and surround is None) or not chosen.any():
             return log_light
-        plate = self._plate.encoding.decode(take_color(codes, self._plate))
-        if surround is not None and partly:
-            color = self._sampled(surround, log_light.shape, corner)
-            log_light = complete(log_light, plate, seen, matte, color)
+        light, own = log_light[chosen], matte[chosen]
+        plate = self._plate.encoding.decode(take_color(codes, self._plate)[chosen])
+        if surround is not None:
+            light = complete(light, plate, seen[chosen], own, self._sampled(surround, chosen.shape, corner)[chosen])
         if rise is not None:
-            log_plate = np.log2(np.maximum(plate, FLOOR))
-            log_light = hold(log_light, log_plate, self._sampled(rise, log_light.shape, corner))
+            limit = self._sampled(rise, chosen.shape, corner)[chosen]
+            light = hold(light, np.log2(np.maximum(plate, FLOOR)), limit)
+        log_light[chosen] = light
         return log_light
 
     def _with_wide_light(self, log_light: Array, corner: tuple[int, int]) -> Array:

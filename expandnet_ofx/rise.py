@@ -94,7 +94,7 @@ def hold(log_light: Array, log_plate: Array, limit: Array) -> Array:
     """Hold recovered light to the rise: gain * (1 - exp(-limit / gain)), which leaves an edge with the limit's slope.
 
     Args:
-        log_light: log2 of recovered light, (H, W, 3).
+        log_light: log2 of recovered light, (..., 3).
         log_plate: log2 of the plate's light, same shape.
         limit: values of a `Rise` at these pixels, same shape.
     """

@@ -89,26 +89,26 @@ def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround
     """Move predicted light of clipped channels to where measured channels and the surround's color put it.
 
     Args:
-        log_light: log2 of anchored predicted light, (H, W, 3).
+        log_light: log2 of anchored predicted light, (..., 3).
         plate: display-linear light of the plate, same shape and units.
         seen: the plate as the network sees it, same shape.
         matte: pointwise matte, same shape.
-        surround: values of a `SurroundColor` at these pixels, (H, W, 3).
+        surround: values of a `SurroundColor` at these pixels, (..., 3).
 
     Returns:
-        log2 of light (H, W, 3); unchanged where no channel is measured.
+        log2 of light (..., 3); unchanged where no channel is measured.
     """
-    color = np.stack((surround[:, :, 0], np.zeros_like(surround[:, :, 0]), surround[:, :, 1]), 2)
+    color = np.stack((surround[..., 0], np.zeros_like(surround[..., 0]), surround[..., 1]), -1)
     log_plate = np.log2(np.maximum(plate, DARKEST))
     told, held = log_plate.copy(), np.zeros_like(log_plate)
     for channel in range(3):
         # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
-        kept = np.maximum(matte[:, :, channel, None] - matte, 0)
+        kept = np.maximum(matte[..., channel, None] - matte, 0)
         weight = np.maximum(plate, 0) * kept
-        level = (weight * (log_plate - color)).sum(2) / np.maximum(weight.sum(2), np.float32(1e-6))
-        held[:, :, channel] = smoothstep(*MEASURED, (seen * kept).max(2))
-        told[:, :, channel] = np.where(weight.any(2), level + color[:, :, channel], log_plate[:, :, channel])
-    agreed = smoothstep(*DISAGREEMENT, (matte * (told - log_plate)).min(2, keepdims=True))
-    narrow = SPREAD**2 / (SPREAD**2 + surround[:, :, 2:])
+        level = (weight * (log_plate - color)).sum(-1) / np.maximum(weight.sum(-1), np.float32(1e-6))
+        held[..., channel] = smoothstep(*MEASURED, (seen * kept).max(-1))
+        told[..., channel] = np.where(weight.any(-1), level + color[..., channel], log_plate[..., channel])
+    agreed = smoothstep(*DISAGREEMENT, (matte * (told - log_plate)).min(-1, keepdims=True))
+    narrow = SPREAD**2 / (SPREAD**2 + surround[..., 2:])
     result: Array = (log_light + agreed * held * narrow * (told - log_light)).astype(np.float32)
     return result

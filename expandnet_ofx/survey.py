@@ -24,7 +24,7 @@ BINS = 1024
 ROWS_PIXELS = 1 << 20
 """Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
 
-EVIDENCE_SAMPLES = 4
+EVIDENCE_SAMPLES = 2
 """Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
 
 WHITE_EXCESS = 1.1
