@@ -93,7 +93,7 @@ class ImagePlate:
         turn = self.spec.get_int_attribute("Orientation", 1)
         self._turn = _TURNS.get(turn)
         self.width, self.height = self.spec.width, self.spec.height
-        if self._turn and self._turn[0] % 2:
+        if self.turned:
             self.width, self.height = self.height, self.width
         self.window = self._analysis_window()
         # Before any pixel is decoded: a file that is refused costs nothing.
@@ -154,6 +154,11 @@ class ImagePlate:
         # Naming a curve cannot undo what OpenImageIO's conversion from such a model lost.
         check_color_model(self.spec, self.format_name, self.path)
         return input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
+
+    @property
+    def turned(self) -> bool:
+        """True if rows of the plate are columns of the file."""
+        return bool(self._turn and self._turn[0] % 2)
 
     @property
     def associated(self) -> bool:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import primaries
 from expandnet_ofx.color import input_encoding
-from expandnet_ofx.convert import Converter, Identity, Part, Prepared, identify
+from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
 from expandnet_ofx.images import open_image
 from expandnet_ofx.movies import Movie, MovieInfo
 from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.settings import Settings
+from expandnet_ofx.sources import Identity, Part, Prepared, identify
 from expandnet_ofx.transfer import ENCODINGS, Encoding, bt1886_decode
 from expandnet_ofx.writer import PartLayout
 
@@ -120,7 +121,7 @@ class MovieFrames:
         info = self._movie.info
         plate = ArrayPlate(codes, self._encoding)
         kind, converter = self._converter.options.pixel, self._converter
-        matte = converter.matte_channels
+        matte = converter.options.matte_channels
         layout = PartLayout(
             width=plate.width,
             height=plate.height,

@@ -13,6 +13,15 @@ PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
 
 
+SHEET = ".preview.png"
+"""Ends the name of a preview sheet; a folder's sheets are not taken for its plates."""
+
+
+def sheet_file(result: Path) -> Path:
+    """Return where the preview sheet of a result goes."""
+    return result.with_suffix(SHEET)
+
+
 def _host() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
@@ -25,6 +34,11 @@ def partial_name(path: Path) -> Path:
 def is_partial(path: Path) -> bool:
     """Tell whether a file is one that is still being written, or was when its process died."""
     return path.name.startswith(".") and PARTIAL + "." in path.name
+
+
+def is_by_product(path: Path) -> bool:
+    """Tell whether a file is unfinished or a preview sheet, which nobody means when they name a folder."""
+    return is_partial(path) or path.name.endswith(SHEET)
 
 
 def sweep(folder: Path) -> list[Path]:

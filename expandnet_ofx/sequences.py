@@ -15,7 +15,7 @@ from pathlib import Path
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.images import PICTURE_SUFFIXES
-from expandnet_ofx.partials import is_partial
+from expandnet_ofx.partials import is_by_product
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
@@ -102,7 +102,9 @@ def _views(argument: str, views: Sequence[str]) -> Iterator[tuple[str | None, st
 def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
     path = Path(text)
     if path.is_dir() and not _is_picture(path):
-        files = sorted(file for file in path.rglob("*") if _is_picture(file) and file.is_file())
+        files = sorted(
+            file for file in path.rglob("*") if _is_picture(file) and file.is_file() and not is_by_product(file)
+        )
         yield from _filtered(files, wanted, path, view)
     elif os.path.lexists(text):
         yield from _filtered([path], wanted, path.parent, view)
@@ -110,7 +112,7 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
         yield from _pattern(text, wanted, view)
     elif _GLOB.search(text):
         files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute globs too
-        files = [file for file in files if not is_partial(file) and (_is_picture(file) or not file.is_dir())]
+        files = [file for file in files if not is_by_product(file) and (_is_picture(file) or not file.is_dir())]
         yield from _filtered(files, wanted, _glob_root(path), view)
     else:
         raise UsageError(f"{text}: does not exist; check the path")

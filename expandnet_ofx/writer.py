@@ -20,6 +20,8 @@ from expandnet_ofx.partials import partial_name
 
 COMPRESSIONS = ("zip", "zips", "piz", "none", "rle", "dwaa", "dwab", "pxr24", "b44", "b44a")
 
+MATTE_CHANNELS = ("matte.R", "matte.G", "matte.B")
+
 SUFFIXES = (".exr", ".hdr", ".tif", ".tiff")
 
 _DROPPED_PREFIXES = ("oiio:", "iccprofile", "png:", "jpeg:", "tiff:", "gif:", "webp:", "bmp:", "targa:", "openexr:")
@@ -53,6 +55,21 @@ class OutputOptions:
             raise UsageError(f"--compression {self.compression}: use one of {', '.join(COMPRESSIONS)}, or dwaa:45")
         if self.aces and (self.pixel != "half" or self.compression != "none"):
             raise UsageError("ACES2065-1 files (ST 2065-4) are half and uncompressed; drop the other flags")
+
+    @property
+    def matte_channels(self) -> tuple[str, ...]:
+        """Names of the matte's channels inside a result; an ACES container holds none, so they go to a second file."""
+        return MATTE_CHANNELS if self.matte and not self.aces else ()
+
+    @property
+    def separate_matte(self) -> bool:
+        """True if the matte goes to a second file, see `matte_file`."""
+        return self.matte and self.aces
+
+
+def matte_file(target: Path) -> Path:
+    """Return where the matte of a result goes that cannot hold it."""
+    return target.with_name(f"{target.stem}.matte{target.suffix}")
 
 
 def check_suffix(path: Path, options: OutputOptions) -> None:

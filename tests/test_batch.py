@@ -155,6 +155,18 @@ def test_dry_run_says_what_the_run_does_and_writes_nothing(shot: Path) -> None:
     assert promised == [str(Path("out") / name) for name in files_in(Path("out"))]
 
 
+@pytest.mark.parametrize(
+    "words", ["--threshold 0.99 --full 0.5", "--stops 99", "--memory 1MiB", "--existing error", "-o out/a.png"]
+)
+def test_dry_run_refuses_what_the_run_would_refuse(shot: Path, words: str) -> None:
+    Path("out").mkdir()
+    Path("out/shot.1003.exr").write_text("mine")
+    output = [] if "-o" in words else ["-o", "out"]
+    dry, ran = (batch("in", *output, *words.split(), *more) for more in (["--dry-run"], []))
+    assert dry.code == ran.code == 2
+    assert dry.complaint == ran.complaint
+
+
 def test_existing_error_stops_before_any_work(shot: Path) -> None:
     Path("out").mkdir()
     Path("out/shot.1003.exr").write_text("mine")
@@ -307,6 +319,33 @@ def test_skip_works_for_tiff() -> None:
     Path("out/a.tif").write_bytes(good[: len(good) // 2])
     assert batch("a.ppm", "-o", "out/a.tif", "--existing", "skip").code == 0
     assert Path("out/a.tif").read_bytes() == good
+
+
+def test_skip_makes_up_for_what_is_missing_beside_a_result() -> None:
+    made = Made("--preview", "all")
+    sheet = Path("out/a.preview.png")
+    assert made.kept_by("--preview", "all")
+    sheet.unlink()
+    assert made.kept_by(), "no sheet was asked for"
+    assert not made.kept_by("--preview", "all")
+    assert sheet.stat().st_size
+    words = ("--matte", "--output-space", "aces2065-1")
+    container = Made(*words)
+    matte = Path("out/a.matte.exr")
+    good = matte.read_bytes()
+    assert container.kept_by(*words)
+    matte.write_bytes(good[:-200])
+    assert not container.kept_by(*words)
+    assert matte.read_bytes() == good
+
+
+def test_sheets_of_an_earlier_run_are_no_plates() -> None:
+    Path("plates").mkdir()
+    save(Path("plates/a.ppm"), plate(1, 64, 40))
+    for source in ("plates", "plates/*"):
+        assert batch(source, "-o", "plates", "--preview", "all").code == 0
+        Path("plates/a.exr").unlink()
+    assert files_in(Path("plates")) == ["a.ppm", "a.preview.png"]
 
 
 def test_skip_never_trusts_a_result_that_cannot_say_how_it_was_made() -> None:

@@ -19,8 +19,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
 from expandnet_ofx import Expander, Settings
-from expandnet_ofx.convert import Converter, expand_file, identify
+from expandnet_ofx.convert import Converter, expand_file
 from expandnet_ofx.errors import AlreadyHDRError, InputError, OutputError, UsageError
+from expandnet_ofx.sources import identify
 from expandnet_ofx.writer import OutputOptions
 
 RNG = np.random.default_rng(8)
@@ -382,6 +383,21 @@ def test_a_turned_plate_is_written_upright_and_untagged(tmp_path, orientation):
     assert (spec.full_height, spec.full_width) == codes.shape[:2]
     np.testing.assert_array_equal(rgb(result)[dark], expected[dark])
     assert spec.get_int_attribute("Orientation", 1) == 1
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_pixels_of_a_turned_plate_keep_their_shape(tmp_path, orientation):
+    """A pixel twice as wide as high is half as wide as high once the picture lies on its side."""
+    path = tmp_path / "a.tif"
+    spec = oiio.ImageSpec(CODES.shape[1], CODES.shape[0], 3, "uint8")
+    spec.attribute("Orientation", orientation)
+    spec.attribute("PixelAspectRatio", 2.0)
+    output = oiio.ImageOutput.create(str(path))
+    assert output.open(str(path), spec)
+    assert output.write_image(CODES)
+    output.close()
+    expected = 0.5 if orientation in (6, 8) else 2.0
+    assert spec_of(convert(path, tmp_path / "a.exr")).get_float_attribute("PixelAspectRatio") == pytest.approx(expected)
 
 
 def test_an_aces_container_holds_color_alone_and_the_matte_lies_beside_it(tmp_path):

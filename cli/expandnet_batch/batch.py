@@ -35,10 +35,23 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
     quiet = options["quiet"]
     with open_progress("none" if quiet else options["progress"], total=plan.frames) as progress:
         if options["dry_run"]:
+            plan.check_outputs(options["existing"])
+            _settings(options)
             for job in plan.jobs:
                 progress.say(f"{job.source.path} -> {job.output}")
             return 0
         return _Batch(plan, options, progress).run()
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    """Return the picture settings of the command line; raise `UsageError` if they do not fit."""
+    from expandnet_ofx.settings import Settings
+
+    chosen = {name: options[name] for name in SETTING_OPTIONS}
+    if options["preset"] == "authors":
+        for name in ("merge", "output_space"):
+            chosen.pop(name)
+    return Settings.preset(options["preset"], **chosen)
 
 
 class _Batch:
@@ -65,16 +78,10 @@ class _Batch:
 
     def _open_converter(self) -> Any:
         from expandnet_ofx.expander import Expander
-        from expandnet_ofx.settings import Settings
 
         options = self._options
-        chosen = {name: options[name] for name in SETTING_OPTIONS}
-        if options["preset"] == "authors":
-            for name in ("merge", "output_space"):
-                chosen.pop(name)
-        settings = Settings.preset(options["preset"], **chosen)
         expander = Expander(
-            settings,
+            _settings(options),
             weights=options["weights"],
             engine=options["engine"],
             device=options["device"],
@@ -113,9 +120,8 @@ class _Batch:
         elif isinstance(prepared, BaseException):
             report = self._failure(job, prepared)
         else:
-            preview = job.output.with_suffix(".preview.png") if self._plan.wants_preview(job) else None
             try:
-                report = converter.render(prepared, job.output, preview=preview, progress=self._advance)
+                report = converter.render(prepared, job.output, preview=job.preview, progress=self._advance)
             except FRAME_FAILURES as error:
                 report = self._failure(job, error)
         self._report.add(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from typing import Any
 
 from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
-from expandnet_ofx.convert import Converter, Prepared, identify
+from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
-from expandnet_ofx.partials import sweep
+from expandnet_ofx.partials import sheet_file, sweep
 from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.sequences import Source, fileseq_notation, find_sources, parse_frames, place_outputs
+from expandnet_ofx.sources import Prepared, identify
 from expandnet_ofx.writer import OutputOptions, check_suffix
 
 ZIP_SHARE = 0.6
@@ -29,6 +31,13 @@ class Job:
     source: Source
     output: Path
     mask: Path | None = None
+    sheet: bool = False
+    """Whether the result gets a preview."""
+
+    @property
+    def preview(self) -> Path | None:
+        """Where the sheet goes, None without one."""
+        return sheet_file(self.output) if self.sheet else None
 
     def open(self, converter: Converter, options: dict[str, Any]) -> Iterator[tuple[Job, Prepared | None]]:
         """Yield each frame's job with its prepared source, None where the result that exists can stay."""
@@ -39,7 +48,7 @@ class Job:
         if self.source.missing:
             raise InputError(f"{self.source.path}: missing frame of the range; render it, or pass --missing skip")
         identity = identify(self.source.path, self.mask) if self.source.path.is_file() else None
-        if skip and identity is not None and up_to_date(converter, identity, self.output):
+        if skip and identity is not None and up_to_date(converter, identity, self.output, preview=self.preview):
             yield self, None
         else:
             yield self, converter.prepare(self.source.path, mask=self.mask, identity=identity)
@@ -49,11 +58,13 @@ class Job:
     ) -> Iterator[tuple[Job, Prepared | None]]:
         with MovieFrames(converter, self.source.path, fps=options["fps"], mask=self.mask) as movie:
             wanted = set(parse_frames(options["frames"])) if options["frames"] else None
+            # How long a movie is shows only at its end, so some previews means one of its first frame.
+            sheets = itertools.repeat(True) if options["preview"] == "all" else iter([options["preview"] == "some"])
             for number, codes in enumerate(movie, options["first_frame"]):
                 if wanted is not None and number not in wanted:
                     continue
-                job = replace(self, output=numbered(self.output, number))
-                if skip and up_to_date(converter, movie.identity(number), job.output):
+                job = replace(self, output=numbered(self.output, number), sheet=next(sheets, False))
+                if skip and up_to_date(converter, movie.identity(number), job.output, preview=job.preview):
                     yield job, None
                 else:
                     yield job, movie.prepare(number, codes)
@@ -72,17 +83,11 @@ class JobPlan:
 
     jobs: list[Job]
     options: OutputOptions
-    previews: set[Path] | None
-    """Outputs that get a preview; None for all."""
 
     @property
     def frames(self) -> int | None:
         """Number of frames, None where a movie's length is not known before it is read."""
         return None if any(job.source.is_movie for job in self.jobs) else len(self.jobs)
-
-    def wants_preview(self, job: Job) -> bool:
-        """Tell whether a job's result gets a sheet."""
-        return self.previews is None or job.output in self.previews
 
     def check_outputs(self, existing: str) -> None:
         """Raise `UsageError` if results exist and must not, or cannot be stored under their names."""
@@ -159,8 +164,12 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
             raise UsageError(f"{inputs[0]}: all {len(missing)} frames of the range are missing; check the path")
     outputs = place_outputs(sources, output)
     masks = _masks(sources, options["mask"])
-    jobs = [Job(source=s, output=o, mask=m) for s, o, m in zip(sources, outputs, masks, strict=True)]
-    return JobPlan(jobs=jobs, options=_output_options(options), previews=_previews(outputs, options["preview"]))
+    sheets = _sheets(len(outputs), options["preview"])
+    jobs = [
+        Job(source=source, output=output_path, mask=mask, sheet=number in sheets)
+        for number, (source, output_path, mask) in enumerate(zip(sources, outputs, masks, strict=True))
+    ]
+    return JobPlan(jobs=jobs, options=_output_options(options))
 
 
 def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
@@ -208,9 +217,8 @@ def _interop_id(space: str, ocio: str | None) -> str | None:
     return interop_id(space, ocio=ocio)
 
 
-def _previews(outputs: Sequence[Path], choice: str) -> set[Path] | None:
-    if choice == "all":
-        return None
-    if choice == "none" or not outputs:
-        return set()
-    return {outputs[0], outputs[len(outputs) // 2], outputs[-1]}
+def _sheets(count: int, choice: str) -> set[int]:
+    """Return the numbers of the jobs that get a preview: all, none, or the first, the middle one and the last."""
+    if choice == "some":
+        return {0, count // 2, count - 1}
+    return set(range(count)) if choice == "all" else set()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expandnet_ofx.convert import Converter, Identity
-from expandnet_ofx.writer import read_provenance
+from expandnet_ofx.convert import Converter
+from expandnet_ofx.sources import Identity
+from expandnet_ofx.writer import matte_file, read_provenance
 
 
-def up_to_date(converter: Converter, identity: Identity, output: Path) -> bool:
+def up_to_date(converter: Converter, identity: Identity, output: Path, *, preview: Path | None = None) -> bool:
     """Tell whether a result is complete, readable and made from the same source, settings and weights.
 
     The source's size and content decide, not its time: a copy with another time is the same plate, and a plate
     replaced by an older one is not.
+
+    Args:
+        output: the result; what is stored beside it, a matte of its own, counts as well.
+        preview: sheet that must be there, too.
     """
-    if not output.exists():
+    wanted = [output, matte_file(output)] if converter.options.separate_matte else [output]
+    if not all(path.exists() for path in (*wanted, *([] if preview is None else [preview]))):
         return False
-    return read_provenance(output) == converter.provenance(identity)
+    expected = converter.provenance(identity)
+    return all(read_provenance(path) == expected for path in wanted)

@@ -1,0 +1,49 @@
+"""What a result says about how it was made: the same words for the same source, settings and weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx import __version__
+from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.expander import Expander
+from expandnet_ofx.images import content_hash
+from expandnet_ofx.settings import Settings
+from expandnet_ofx.sources import Identity
+from expandnet_ofx.writer import OutputOptions
+
+
+def provenance(expander: Expander, options: OutputOptions, identity: Identity) -> dict[str, Any]:
+    """Return the provenance of a result; no time, host or path is in it, so that a rerun gives the same file."""
+    engine = expander.engine
+    return {
+        "program": f"expandnet-ofx {__version__}",
+        "weights": engine.weights.contract.name,
+        "weights_sha256": engine.weights.sha256,
+        "engine": engine.name,
+        "precision": engine.precision,
+        "device": engine.device.partition(":")[0],
+        "settings": _settings_record(expander.settings),
+        "output": asdict(options),
+        **asdict(identity),
+        "synthesized": "channels at and near their clip level, where the matte is above 0",
+    }
+
+
+def _settings_record(settings: Settings) -> dict[str, Any]:
+    record = asdict(settings)
+    del record["memory"]
+    if settings.ocio and Path(settings.ocio).exists():
+        # A path says where the config lies on one machine; its content says what it does.
+        record["ocio"] = f"{Path(settings.ocio).name} sha256:{content_hash(Path(settings.ocio))}"
+    return record
+
+
+def analysis_record(analysis: Analysis | None) -> dict[str, str]:
+    """Return header attributes that tell what was found in a plate; none for a part without color."""
+    if analysis is None:
+        return {}
+    levels = " ".join(f"{level:.5f}" for level in analysis.clip_levels)
+    return {"expandnet/clipLevels": levels, "expandnet/anchorStops": f"{analysis.anchor:.5f}"}

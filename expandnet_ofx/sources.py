@@ -1,0 +1,173 @@
+"""Sources on their way to a result: opened, identified, read once, and laid out as they will be stored."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.expander import Expander
+from expandnet_ofx.images import ImagePlate, content_hash, open_image
+from expandnet_ofx.plates import Plate
+from expandnet_ofx.survey import Survey
+from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes
+
+
+@dataclass(kw_only=True)
+class Part:
+    """One part of a source: a plate with its survey, or data that is only carried along."""
+
+    plate: Plate
+    layout: PartLayout
+    survey: Survey | None
+    """None for a part without color."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What tells one source from another: content, not place or time."""
+
+    source: str
+    """Name without its folder; for a movie with the number of the frame."""
+    source_bytes: int
+    source_sha256: str
+    mask_sha256: str | None = None
+
+
+def identify(source: Path, mask: Path | None = None) -> Identity:
+    """Hash a source and its mask; raise `InputError` if one cannot be read."""
+    try:
+        return Identity(
+            source=source.name,
+            source_bytes=source.stat().st_size,
+            source_sha256=content_hash(source),
+            mask_sha256=content_hash(mask) if mask else None,
+        )
+    except OSError as error:
+        path = error.filename or source
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check path and permissions") from error
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """A source that has been opened and read once."""
+
+    source: Path
+    identity: Identity
+    parts: list[Part]
+    mask: ImagePlate | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close the files."""
+        for part in self.parts:
+            if isinstance(part.plate, ImagePlate):
+                part.plate.close()
+        if self.mask is not None:
+            self.mask.close()
+
+
+def prepare(
+    source: Path | str,
+    expander: Expander,
+    options: OutputOptions,
+    *,
+    mask: Path | None = None,
+    identity: Identity | None = None,
+) -> Prepared:
+    """Open a picture, hash it unless its identity is known, and make the first pass over each of its parts.
+
+    Raises:
+        InputError: it cannot be read or understood; nothing stays open.
+    """
+    source = Path(source)
+    settings = expander.settings
+    with ExitStack() as opened:
+        first = opened.enter_context(open_image(source, settings))
+        plates = [first]
+        for part in range(1, first.parts):
+            plates.append(opened.enter_context(open_image(source, settings, part=part)))
+        if options.aces and len(plates) > 1:
+            raise InputError(f"{source}: has {len(plates)} parts, an ACES container holds one (ST 2065-4); split it")
+        if not any(plate.has_color for plate in plates):
+            raise InputError(f"{source}: holds no color channels ({', '.join(first.channels)}); name another file")
+        prepared = Prepared(
+            source=source,
+            identity=identity or identify(source, mask),
+            parts=[_part(plate, expander, options) for plate in plates],
+        )
+        if mask is not None:
+            prepared.mask = opened.enter_context(open_image(mask, replace(settings, input_space="linear")))
+        prepared.warnings = _warnings(prepared)
+        opened.pop_all()
+    return prepared
+
+
+def _part(plate: ImagePlate, expander: Expander, options: OutputOptions) -> Part:
+    try:
+        surveyed = expander.survey(plate) if plate.has_color else None
+    except InputError as error:
+        raise error if str(plate.path) in str(error) else InputError(f"{plate.path}: {error}") from error
+    return Part(plate=plate, layout=part_layout(plate, options), survey=surveyed)
+
+
+def carried_channels(plate: Plate, options: OutputOptions) -> list[int]:
+    """Return the numbers of the channels that pass through: alpha first, then all that is not color."""
+    if not isinstance(plate, ImagePlate):
+        return []
+    alpha = [] if plate.alpha is None else [plate.alpha]
+    if options.aces:
+        return alpha
+    color = set(plate.color) if plate.has_color else set()
+    return alpha + [i for i in range(len(plate.channels)) if i not in color and i != plate.alpha]
+
+
+def part_layout(plate: ImagePlate, options: OutputOptions) -> PartLayout:
+    """Return how a part of a source is stored: color, what passes through, the matte, windows and metadata."""
+    spec = plate.spec
+    names: list[str] = []
+    formats: list[str] = []
+    if plate.has_color:
+        gray = plate.color[0] == plate.color[1]
+        names += ["R", "G", "B"] if gray else [plate.channels[i] for i in plate.color]
+        formats += [options.pixel] * 3
+    for index in carried_channels(plate, options):
+        names.append(plate.channels[index])
+        source = str(spec.channelformats[index] if spec.channelformats else spec.format)
+        formats.append("half" if options.aces or source in ("uint8", "half") else "float")
+    if plate.has_color:
+        names += options.matte_channels
+        formats += ["half"] * len(options.matte_channels)
+    return PartLayout(
+        width=plate.width,
+        height=plate.height,
+        channels=names,
+        formats=formats,
+        origin=(0, 0) if plate.turned else (spec.x, spec.y),
+        display=None if plate.turned else (spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        name=(spec.get_string_attribute("oiio:subimagename") or f"part{plate.part}") if plate.parts > 1 else None,
+        attributes=_attributes(plate),
+    )
+
+
+def _attributes(plate: ImagePlate) -> dict[str, Any]:
+    carried = carried_attributes(plate.spec)
+    aspect = plate.spec.get_float_attribute("PixelAspectRatio", 1.0)
+    if plate.turned and aspect > 0:
+        # Width and height have changed places, also those of a pixel.
+        carried["PixelAspectRatio"] = 1 / aspect
+    return carried
+
+
+def _warnings(prepared: Prepared) -> list[str]:
+    warnings = []
+    for part in prepared.parts:
+        survey = part.survey
+        if survey is None:
+            continue
+        bad = survey.nan + survey.infinite
+        if bad:
+            warnings.append(f"{survey.nan} NaN and {survey.infinite} infinite samples replaced by 0 and 65504")
+    return warnings
