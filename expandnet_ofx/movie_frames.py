@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import primaries
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
+from expandnet_ofx.errors import AlreadyHDRError, InputError
 from expandnet_ofx.images import open_image
 from expandnet_ofx.movies import Movie, MovieInfo
 from expandnet_ofx.plates import ArrayPlate
@@ -82,19 +82,20 @@ class MovieFrames:
     Args:
         converter: prepares the frames.
         path: the movie.
-        fps: rate of a movie that has no constant one, such as 24 or 24000/1001.
+        fps: rate of a movie that has no constant one.
         mask: still picture that keeps areas out of every frame.
 
     Raises:
         InputError, AlreadyHDRError: the movie cannot be read or must not be expanded.
-        UsageError: `fps` is not a rate.
     """
 
-    def __init__(self, converter: Converter, path: Path, *, fps: str | None = None, mask: Path | None = None) -> None:
+    def __init__(
+        self, converter: Converter, path: Path, *, fps: Fraction | None = None, mask: Path | None = None
+    ) -> None:
         self._converter = converter
         self._mask = mask
         self._file = identify(path, mask)
-        self._movie = Movie(path, fps=_rate(fps))
+        self._movie = Movie(path, fps=fps)
         try:
             self._encoding = movie_encoding(self._movie.info, converter.expander.settings)
         except BaseException:
@@ -137,13 +138,6 @@ class MovieFrames:
             mask=open_image(self._mask, settings) if self._mask else None,
             warnings=list(info.warnings),
         )
-
-
-def _rate(fps: str | None) -> Fraction | None:
-    try:
-        return None if fps is None else Fraction(fps)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"--fps {fps}: not a rate; write 24, 23.976 or 24000/1001") from error
 
 
 def _attributes(info: MovieInfo) -> dict[str, Any]:

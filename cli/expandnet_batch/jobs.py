@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Job:
     def _movie_frames(
         self, converter: Converter, options: dict[str, Any], skip: bool
     ) -> Iterator[tuple[Job, Prepared | None]]:
-        with MovieFrames(converter, self.source.path, fps=options["fps"], mask=self.mask) as movie:
+        with MovieFrames(converter, self.source.path, fps=_rate(options["fps"]), mask=self.mask) as movie:
             wanted = set(parse_frames(options["frames"])) if options["frames"] else None
             # How long a movie is shows only at its end, so some previews means one of its first frame.
             sheets = itertools.repeat(True) if options["preview"] == "all" else iter([options["preview"] == "some"])
@@ -155,6 +156,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         raise UsageError("-v and -q: choose one")
     if not inputs:
         raise UsageError("no input; name files, patterns or folders (see --help)")
+    _rate(options["fps"])
     views = [view.strip() for view in options["views"].split(",") if view.strip()]
     sources = find_sources(inputs, frames=options["frames"], views=views)
     missing = [source for source in sources if source.missing]
@@ -170,6 +172,17 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         for number, (source, output_path, mask) in enumerate(zip(sources, outputs, masks, strict=True))
     ]
     return JobPlan(jobs=jobs, options=_output_options(options))
+
+
+def _rate(fps: str | None) -> Fraction | None:
+    """Return a frame rate such as 24 or 24000/1001; raise `UsageError` if it is none."""
+    try:
+        rate = None if fps is None else Fraction(fps)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate is not None and rate <= 0:
+        raise UsageError(f"--fps {fps}: not a rate; write 24, 23.976 or 24000/1001")
+    return rate
 
 
 def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
