@@ -110,7 +110,12 @@ class Analyzer:
             return self._predict(reduced, features)
 
         reduced = normalize(seen.working, low, high)
-        return recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / reduced.shape[1])
+        width = reduced.shape[1]
+        # A panorama goes on beyond its sides; whole pixels of the coarsest level, so that the pyramid turns with it.
+        more = max(32, width // 4 // 32 * 32) if self._settings.latlong else 0
+        reduced = np.pad(reduced, ((0, 0), (more, more), (0, 0)), mode="wrap")
+        found = recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / width)
+        return None if found is None else RecoveredLight(found.values[:, more : more + width])
 
     def _clips(self, seen: Survey, clips: Triple) -> bool:
         """Tell whether any code reaches the matte; `merge full` has no use for what surrounds it."""

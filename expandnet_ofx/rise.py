@@ -49,6 +49,10 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
         shape: rows and columns of the result.
         wrap: the left edge continues the right one.
     """
+    if wrap:
+        # The reduction stops at the plate's sides, a panorama does not.
+        peak = peak.copy()
+        peak[:, [0, -1]] = peak[:, [0, -1]].max(1, keepdims=True)
     clipped = proxy >= thresholds
     edge = (peak >= thresholds) & ~clipped & np.isfinite(peak)
     start = -np.log2(srgb_decode(thresholds))

@@ -9,7 +9,7 @@ import numpy as np
 import plain_network
 import pytest
 import torch
-from fakes import BoxEngine, PointEngine
+from fakes import BoxEngine, PointEngine, encode_srgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -149,6 +149,24 @@ def test_a_panorama_of_the_network_has_no_seam(plain_expander):
     analysis = expander.analyze(plate)
     turned = expander.render(np.roll(plate, 33, 1), analysis)
     np.testing.assert_allclose(turned, np.roll(expander.render(plate, analysis), 33, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_maps_of_a_panorama_have_no_seam(plain_expander):
+    """A panorama turned by whole pixels of the working plate has the same maps, turned, and the same light."""
+    y, x = np.mgrid[:192, :384]
+    light = (
+        0.2 + 6 * np.exp(-((x - 20) ** 2 + (y - 90) ** 2) / 900) + 6 * np.exp(-((x - 404) ** 2 + (y - 90) ** 2) / 900)
+    )
+    plate = np.rint(255 * encode_srgb(np.clip(light[..., None] * np.array([1.2, 1.0, 0.7]), 0, 1))).astype(np.uint8)
+    expander = tiled(plain_expander, latlong=True)
+    plain, turned = expander.analyze(plate), expander.analyze(np.roll(plate, 96, 1))
+    for name in ("recovered", "rise", "surround"):
+        one, other = (getattr(analysis, name).values for analysis in (plain, turned))
+        difference = np.abs(np.roll(one, 96, 1) - other)
+        assert np.percentile(difference, 99) < 0.02, name
+    result = expander.render(np.roll(plate, 96, 1), turned)
+    expected = np.roll(expander.render(plate, plain), 96, 1)
+    assert np.abs(np.log2(result / expected)).max() < 0.1
 
 
 @pytest.mark.parametrize("tile", [32, 48, ONE_TILE])
