@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -21,12 +22,12 @@ from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
 
 SCHEMA = 2
-"""Version of the JSON form; a file of a newer version is refused."""
+"""Version of the JSON form; a file of another version is refused."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
     "recovered": (RecoveredLight, ("light.R", "light.G", "light.B", "light.wide")),
     "rise": (Rise, ("rise.R", "rise.G", "rise.B")),
-    "surround": (SurroundColor, ("surround.RG", "surround.BG", "surround.variance")),
+    "surround": (SurroundColor, ("surround.RG", "surround.BG", "surround.varianceRG", "surround.varianceBG")),
 }
 """Fields that are maps, with the channels that hold them in the file beside the numbers."""
 
@@ -58,9 +59,10 @@ class Analysis:
     recovered: RecoveredLight | None = None
     """Light of wide clipped areas, a small map; None where there are none."""
     rise: Rise | None = None
-    """How far light may have risen inside clipped areas, a small map; None where nothing clips."""
+    """How far light may have risen inside clipped areas, a small map; None where nothing clips or nothing is merged."""
     surround: SurroundColor | None = None
-    """Color of the light around clipped areas, a small map; None where nothing clips or nothing bright is left."""
+    """Color of the light around clipped areas, a small map; None where nothing clips, nothing bright is left, nothing is
+    merged, or the plate is gray."""
     nan: int
     infinite: int
     negative: int
@@ -69,9 +71,13 @@ class Analysis:
     """SHA-256 of the weights."""
 
     def to_json(self, *, map_name: str | None = None) -> str:
-        """Return the numbers as one JSON object; floats round-trip exactly, the file with the maps is only named."""
+        """Return the numbers as one JSON object; floats round-trip exactly, of the maps it holds file name and hash."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MAPS}
-        return json.dumps({"schema": SCHEMA, **numbers, "maps": map_name}, indent=1)
+        maps = map_name and {"file": map_name, "sha256": _maps_hash(self._maps())}
+        return json.dumps({"schema": SCHEMA, **numbers, "maps": maps}, indent=1)
+
+    def _maps(self) -> dict[str, PlateMap]:
+        return {name: found for name in MAPS if (found := getattr(self, name)) is not None}
 
     @classmethod
     def from_json(cls, text: str, *, name: object = "analysis", maps: Mapping[str, Any] | None = None) -> Analysis:
@@ -96,8 +102,8 @@ class Analysis:
     def save(self, path: Path | str) -> None:
         """Write the numbers as JSON and the maps as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
-        maps = {name: found for name in MAPS if (found := getattr(self, name)) is not None}
-        map_path = path.with_suffix(".exr") if maps else None
+        maps = self._maps()
+        map_path = path.with_name(f"{path.stem}.maps.exr") if maps else None
         if map_path is not None:
             _save_maps(map_path, maps)
         partial = partial_name(path)
@@ -117,8 +123,15 @@ class Analysis:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); analyze the plate again") from error
-        map_name = _parse(text, path).get("maps")
-        maps = _load_maps(path.with_name(Path(str(map_name)).name)) if map_name else None
+        stored = _parse(text, path).get("maps")
+        if not stored:
+            return cls.from_json(text, name=path)
+        if not isinstance(stored, dict):
+            raise InputError(f"{path}: not an analysis; analyze the plate again")
+        maps = _load_maps(path.with_name(Path(str(stored.get("file"))).name))
+        if _maps_hash(maps) != stored.get("sha256"):
+            # Two files cannot be replaced at once: after an interruption they may be of two plates.
+            raise InputError(f"{path}: numbers and maps do not belong together; analyze the plate again")
         return cls.from_json(text, name=path, maps=maps)
 
 
@@ -169,6 +182,13 @@ def _save_maps(path: Path, maps: Mapping[str, Any]) -> None:
     with image_writer(path, [layout], OutputOptions(interop_id="data")) as writer:
         writer.write(0, pixels)
         writer.commit()
+
+
+def _maps_hash(maps: Mapping[str, PlateMap]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(maps):
+        digest.update(name.encode() + np.ascontiguousarray(maps[name].values, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _load_maps(path: Path) -> dict[str, Any]:

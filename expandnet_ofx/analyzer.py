@@ -65,7 +65,7 @@ class Analyzer:
             scene=scene,
             output_range=None,
             recovered=self._recover(seen, plate, features, low, high),
-            rise=self._rise(seen, plate, clips, low, high),
+            rise=self._rise(seen, plate, clips),
             surround=self._surround(seen, plate, clips),
             nan=seen.nan,
             infinite=seen.infinite,
@@ -123,22 +123,21 @@ class Analyzer:
         clipped = any(counts[bin_:].any() for counts, bin_ in zip(seen.histograms, first, strict=True))
         return clipped and self._settings.merge != "full"
 
-    def _rise(self, seen: Survey, plate: Plate, clips: Triple, low: Triple, high: Triple) -> Rise | None:
+    def _rise(self, seen: Survey, plate: Plate, clips: Triple) -> Rise | None:
         """Find how far light may have risen inside clipped areas."""
         if not self._clips(seen, clips):
             return None
         x0, y0, x1, y1 = plate.window
-        proxy = normalize(seen.proxy, low, high)
-        codes = np.float32(self._settings.threshold) * np.array(clips, np.float32)
-        thresholds = normalize(plate.encoding.encode_for_network(codes), low, high)
-        peak = normalize(plate.encoding.encode_for_network(seen.peak), low, high)
-        peak[np.isinf(seen.peak)] = np.inf
+        encode, levels = plate.encoding.encode_for_network, np.array(clips, np.float32)
+        # Over white whatever the weights' stretch: stops are stops of light.
+        white = encode(levels)
+        peak = np.where(np.isinf(seen.peak), seen.peak, encode(seen.peak) / white)
         return rise(
-            proxy,
-            peak,
-            thresholds,
+            np.minimum(seen.proxy / white, 1),
+            peak.astype(np.float32),
+            encode(np.float32(self._settings.threshold) * levels) / white,
             aspect=(y1 - y0) / (x1 - x0),
-            shape=seen.working.shape[:2],
+            shape=(seen.working.shape[0], seen.working.shape[1]),
             wrap=self._settings.latlong,
         )
 
@@ -146,7 +145,7 @@ class Analyzer:
         """Find the color of light around clipped areas; a gray plate has none."""
         if plate.color[0] == plate.color[1] or not self._clips(seen, clips):
             return None
-        sure, likely = seen.surround[:, :, :4], seen.surround[:, :, 4:]
+        sure, likely = np.split(seen.surround, 2, axis=2)
         if min(clips) < (self._settings.white or 1):
             # The plate clips below full scale, where the rest would be taken for measured light.
             likely = np.zeros_like(likely)

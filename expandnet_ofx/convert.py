@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from expandnet_ofx.bands import Band
 from expandnet_ofx.errors import InputError, OutputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import ImagePlate
-from expandnet_ofx.provenance import analysis_record, provenance
+from expandnet_ofx.provenance import analysis_record, as_text, provenance
 from expandnet_ofx.sources import Identity, Part, Prepared, carried_channels, prepare
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
@@ -132,7 +131,7 @@ class Converter:
         preview: Path | None,
         progress: Progress | None,
     ) -> RenderStatistics:
-        record = {"expandnet/provenance": json.dumps(self.provenance(prepared.identity), sort_keys=True)}
+        record = {"expandnet/provenance": as_text(self.provenance(prepared.identity))}
         record["Software"] = f"expandnet-ofx {__version__}"
         if target.suffix.lower() in (".tif", ".tiff"):
             record["ImageDescription"] = record["expandnet/provenance"]
@@ -166,7 +165,7 @@ class Converter:
             if matte is not None:
                 matte.commit()
             if sheet is not None and preview is not None:
-                sheet[0].save(preview)
+                sheet[0].save(preview, provenance=record["expandnet/provenance"])
             writer.commit()
         return statistics
 

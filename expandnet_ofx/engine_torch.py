@@ -38,7 +38,7 @@ class TorchEngine:
     def __init__(self, weights: Weights, *, device: str = "auto", precision: str = "fp32", threads: int = 0) -> None:
         self.weights = weights
         self.precision = precision
-        self._device = _open_device(device)
+        self._device = open_device(device)
         self.device = str(self._device)
         cuda = self._device.type == "cuda"
         narrow = torch.float16 if cuda and precision == "half" else torch.bfloat16
@@ -129,7 +129,8 @@ class TorchEngine:
         return x
 
 
-def _open_device(device: str) -> torch.device:
+def open_device(device: str) -> torch.device:
+    """Return a device by name: `auto`, `cpu`, `cuda` or `cuda:N`; raise `DeviceError` if it is not there."""
     if device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:

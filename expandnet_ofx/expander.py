@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 BAND_BYTES = 56
 """Bytes per pixel of a row of tiles: codes of three rows, the light of two, and what puts them together."""
 
-FIXED_BYTES = 600 << 20
+FIXED_BYTES = 800 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
 
 

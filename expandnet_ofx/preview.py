@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from pathlib import Path
@@ -21,6 +22,8 @@ LARGEST_MAGNIFICATION = 4
 """Plates smaller than a cell are repeated this often at most, in each direction."""
 THINNEST_SIDE = 24
 """Pixels of a cell's shorter side below which an extremely long plate is shown wider than it is, to be seen at all."""
+PROVENANCE = "expandnet/provenance-sha256"
+"""Text in a sheet that names the result it shows."""
 _PIXELS_AT_ONCE = 1 << 20
 
 
@@ -156,9 +159,10 @@ class SheetBuilder:
         peak = f"peak {math.log2(self._peak):+.1f} stops" if self._peak > 0 else "black"
         return f"{self._width} x {self._height}   {shown}% above white   {peak}"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, provenance: str | None = None) -> None:
         """Write the sheet as an sRGB PNG; the file appears complete or not at all, and equal sheets give equal bytes.
 
+        `provenance` says which result it shows; `shows` compares it.
         Raises OutputError when it cannot be written, ValueError while rows are missing.
         """
         from PIL import Image, PngImagePlugin
@@ -167,6 +171,8 @@ class SheetBuilder:
         temporary = partial_name(target)
         info = PngImagePlugin.PngInfo()
         info.add(b"sRGB", b"\x00")  # perceptual intent: PNG, third edition (W3C, 2025), 11.3.2.5
+        if provenance is not None:
+            info.add_text(PROVENANCE, _digest(provenance))
         image = Image.fromarray(self.image())
         try:
             try:
@@ -182,3 +188,19 @@ class SheetBuilder:
             raise OutputError(
                 f"{target}: cannot write the preview ({reason}); check the folder and its space"
             ) from error
+
+
+def shows(path: Path, provenance: str) -> bool:
+    """Tell whether a file is the complete sheet of the result of this provenance."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.info.get(PROVENANCE) == _digest(provenance)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _digest(provenance: str) -> str:
+    return hashlib.sha256(provenance.encode()).hexdigest()

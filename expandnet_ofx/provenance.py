@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def provenance(expander: Expander, options: OutputOptions, identity: Identity) -
         **asdict(identity),
         "synthesized": "channels at and near their clip level, where the matte is above 0",
     }
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """Return a provenance as results hold it."""
+    return json.dumps(record, sort_keys=True)
 
 
 def _settings_record(settings: Settings) -> dict[str, Any]:

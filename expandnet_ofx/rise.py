@@ -19,14 +19,17 @@ Array = NDArray[np.float32]
 ENOUGH = 1000.0
 """How fast a near edge outweighs a far one, see `maps.spread`."""
 
-STEEPER = 2.0
+STEEPER = 1.5
 """Light near its source rises faster than at the edge of clipping: glare falls off with a power of the distance."""
 
 HARD = 0.5
-"""Slope in stops per 256th of the plate from which an edge counts as hard; held light is let go with its cube."""
+"""Slope in stops per 256th of the plate's width at which 4 stops are let go at once; with the cube of the slope."""
+
+UNRESOLVED = 0.25
+"""Stops by which an edge pixel may fall below the threshold on a slope; what falls further jumps within the pixel."""
 
 FREE = 40.0
-"""Stops that hold nothing."""
+"""Limit in stops from which nothing is held."""
 
 DARKEST = np.float32(2**-12)
 
@@ -38,12 +41,12 @@ class Rise(PlateMap):
 def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: tuple[int, int], wrap: bool) -> Rise:
     """Carry the slope at the edges of clipping on inward.
 
-    A proxy pixel that a clipped pixel touches but that is not clipped itself lies on an edge. How far its average falls
-    below the threshold is, on average over an edge, half the slope there.
+    A proxy pixel that a clipped pixel touches but that is not clipped itself lies on an edge; how its neighbors fall
+    below it is the slope there.
 
     Args:
-        proxy: what the network sees of the reduced plate over its white, (256, 256, 3) sRGB-encoded.
-        peak: largest code that reaches each proxy pixel, in the same units; infinite where it is unknown.
+        proxy: reduced plate over its white, (256, 256, 3) sRGB-encoded.
+        peak: largest code that reaches each proxy pixel, in the same units; infinite where it is hidden or unknown.
         thresholds: (3,) where clipping starts, in the same units.
         aspect: height of a proxy pixel over its width, on the plate.
         shape: rows and columns of the result.
@@ -53,18 +56,39 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
         # The reduction stops at the plate's sides, a panorama does not.
         peak = peak.copy()
         peak[:, [0, -1]] = peak[:, [0, -1]].max(1, keepdims=True)
+    hidden = np.isinf(peak)
     clipped = proxy >= thresholds
-    edge = (peak >= thresholds) & ~clipped & np.isfinite(peak)
-    start = -np.log2(srgb_decode(thresholds))
-    fall = np.maximum(-np.log2(np.maximum(srgb_decode(proxy), DARKEST)) - start, 0)
+    edge = (peak >= thresholds) & ~clipped & ~hidden
     if not edge.any():
         return Rise(np.full((*shape, 3), FREE, np.float32))
-    evidence = np.stack((edge.sum(2), (edge * fall).sum(2)), 2).astype(np.float32)
+    start = -np.log2(np.maximum(srgb_decode(thresholds), DARKEST))
+    fall = np.maximum(-np.log2(np.maximum(srgb_decode(proxy), DARKEST)) - start, 0)
+    steepness = slopes(np.where(hidden, -np.inf, fall), aspect=aspect, wrap=wrap)
+    steepness = steepness + np.maximum(fall - UNRESOLVED, 0)
+    evidence = np.stack((edge.sum(2), np.where(edge, steepness, 0).sum(2)), 2).astype(np.float32)
     # One slope for all channels: each its own would turn the hue wherever they differ.
-    slope = 2 * spread(evidence, enough=ENOUGH, wrap=wrap)
-    inward = np.stack([distance(clipped[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
+    slope = spread(evidence, enough=ENOUGH, wrap=wrap)
+    inside = clipped | hidden
+    inward = np.stack([distance(inside[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
     held = np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3
     return Rise(as_half(np.clip(enlarge(np.minimum(held, FREE).astype(np.float32), *shape, wrap=wrap), 0, FREE)))
+
+
+def slopes(fall: NDArray[np.floating], *, aspect: float, wrap: bool) -> NDArray[np.floating]:
+    """Return how steeply neighbors fall below each pixel, in stops per width of a pixel: (H, W, C).
+
+    Args:
+        fall: stops below a threshold, (H, W, C); -inf where it is unknown.
+        aspect: height of a pixel over its width.
+        wrap: the left edge continues the right one.
+    """
+    padded = np.pad(fall, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    padded = np.pad(padded, ((0, 0), (1, 1), (0, 0)), mode="wrap" if wrap else "edge")
+    own = np.where(np.isfinite(fall), fall, 0)
+    down = np.maximum(np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1]) - own, 0) / aspect
+    across = np.maximum(np.maximum(padded[1:-1, :-2], padded[1:-1, 2:]) - own, 0)
+    result: NDArray[np.floating] = np.hypot(down, across)
+    return result
 
 
 def distance(inside: NDArray[np.bool_], *, aspect: float = 1.0, wrap: bool = False) -> Array:
@@ -104,5 +128,5 @@ def hold(log_light: Array, log_plate: Array, limit: Array) -> Array:
     """
     gain = np.maximum(log_light - log_plate, 0)
     held = gain * -np.expm1(-np.maximum(limit, 0) / np.maximum(gain, np.float32(0.05)))
-    result: Array = np.where(gain > 0, log_plate + held, log_light).astype(np.float32)
+    result: Array = np.where((gain > 0) & (limit < FREE), log_plate + held, log_light).astype(np.float32)
     return result

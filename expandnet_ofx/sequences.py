@@ -191,7 +191,7 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     else:
         base = _mirror_base(sources)
         outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
-    _refuse_collisions(sources, outputs)
+    refuse_collisions(sources, [[output] for output in outputs])
     return outputs
 
 
@@ -257,15 +257,21 @@ def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
     return folder.relative_to(base) / name
 
 
-def _refuse_collisions(sources: Sequence[Source], outputs: Sequence[Path]) -> None:
+def refuse_collisions(sources: Sequence[Source], files: Sequence[Sequence[Path]]) -> None:
+    """Raise `UsageError` if two sources would write one file, or one would replace an input.
+
+    Args:
+        files: what is written for each source.
+    """
     taken: dict[str, Source] = {}
     inputs = {os.path.realpath(source.path) for source in sources}
-    for source, output in zip(sources, outputs, strict=True):
-        real = os.path.realpath(output)
-        if other := taken.get(real):
-            raise UsageError(
-                f"{output}: both {other.path} and {source.path} would be written there; give them separate outputs"
-            )
-        if real in inputs:
-            raise UsageError(f"{output}: is an input as well; choose another output")
-        taken[real] = source
+    for source, written in zip(sources, files, strict=True):
+        for path in written:
+            real = os.path.realpath(path)
+            if other := taken.get(real):
+                raise UsageError(
+                    f"{path}: both {other.path} and {source.path} would be written there; give them separate outputs"
+                )
+            if real in inputs:
+                raise UsageError(f"{path}: is an input as well; choose another output")
+            taken[real] = source

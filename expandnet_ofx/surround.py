@@ -21,7 +21,7 @@ from expandnet_ofx.transfer import srgb_decode
 Array = NDArray[np.float32]
 
 BRIGHT = (0.1, 0.5)
-"""Largest code of a pixel, sRGB-encoded, from which it has a say in the color around it, and from which a whole one."""
+"""Largest code of a pixel over white, sRGB-encoded, from which it has a say in the color around, and a whole one."""
 
 UNCLIPPED = 0.95
 """Share of a clip level up to which a code is surely measured; noise and ringing reach a little below the level."""
@@ -33,7 +33,7 @@ ENOUGH = 50.0
 """How fast near evidence outweighs far evidence, see `maps.spread`."""
 
 SPREAD = 0.2
-"""Standard deviation of the surround's color, in stops, at which it is trusted by half."""
+"""Standard deviation of a ratio of two channels, in stops, at which it is trusted by half."""
 
 DISAGREEMENT = (-0.5, 0.0)
 """Stops by which a clipped channel may come out below the plate before the surround counts as another light."""
@@ -43,7 +43,7 @@ MEASURED = (0.05, 0.25)
 
 
 class SurroundColor(PlateMap):
-    """(h, w, 3): log2 of red over green and of blue over green, and the variance of both together in stops squared."""
+    """(h, w, 4): log2 of red over green and of blue over green, and the variance of each in stops squared."""
 
 
 def evidence(seen: Array, tops: Sequence[float]) -> Array:
@@ -54,16 +54,16 @@ def evidence(seen: Array, tops: Sequence[float]) -> Array:
         tops: encoded clip levels, rising; a pixel counts under the first that it stays below.
 
     Returns:
-        (H, W, 4 * tops): for each level weight, and weight times R/G, B/G and the sum of their squares.
+        (H, W, 5 * tops): for each level weight, and weight times R/G, B/G and the square of each.
     """
     brightest = seen.max(2)
-    weight = smoothstep(*BRIGHT, brightest)
+    weight = smoothstep(*BRIGHT, brightest / np.float32(tops[-1]))
     chosen = (weight > 0) & (brightest < UNCLIPPED * tops[-1])
-    result = np.zeros((*seen.shape[:2], len(tops), 4), np.float32)
+    result = np.zeros((*seen.shape[:2], len(tops), 5), np.float32)
     if chosen.any():
         light = np.log2(np.maximum(srgb_decode(seen[chosen]), DARKEST)).astype(np.float32)
         ratios = light[:, ::2] - light[:, 1:2]
-        said = np.concatenate((np.ones_like(ratios[:, :1]), ratios, (ratios**2).sum(1, keepdims=True)), 1)
+        said = np.concatenate((np.ones_like(ratios[:, :1]), ratios, ratios**2), 1)
         class_ = np.searchsorted(UNCLIPPED * np.asarray(tops), brightest[chosen], side="right")
         at_y, at_x = np.nonzero(chosen)
         result[at_y, at_x, class_] = said * weight[chosen][:, None]
@@ -74,14 +74,14 @@ def surround_color(reduced: Array, *, wrap: bool = False) -> SurroundColor | Non
     """Spread the evidence over the whole plate; None where there is none.
 
     Args:
-        reduced: evidence of one clip level, reduced to the working size: (h, w, 4).
+        reduced: evidence of one clip level, reduced to the working size: (h, w, 5).
         wrap: the left edge continues the right one.
     """
     if not (reduced[:, :, 0] > 0).any():
         return None
     found = spread(reduced, enough=ENOUGH, wrap=wrap)
     ratios = found[:, :, :2]
-    variance = np.maximum(found[:, :, 2:] - (ratios**2).sum(2, keepdims=True), 0)
+    variance = np.maximum(found[:, :, 2:] - ratios**2, 0)
     return SurroundColor(as_half(np.concatenate((ratios, variance), 2)))
 
 
@@ -93,22 +93,27 @@ def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround
         plate: display-linear light of the plate, same shape and units.
         seen: the plate as the network sees it, same shape.
         matte: pointwise matte, same shape.
-        surround: values of a `SurroundColor` at these pixels, (..., 3).
+        surround: values of a `SurroundColor` at these pixels, (..., 4).
 
     Returns:
         log2 of light (..., 3); unchanged where no channel is measured.
     """
-    color = np.stack((surround[..., 0], np.zeros_like(surround[..., 0]), surround[..., 1]), -1)
+    zero = np.zeros_like(surround[..., 0])
+    color = np.stack((surround[..., 0], zero, surround[..., 1]), -1)
+    variance = np.stack((surround[..., 2], zero, surround[..., 3]), -1)
     log_plate = np.log2(np.maximum(plate, DARKEST))
-    told, held = log_plate.copy(), np.zeros_like(log_plate)
+    told, trust = log_plate.copy(), np.zeros_like(log_plate)
     for channel in range(3):
         # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
         kept = np.maximum(matte[..., channel, None] - matte, 0)
+        sure = SPREAD**2 / (SPREAD**2 + variance + variance[..., channel, None])
         weight = np.maximum(plate, 0) * kept
-        level = (weight * (log_plate - color)).sum(-1) / np.maximum(weight.sum(-1), np.float32(1e-6))
-        held[..., channel] = smoothstep(*MEASURED, (seen * kept).max(-1))
-        told[..., channel] = np.where(weight.any(-1), level + color[..., channel], log_plate[..., channel])
+        total, believed = weight.sum(-1), (weight * sure).sum(-1)
+        level = (weight * sure * (log_plate - color)).sum(-1) / np.maximum(believed, np.float32(1e-9))
+        told[..., channel] = np.where(believed > 0, level + color[..., channel], log_plate[..., channel])
+        trust[..., channel] = (
+            smoothstep(*MEASURED, (seen * kept).max(-1)) * believed / np.maximum(total, np.float32(1e-9))
+        )
     agreed = smoothstep(*DISAGREEMENT, (matte * (told - log_plate)).min(-1, keepdims=True))
-    narrow = SPREAD**2 / (SPREAD**2 + surround[..., 2:])
-    result: Array = (log_light + agreed * held * narrow * (told - log_light)).astype(np.float32)
+    result: Array = (log_light + agreed * trust * (told - log_light)).astype(np.float32)
     return result

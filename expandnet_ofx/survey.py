@@ -27,6 +27,8 @@ ROWS_PIXELS = 1 << 20
 EVIDENCE_SAMPLES = 2
 """Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
 
+EVIDENCE_ROWS = 64
+
 WHITE_EXCESS = 1.1
 """Codes above this are light that the plate already holds; see `Survey.above_white`."""
 
@@ -42,7 +44,7 @@ class Survey:
     working: Array
     """The same with its aspect kept and its longest edge at most 384: (h, w, 3)."""
     surround: Array
-    """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 8), first of those below
+    """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 10), first of those below
     the lowest level that a plate may clip at, then of those between it and full scale."""
     peak: Array
     """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0."""
@@ -75,7 +77,7 @@ class Surveyor:
         self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True)
         self._stride = max(1, max(y1 - y0, x1 - x0) // (EVIDENCE_SAMPLES * WORKING_EDGE))
         samples_y, samples_x = -(-(y1 - y0) // self._stride), -(-(x1 - x0) // self._stride)
-        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=8)
+        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10)
         whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
         self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
         self._reach_x = _reach(x1 - x0)
@@ -102,13 +104,14 @@ class Surveyor:
         self._evidence(y, seen, hidden)
 
     def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> None:
-        first = -y % self._stride
-        if first >= len(seen):
-            return
-        said = evidence(seen[first :: self._stride, :: self._stride], self._tops)
-        if hidden is not None:
-            said[hidden[first :: self._stride, :: self._stride]] = 0
-        self._surround.add((y + first) // self._stride, said)
+        # A few rows at a time: evidence takes more room than the pixels it is taken from.
+        step = EVIDENCE_ROWS * self._stride
+        for first in range(-y % self._stride, len(seen), step):
+            part = np.s_[first : first + step : self._stride, :: self._stride]
+            said = evidence(seen[part], self._tops)
+            if hidden is not None:
+                said[hidden[part]] = 0
+            self._surround.add((y + first) // self._stride, said)
 
     def _count(self, color: Codes) -> None:
         if color.dtype.kind == "u":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import PARAMETERS
 from expandnet_ofx.errors import WeightsError
+from expandnet_ofx.partials import partial_name
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v0.safetensors"
 """The weights that ship inside the package; their model card lies beside them."""
@@ -165,3 +168,34 @@ def check_state(state: Mapping[str, NDArray[Any]], path: object) -> None:
             raise WeightsError(f"{path}: {name} is {value.dtype} {value.shape}, expected float32 {shape}")
         if not np.isfinite(value).all():
             raise WeightsError(f"{path}: {name} holds values that are not finite; copy the file again")
+
+
+def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract: Contract) -> None:
+    """Write weights with their contract; the file appears only when complete, equal weights give equal bytes.
+
+    Raises:
+        WeightsError: the state is not ExpandNet's, or the file cannot be written.
+    """
+    check_state(state, path)
+    partial = partial_name(path)
+    try:
+        partial.write_bytes(_sorted_file(state, contract.to_metadata()))
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _sorted_file(state: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file whose bytes depend on its content alone (the library writes metadata in any order)."""
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    body, offset = [], 0
+    for name in sorted(state):
+        data = state[name].astype("<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": state[name].shape, "data_offsets": [offset, offset + len(data)]}
+        body.append(data)
+        offset += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(body)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import struct
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.errors import WeightsError
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.weights import AUTHORS, Contract, Weights, check_state, expected_shapes, load_weights
+from expandnet_ofx.weights import AUTHORS, Contract, Weights, check_state, expected_shapes, load_weights, save_weights
 
-_UNPICKLING_FAILURES = (
+UNPICKLING_FAILURES = (
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
@@ -47,14 +43,7 @@ def import_pth(source: Path | str, target: Path | str, *, contract: Contract = A
         raise WeightsError(f"{target}: the output must end in .safetensors")
     state = _plain_state(source)
     check_state(state, source)
-    partial = partial_name(target)
-    try:
-        partial.write_bytes(_sorted_file(state, contract.to_metadata()))
-        partial.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise WeightsError(f"{target}: cannot be written ({error.strerror or error})") from error
+    save_weights(target, state, contract)
     return load_weights(target)
 
 
@@ -69,7 +58,7 @@ def _plain_state(source: Path) -> dict[str, NDArray[np.float32]]:
             loaded = torch.load(source, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{source}: cannot be read ({error.strerror or error}); check the path") from error
-    except _UNPICKLING_FAILURES as error:
+    except UNPICKLING_FAILURES as error:
         raise WeightsError(refused) from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise WeightsError(refused)
@@ -82,17 +71,3 @@ def _plain_state(source: Path) -> dict[str, NDArray[np.float32]]:
             raise WeightsError(f"{source}: of another network, {name} is {value.dtype} {tuple(value.shape)}")
         state[str(name)] = value.detach().to(torch.float32).contiguous().numpy()
     return state
-
-
-def _sorted_file(state: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file whose bytes depend on its content alone (the library writes metadata in any order)."""
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
-    body, offset = [], 0
-    for name in sorted(state):
-        data = state[name].astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": state[name].shape, "data_offsets": [offset, offset + len(data)]}
-        body.append(data)
-        offset += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + b"".join(body)

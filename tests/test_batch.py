@@ -339,6 +339,50 @@ def test_skip_makes_up_for_what_is_missing_beside_a_result() -> None:
     assert matte.read_bytes() == good
 
 
+def test_skip_does_not_keep_the_sheet_of_another_result() -> None:
+    made = Made("--stops", "0", "--preview", "all")
+    sheet = Path("out/a.preview.png")
+    before = sheet.read_bytes()
+    assert batch(made.source, "-o", "out", "--stops", "4").code == 0
+    assert not made.kept_by("--stops", "4", "--preview", "all")
+    assert sheet.read_bytes() != before
+    assert made.kept_by("--stops", "4", "--preview", "all")
+    sheet.write_bytes(sheet.read_bytes()[:-300])
+    assert not made.kept_by("--stops", "4", "--preview", "all")
+
+
+ACES = ("--matte", "--output-space", "aces2065-1")
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "lost"),
+    [
+        (("in/a.png", "in/a.matte.png"), ACES, "a.matte.exr"),
+        (("in/a.png", "in/b.preview.png", "in/b.png"), ("--preview", "all", "-o", "in"), "b.preview.png"),
+    ],
+)
+def test_what_lies_beside_a_result_replaces_nothing(names: tuple[str, ...], words: tuple[str, ...], lost: str) -> None:
+    for name in names:
+        save(Path(name), plate(1, 32, 32))
+    output = () if "-o" in words else ("-o", "out")
+    before = {name: Path(name).read_bytes() for name in names}
+    ran = batch(*names, *output, *words)
+    assert ran.code == 2
+    assert lost in ran.complaint
+    assert {name: Path(name).read_bytes() for name in names} == before
+
+
+@pytest.mark.parametrize(("mine", "words"), [("a.matte.exr", ACES), ("a.preview.png", ("--preview", "some"))])
+def test_existing_error_looks_beside_the_result(mine: str, words: tuple[str, ...]) -> None:
+    save(Path("a.png"), plate(1, 32, 32))
+    Path("out").mkdir()
+    Path("out", mine).write_text("mine")
+    ran = batch("a.png", "-o", "out", "--existing", "error", *words)
+    assert ran.code == 2
+    assert mine in ran.complaint
+    assert files_in(Path("out")) == [mine]
+
+
 def test_sheets_of_an_earlier_run_are_no_plates() -> None:
     Path("plates").mkdir()
     save(Path("plates/a.ppm"), plate(1, 64, 40))

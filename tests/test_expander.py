@@ -518,7 +518,7 @@ def test_an_analysis_survives_its_file_exactly(features, low, high, clips, ancho
 def test_a_loaded_analysis_renders_the_same_pixels(plain_expander, natural_plate, tmp_path):
     analysis = plain_expander.analyze(natural_plate)
     analysis.save(tmp_path / "a.json")
-    assert {path.name for path in tmp_path.iterdir()} <= {"a.json", "a.exr"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"a.json", "a.maps.exr"}
     assert analysis == Analysis.load(tmp_path / "a.json")
     one = plain_expander.render(natural_plate, analysis)
     assert np.array_equal(one, plain_expander.render(natural_plate, Analysis.load(tmp_path / "a.json")))
@@ -556,6 +556,15 @@ def test_an_analysis_of_something_else_is_refused():
     for region in ((0, 0, 41, 30), (-1, 0, 5, 5), (5, 5, 5, 9), (9, 0, 3, 3), (0, 29, 4, 31)):
         with pytest.raises(UsageError, match="region"):
             expander.render(plate, analysis, region=region)
+
+
+def test_numbers_and_maps_of_two_plates_are_told_apart(plain_expander, natural_plate, tmp_path):
+    one, other = (plain_expander.analyze(plate) for plate in (natural_plate, natural_plate[::-1].copy()))
+    one.save(tmp_path / "a.json")
+    other.save(tmp_path / "b.json")
+    (tmp_path / "b.maps.exr").replace(tmp_path / "a.maps.exr")
+    with pytest.raises(InputError, match="belong together"):
+        Analysis.load(tmp_path / "a.json")
 
 
 def test_a_survey_made_before_gives_the_same_analysis(plain_expander, natural_plate):

@@ -56,6 +56,15 @@ def test_a_range_of_frames_is_made_and_kept() -> None:
     assert [Path("out", name).stat().st_ino for name in files_in(Path("out"))] == before
 
 
+def test_existing_error_finds_one_frame() -> None:
+    Path("out").mkdir()
+    Path("out/clip.0003.exr").write_text("mine")
+    ran = batch("clip.mkv", "-o", "out/clip.####.exr", "--existing", "error")
+    assert ran.code == 2
+    assert "clip.0003.exr" in ran.complaint
+    assert files_in(Path("out")) == ["clip.0003.exr"]
+
+
 @pytest.mark.parametrize(("choice", "sheets"), [("none", []), ("some", [1]), ("all", [1, 2, 3, 4, 5])])
 def test_sheets_of_a_movie(choice: str, sheets: list[int]) -> None:
     assert batch("clip.mkv", "-o", "out/clip.####.exr", "--preview", choice).code == 0

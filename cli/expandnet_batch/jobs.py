@@ -17,9 +17,16 @@ from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.partials import sheet_file, sweep
 from expandnet_ofx.plausibility import check_declared_size
-from expandnet_ofx.sequences import Source, fileseq_notation, find_sources, parse_frames, place_outputs
+from expandnet_ofx.sequences import (
+    Source,
+    fileseq_notation,
+    find_sources,
+    parse_frames,
+    place_outputs,
+    refuse_collisions,
+)
 from expandnet_ofx.sources import Prepared, identify
-from expandnet_ofx.writer import OutputOptions, check_suffix
+from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
@@ -39,6 +46,11 @@ class Job:
     def preview(self) -> Path | None:
         """Where the sheet goes, None without one."""
         return sheet_file(self.output) if self.sheet else None
+
+    def files(self, options: OutputOptions) -> list[Path]:
+        """Return everything that is written for this job; of a movie the patterns."""
+        matte = [matte_file(self.output)] if options.separate_matte else []
+        return [self.output, *matte, *([] if self.preview is None else [self.preview])]
 
     def open(self, converter: Converter, options: dict[str, Any]) -> Iterator[tuple[Job, Prepared | None]]:
         """Yield each frame's job with its prepared source, None where the result that exists can stay."""
@@ -71,6 +83,19 @@ class Job:
                     yield job, movie.prepare(number, codes)
 
 
+def _on_disk(path: Path, *, pattern: bool) -> Path | None:
+    """Return the file of a name, or the first of a pattern, if it exists."""
+    if not pattern:
+        return path if path.exists() else None
+    from fileseq.exceptions import FileSeqException
+    from fileseq.filesequence import FileSequence
+
+    try:
+        return Path(str(FileSequence.findSequenceOnDisk(fileseq_notation(str(path)), strictPadding=True)[0]))
+    except (FileSeqException, IndexError):
+        return None
+
+
 def numbered(pattern: Path, frame: int) -> Path:
     """Return the path of one frame of an output pattern; a name without a pattern gets the number before its suffix."""
     from fileseq.filesequence import FileSequence
@@ -94,8 +119,9 @@ class JobPlan:
         """Raise `UsageError` if results exist and must not, or cannot be stored under their names."""
         for job in self.jobs:
             check_suffix(job.output, self.options)
-            if existing == "error" and job.output.exists():
-                raise UsageError(f"{job.output}: exists; pass --existing skip or overwrite")
+            for path in job.files(self.options) if existing == "error" else ():
+                if found := _on_disk(path, pattern=job.source.is_movie):
+                    raise UsageError(f"{found}: exists; pass --existing skip or overwrite")
 
     def sweep(self, progress: Progress) -> None:
         """Remove what killed runs left in the output folders."""
@@ -171,7 +197,9 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         Job(source=source, output=output_path, mask=mask, sheet=number in sheets)
         for number, (source, output_path, mask) in enumerate(zip(sources, outputs, masks, strict=True))
     ]
-    return JobPlan(jobs=jobs, options=_output_options(options))
+    how = _output_options(options)
+    refuse_collisions(sources, [job.files(how) for job in jobs])
+    return JobPlan(jobs=jobs, options=how)
 
 
 def _rate(fps: str | None) -> Fraction | None:

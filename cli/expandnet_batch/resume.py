@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.preview import shows
+from expandnet_ofx.provenance import as_text
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.writer import matte_file, read_provenance
 
@@ -17,10 +19,12 @@ def up_to_date(converter: Converter, identity: Identity, output: Path, *, previe
 
     Args:
         output: the result; what is stored beside it, a matte of its own, counts as well.
-        preview: sheet that must be there, too.
+        preview: sheet that must be there, too, and show this result.
     """
     wanted = [output, matte_file(output)] if converter.options.separate_matte else [output]
-    if not all(path.exists() for path in (*wanted, *([] if preview is None else [preview]))):
+    if not all(path.exists() for path in wanted):
         return False
     expected = converter.provenance(identity)
+    if preview is not None and not shows(preview, as_text(expected)):
+        return False
     return all(read_provenance(path) == expected for path in wanted)
