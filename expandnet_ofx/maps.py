@@ -19,7 +19,7 @@ class PlateMap:
 
     def __eq__(self, other: object) -> bool:
         """Compare all values exactly."""
-        return type(self) is type(other) and np.array_equal(self.values, other.values)
+        return isinstance(other, type(self)) and np.array_equal(self.values, other.values)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -113,7 +113,8 @@ def spread(evidence: Array, *, enough: float, wrap: bool = False) -> Array:
         weight = blurred[:, :, :1]
         own = np.asarray(blurred[:, :, 1:] / np.maximum(weight, np.float32(1e-6)), np.float32)
         coarser = enlarge(found, *level.shape[:2], wrap=wrap)
-        found = coarser + np.asarray(1 - np.exp(-enough * weight), np.float32) * (own - coarser)
+        believed = np.asarray(1 - np.exp(-enough * weight), np.float32)
+        found = np.asarray(coarser + believed * (own - coarser), np.float32)
     return found
 
 

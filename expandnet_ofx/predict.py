@@ -189,8 +189,8 @@ class TilePredictor:
         if recovered is None:
             return log_light
         wide = self._sampled(recovered, log_light.shape, corner)
-        light: Array = log_light + wide[:, :, 3:] * (wide[:, :, :3] + np.float32(self._analysis.anchor) - log_light)
-        return light
+        anchored = wide[:, :, :3] + np.float32(self._analysis.anchor)
+        return np.asarray(log_light + wide[:, :, 3:] * (anchored - log_light), np.float32)
 
     def _sampled(self, map_: PlateMap, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
         (x, y), (height, width) = corner, shape[:2]

@@ -14,6 +14,7 @@ from expandnet_ofx.weights import Contract
 NEEDS_TORCH = (
     "test_batch.py",
     "test_convert.py",
+    "test_evaluation.py",
     "test_expander.py",
     "test_movie_batch.py",
     "test_network.py",
@@ -22,6 +23,7 @@ NEEDS_TORCH = (
     "test_surround.py",
     "test_survey.py",
     "test_tools.py",
+    "test_training.py",
     "test_weights.py",
 )
 

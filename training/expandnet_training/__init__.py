@@ -1,0 +1,1 @@
+"""Training and evaluation of ExpandNet's weights; runs from the repository, apart from the product."""

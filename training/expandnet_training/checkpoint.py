@@ -1,0 +1,62 @@
+"""Checkpoints: weights that could ship, with their contract, and beside them what the run needs to go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.partials import partial_name
+from expandnet_ofx.weights import save_weights
+from expandnet_ofx.weights_import import UNPICKLING_FAILURES
+
+if TYPE_CHECKING:
+    from expandnet_training.loop import Trainer
+
+OPTIMIZER = "optimizer.pt"
+
+
+def weights_file(folder: Path, name: str) -> Path:
+    """Return where the weights of a run lie."""
+    return folder / f"{name}.safetensors"
+
+
+def save_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Write both files; each appears under its name only when complete, the one that resumes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = trainer.recipe
+    state = {name: value.detach().float().cpu().numpy() for name, value in trainer.average.items()}
+    save_weights(weights_file(folder, recipe.name), state, recipe.contract)
+    target = folder / OPTIMIZER
+    partial = partial_name(target)
+    average = {name: value.cpu() for name, value in trainer.average.items()}
+    torch.save({"recipe": json.dumps(recipe.to_dict()), "average": average, **trainer.state()}, partial)
+    partial.replace(target)
+
+
+def load_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Go on with the run in a folder, if there is one.
+
+    Raises:
+        InputError: it was made by another recipe, or cannot be read.
+    """
+    path = folder / OPTIMIZER
+    if not path.exists():
+        return
+    try:
+        state = torch.load(path, map_location=trainer.device, weights_only=True)
+        before = json.loads(state["recipe"])
+    except (OSError, *UNPICKLING_FAILURES) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}); remove it to start anew") from error
+    now = json.loads(json.dumps(trainer.recipe.to_dict()))
+    changed = sorted(key for key in now if before.get(key) != now[key] and key != "steps")
+    if changed:
+        raise InputError(f"{path}: made with another {changed[0]}; take another folder, or remove it to start anew")
+    trainer.network.load_state_dict(state["network"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.average = state["average"]
+    trainer.step = state["step"]
+    trainer.plateau = state["plateau"]

@@ -1,0 +1,94 @@
+"""What tells a good expansion from a bad one; every figure takes light over the plate's white."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.primaries import REC709, REC2020, to_rec709
+
+Array = NDArray[np.float32]
+
+WHITE = 100.0
+"""Luminance of the plate's white in cd/m2."""
+
+PU21_PEAK = 595.39
+"""PU21 value of 10,000 cd/m2."""
+
+_PU21 = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
+
+FLOOR = np.float32(2**-12)
+"""Light below it counts as this much, so that its logarithm exists."""
+
+
+def pu21(luminance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Encode luminance in cd/m2, held to 0.005 to 10,000, so that equal steps look equally large.
+
+    Mantiuk and Azimi, "PU21: A novel perceptually uniform encoding for adapting existing quality metrics for HDR",
+    Picture Coding Symposium 2021; variant banding_glare.
+    """
+    p1, p2, p3, p4, p5, p6, p7 = _PU21
+    y = np.clip(np.asarray(luminance, np.float64), 0.005, 10000) ** p4
+    return np.maximum(p7 * (((p1 + p2 * y) / (1 + p3 * y)) ** p5 - p6), 0)
+
+
+def pu21_psnr(light: Array, truth: Array) -> float:
+    """Return the peak signal-to-noise ratio in dB of PU21-encoded channels, white shown at 100 cd/m2."""
+    error = pu21(WHITE * light) - pu21(WHITE * truth)
+    return float(10 * np.log10(PU21_PEAK**2 / max(float(np.mean(error**2)), 1e-12)))
+
+
+def errors_in_stops(light: Array, truth: Array, clipped: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return log2(light / truth) of clipped channels."""
+    found, real = (np.log2(np.maximum(x[clipped], FLOOR)) for x in (light, truth))
+    return (found - real).astype(np.float32)
+
+
+def bias_above(light: Array, truth: Array, clipped: NDArray[np.bool_], *, stops: float) -> float:
+    """Return the mean error in stops of clipped channels whose truth lies more than so many stops above white."""
+    errors = errors_in_stops(light, truth, clipped)
+    bright = truth[clipped] > 2.0**stops
+    return float(errors[bright].mean()) if bright.any() else float("nan")
+
+
+def energy(light: Array, truth: Array, clipped: NDArray[np.bool_], *, cap: float = 256.0) -> float:
+    """Return recovered over missing light above white in clipped channels, both held to `cap` times white."""
+    found, real = (np.clip(x[clipped], 1, cap) - 1 for x in (light, truth))
+    missing = float(real.sum(dtype=np.float64))
+    return float(found.sum(dtype=np.float64)) / missing if missing > 0 else float("nan")
+
+
+def ictcp(light: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return ICtCp (ITU-R BT.2100-2, table 7, PQ) of linear Rec.709 light, white at 203 cd/m2 (ITU-R BT.2408-7)."""
+    to_2020 = np.linalg.inv(to_rec709(REC2020)) @ to_rec709(REC709)
+    to_lms = np.array([[1688, 2146, 262], [683, 2951, 462], [99, 309, 3688]]) / 4096
+    to_ictcp = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]) / 4096
+    lms = np.maximum(np.asarray(light, np.float64) @ to_2020.T @ to_lms.T, 0) * 203 / 10000
+    # SMPTE ST 2084:2014, 5.2: the inverse EOTF.
+    power = lms ** (2610 / 16384)
+    pq = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    result: NDArray[np.float64] = pq @ to_ictcp.T
+    return result
+
+
+def hue_error(light: Array, truth: Array, clipped: NDArray[np.bool_], *, least_chroma: float = 0.02) -> float:
+    """Return the median hue error in degrees, in the CtCp plane, of pixels with a clipped channel and a chromatic truth."""
+    some = clipped.any(2)
+    found, real = (ictcp(x[some])[:, 1:] @ np.array([0.5, 1j]) for x in (light, truth))
+    chromatic = np.abs(real) >= least_chroma
+    if not chromatic.any():
+        return float("nan")
+    return float(np.degrees(np.median(np.abs(np.angle(found[chromatic] * np.conj(real[chromatic]))))))
+
+
+def bca_interval(differences: NDArray[np.floating], *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 percent BCa bootstrap interval of a mean over places (Efron 1987); NaN where it cannot be told."""
+    from scipy.stats import bootstrap
+
+    values = np.asarray(differences, np.float64)
+    values = values[np.isfinite(values)]
+    if len(values) < 3 or np.ptp(values) == 0:
+        mean = float(values.mean()) if len(values) else float("nan")
+        return mean, mean
+    found = bootstrap((values,), np.mean, method="BCa", rng=np.random.default_rng(seed)).confidence_interval
+    return float(found.low), float(found.high)

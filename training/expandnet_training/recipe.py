@@ -1,0 +1,118 @@
+"""Recipes: everything that decides what a training run learns, in one TOML file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.weights import Contract
+from expandnet_training.camera import CameraRanges
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run; validated on construction, raises `UsageError`."""
+
+    name: str
+    """Name of the weights."""
+    makes: Literal["camera", "tonemap"] = "camera"
+    """How plates are made: the virtual camera, or the paper's tone mappers."""
+    curve: Literal["log", "linear"] = "log"
+    """Output curve of the weights' contract."""
+    stretch: bool = False
+    """Stretch each plate and each target to its own minimum and maximum, as the paper does."""
+    antialias: bool = True
+    """Reduce the plate for the global branch with an anti-aliased filter."""
+    loss: Literal["highlights", "paper"] = "highlights"
+    beta: float = 2.0
+    clipped_weight: float = 8.0
+    color_weight: float = 0.5
+    """See `losses.highlights`."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    warm_up: int = 200
+    """Steps over which the rate rises."""
+    lowest_rate: float = 1e-6
+    decay: float = 0.8
+    """Factor of the plateau schedule."""
+    patience: int = 2000
+    """Steps without a better loss after which the plateau schedule lowers the rate."""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are those that ship; 0 ships the last ones."""
+    clip_gradient: float = 1.0
+    steps: int = 12000
+    batch: int = 16
+    """Crops per step."""
+    crop: int = 64
+    """Edge of a crop in pixels, without the halo."""
+    crops_per_view: int = 4
+    view: tuple[int, int] = (192, 384)
+    """Smallest and largest height of a view in pixels; crops come from it at its own resolution."""
+    halo: bool = True
+    """Read crops with the network's receptive field around them; False pads with zeros, as the paper does."""
+    seed: int = 1
+    camera: CameraRanges = field(default_factory=CameraRanges)
+
+    def __post_init__(self) -> None:
+        def check(ok: bool, what: str) -> None:
+            if not ok:
+                raise UsageError(f"recipe {self.name}: {what}")
+
+        check(self.steps >= 1 and self.batch >= 1, "steps and batch: need 1 or more")
+        check(self.batch % self.crops_per_view == 0, "batch: need a multiple of crops_per_view")
+        check(16 <= self.crop <= self.view[0] - (16 if self.halo else 0), "crop: need 16 to the view less the halo")
+        check(self.view[0] <= self.view[1], "view: need smallest, largest")
+        check(0 <= self.ema < 1, "ema: need 0 to below 1")
+        check(0 < self.lowest_rate <= self.rate, "rate: need 0 < lowest_rate <= rate")
+        check(not self.stretch or self.curve == "linear", "stretch: only with the linear curve, plates are absolute")
+        check((self.loss == "paper") == (self.curve == "linear"), "loss: paper goes with the linear curve")
+
+    @property
+    def contract(self) -> Contract:
+        """What weights of this recipe expect and give."""
+        return Contract(name=self.name, input_stretch=self.stretch, antialias=self.antialias, output_curve=self.curve)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain data."""
+        return asdict(self)
+
+
+def load_recipe(path: Path, **changes: Any) -> Recipe:
+    """Read a recipe; `changes` that are not None win over the file.
+
+    Raises:
+        UsageError: the file cannot be read, an entry is unknown or out of its range.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not a recipe ({error})") from error
+    camera = data.pop("camera", {})
+    _known(path, data, Recipe)
+    _known(path, camera, CameraRanges)
+    data.update({name: value for name, value in changes.items() if value is not None})
+    data.setdefault("name", path.stem)
+    try:
+        return Recipe(**_tuples(data), camera=CameraRanges(**_tuples(camera)))
+    except TypeError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _known(path: Path, data: dict[str, Any], kind: type) -> None:
+    unknown = data.keys() - {entry.name for entry in fields(kind)}
+    if unknown:
+        raise UsageError(f"{path}: unknown entry {sorted(unknown)[0]!r}; see {kind.__name__}")
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
