@@ -23,7 +23,7 @@ from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
 from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.surround import complete
+from expandnet_ofx.surround import MIXED, complete, mixtures
 from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
@@ -152,8 +152,10 @@ class TilePredictor:
         log_light = smooth_log_light(self._log_light(seen, matte), matte) + np.float32(self._analysis.anchor)
         log_light = self._with_wide_light(log_light, (x0, y))
         inner = slice(MARGIN, -MARGIN)
+        near, around = slice(SMOOTHING_RADIUS - MIXED, MIXED - SMOOTHING_RADIUS), slice(MARGIN - MIXED, MIXED - MARGIN)
+        mixed = mixtures(matte[near, near], seen[around, around])
         matte = matte[SMOOTHING_RADIUS:-SMOOTHING_RADIUS, SMOOTHING_RADIUS:-SMOOTHING_RADIUS]
-        log_light = self._in_context(log_light, tile[inner, inner], seen[inner, inner], matte, (x0, y))
+        log_light = self._in_context(log_light, tile[inner, inner], seen[inner, inner], matte, mixed, (x0, y))
         light: Array = np.where(matte > 0, np.exp2(log_light), np.float32(0))
         return light
 
@@ -166,7 +168,13 @@ class TilePredictor:
         return log_light
 
     def _in_context(
-        self, log_light: Array, codes: NDArray[Any], seen: Array, matte: Array, corner: tuple[int, int]
+        self,
+        log_light: Array,
+        codes: NDArray[Any],
+        seen: Array,
+        matte: Array,
+        mixed: NDArray[np.bool_],
+        corner: tuple[int, int],
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
         rise, surround = self._analysis.rise, self._analysis.surround
@@ -176,7 +184,8 @@ class TilePredictor:
         light, own = log_light[chosen], matte[chosen]
         plate = self._plate.encoding.decode(take_color(codes, self._plate)[chosen])
         if surround is not None:
-            light = complete(light, plate, seen[chosen], own, self._sampled(surround, chosen.shape, corner)[chosen])
+            color = self._sampled(surround, chosen.shape, corner)[chosen]
+            light = complete(light, plate, seen[chosen], own, color, mixed[chosen])
         if rise is not None:
             limit = self._sampled(rise, chosen.shape, corner)[chosen]
             light = hold(light, np.log2(np.maximum(plate, FLOOR)), limit)

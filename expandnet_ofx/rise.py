@@ -16,8 +16,8 @@ from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
 
-ENOUGH = 1000.0
-"""How fast a near edge outweighs a far one, see `maps.spread`."""
+ENOUGH = 60.0
+"""How fast a near edge outweighs far ones, see `maps.spread`; more would let a soft speck darken a window around it."""
 
 STEEPER = 1.5
 """Light near its source rises faster than at the edge of clipping: glare falls off with a power of the distance."""
@@ -65,9 +65,10 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
     fall = np.maximum(-np.log2(np.maximum(srgb_decode(proxy), DARKEST)) - start, 0)
     steepness = slopes(np.where(hidden, -np.inf, fall), aspect=aspect, wrap=wrap)
     steepness = steepness + np.maximum(fall - UNRESOLVED, 0)
-    evidence = np.stack((edge.sum(2), np.where(edge, steepness, 0).sum(2)), 2).astype(np.float32)
-    # One slope for all channels: each its own would turn the hue wherever they differ.
-    slope = spread(evidence, enough=ENOUGH, wrap=wrap)
+    # One slope for all channels: each its own would turn the hue wherever they differ. Roots are averaged, so that neither
+    # a hard edge far away nor a soft speck near by decides alone.
+    evidence = np.stack((edge.sum(2), np.where(edge, np.sqrt(steepness), 0).sum(2)), 2).astype(np.float32)
+    slope = spread(evidence, enough=ENOUGH, wrap=wrap) ** 2
     inside = clipped | hidden
     inward = np.stack([distance(inside[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
     held = np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3

@@ -270,7 +270,7 @@ def refuse_collisions(sources: Sequence[Source], files: Sequence[Sequence[Path]]
             real = os.path.realpath(path)
             if other := taken.get(real):
                 raise UsageError(
-                    f"{path}: both {other.path} and {source.path} would be written there; give them separate outputs"
+                    f"{path}: both {other.path} and {source.path} would be written there; convert them in two runs"
                 )
             if real in inputs:
                 raise UsageError(f"{path}: is an input as well; choose another output")

@@ -99,8 +99,11 @@ def prepare(
             parts=[_part(plate, expander, options) for plate in plates],
         )
         if mask is not None:
-            prepared.mask = opened.enter_context(open_image(mask, replace(settings, input_space="linear")))
-        prepared.warnings = _warnings(prepared)
+            try:
+                prepared.mask = opened.enter_context(open_image(mask, replace(settings, input_space="linear")))
+            except InputError as error:
+                raise InputError(f"{source}: mask {error}") from error
+        prepared.warnings = _warnings(prepared) + _left_behind(plates[0], options)
         opened.pop_all()
     return prepared
 
@@ -171,3 +174,12 @@ def _warnings(prepared: Prepared) -> list[str]:
         if bad:
             warnings.append(f"{survey.nan} NaN and {survey.infinite} infinite samples replaced by 0 and 65504")
     return warnings
+
+
+def _left_behind(plate: ImagePlate, options: OutputOptions) -> list[str]:
+    """Return a warning if an ACES container cannot hold channels of the source."""
+    if not options.aces:
+        return []
+    kept = {*plate.color, plate.alpha}
+    lost = [name for number, name in enumerate(plate.channels) if number not in kept]
+    return [f"{', '.join(lost)}: not carried, an ACES container holds RGB(A) only (ST 2065-4)"] if lost else []

@@ -38,6 +38,12 @@ SPREAD = 0.2
 DISAGREEMENT = (-0.5, 0.0)
 """Stops by which a clipped channel may come out below the plate before the surround counts as another light."""
 
+MIXED = 1
+"""Pixels across which light and ground mix at an anti-aliased edge, on either side of its middle."""
+
+HALF_LIGHT = 0.73
+"""Ratio of sRGB codes whose light is as one to two: 2^(-1 / 2.2)."""
+
 MEASURED = (0.05, 0.25)
 """Code of the brightest measured channel, sRGB-encoded, from which it says something, and from which it is trusted."""
 
@@ -85,7 +91,34 @@ def surround_color(reduced: Array, *, wrap: bool = False) -> SurroundColor | Non
     return SurroundColor(as_half(np.concatenate((ratios, variance), 2)))
 
 
-def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround: Array) -> Array:
+def mixtures(matte: Array, seen: Array) -> NDArray[np.bool_]:
+    """Return which channels are no measurement but part light, part ground, as at an anti-aliased edge.
+
+    A channel is a mixture where it clips within `MIXED` pixels and falls to less than half its light as near by.
+
+    Args:
+        matte: pointwise matte with a margin of `MIXED` pixels, (H + 2, W + 2, 3).
+        seen: the plate as the network sees it, same shape.
+
+    Returns:
+        (H, W, 3).
+    """
+    window = (2 * MIXED + 1, 2 * MIXED + 1)
+    around = np.lib.stride_tricks.sliding_window_view(seen, window, axis=(0, 1)).min((-2, -1))
+    clips = np.lib.stride_tricks.sliding_window_view(matte, window, axis=(0, 1)).max((-2, -1)) > 0.9
+    inner = slice(MIXED, -MIXED)
+    falls = around < np.float32(HALF_LIGHT) * seen[inner, inner]
+    return np.asarray(clips & falls & (matte[inner, inner] <= 0.9))
+
+
+def complete(
+    log_light: Array,
+    plate: Array,
+    seen: Array,
+    matte: Array,
+    surround: Array,
+    mixed: NDArray[np.bool_] | None = None,
+) -> Array:
     """Move predicted light of clipped channels to where measured channels and the surround's color put it.
 
     Args:
@@ -94,6 +127,7 @@ def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround
         seen: the plate as the network sees it, same shape.
         matte: pointwise matte, same shape.
         surround: values of a `SurroundColor` at these pixels, (..., 4).
+        mixed: channels that measure nothing, same shape as the light, see `mixtures`; None for none.
 
     Returns:
         log2 of light (..., 3); unchanged where no channel is measured.
@@ -106,6 +140,7 @@ def complete(log_light: Array, plate: Array, seen: Array, matte: Array, surround
     for channel in range(3):
         # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
         kept = np.maximum(matte[..., channel, None] - matte, 0)
+        kept = kept if mixed is None else np.where(mixed, np.float32(0), kept)
         sure = SPREAD**2 / (SPREAD**2 + variance + variance[..., channel, None])
         weight = np.maximum(plate, 0) * kept
         total, believed = weight.sum(-1), (weight * sure).sum(-1)

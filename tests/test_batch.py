@@ -167,6 +167,64 @@ def test_dry_run_refuses_what_the_run_would_refuse(shot: Path, words: str) -> No
     assert dry.complaint == ran.complaint
 
 
+@pytest.mark.parametrize("words", [("", "-o", "out"), ("in", "", "-o", "out"), ("in", "-o", ""), ("in", "-o", " ")])
+def test_an_empty_word_is_no_folder(shot: Path, words: tuple[str, ...]) -> None:
+    before = files_in(Path())
+    ran = batch(*words)
+    assert ran.code == 2
+    assert "empty word" in ran.complaint
+    assert files_in(Path()) == before
+
+
+@pytest.mark.parametrize("words", ["--output-space acescg", "--stops 1", "--max-stops 2", "--saturation 0"])
+def test_the_authors_preset_refuses_what_it_would_ignore(shot: Path, words: str) -> None:
+    ran = batch("in", "-o", "out", "--preset", "authors", *words.split())
+    assert ran.code == 2
+    assert words.split()[0] in ran.complaint
+
+
+def test_a_dry_run_tells_missing_frames(shot: Path) -> None:
+    ran = batch("in/shot.####.png", "--frames", "1004-1005", "-o", "out/x.####.exr", "--dry-run", "--progress", "none")
+    assert ran.code == 1
+    assert ran.out.splitlines()[1].endswith("shot.1005.png -> missing")
+    assert batch("in", "-o", "out", "--dry-run", "--weights", "absent.safetensors").code == 2
+
+
+def test_frames_left_out_are_named(shot: Path) -> None:
+    words = (
+        "in/shot.####.png",
+        "--frames",
+        "1004-1005",
+        "-o",
+        "out/x.####.exr",
+        "--missing",
+        "skip",
+        "--json",
+        "r.json",
+    )
+    ran = batch(*words)
+    assert ran.code == 0
+    assert "shot.1005.png: missing, left out" in ran.out
+    assert json.loads(Path("r.json").read_text())["missing"] == ["in/shot.1005.png"]
+
+
+@pytest.mark.parametrize("words", [("-o", "file"), ("-o", "file/x.####.exr"), ("-o", "out", "--json", "file/r.json")])
+def test_places_that_cannot_be_made_end_a_batch_before_any_work(shot: Path, words: tuple[str, ...]) -> None:
+    Path("file").write_text("mine")
+    ran = batch("in/shot.####.png", *words)
+    assert ran.code == 2
+    assert "not a folder" in ran.complaint
+    assert not Path("out").exists()
+
+
+def test_a_saved_config_holds_nothing_of_one_shot(shot: Path) -> None:
+    words = ("in/shot.####.png", "--frames", "1001", "-o", "out", "--json", "r.json", "-v", "--stops", "1")
+    assert batch(*words, "--save-config", "studio.toml").code == 0
+    saved = Path("studio.toml").read_text()
+    assert "stops = 1.0\n" in saved
+    assert not any(word in saved for word in ("frames", "json", "verbose"))
+
+
 def test_existing_error_stops_before_any_work(shot: Path) -> None:
     Path("out").mkdir()
     Path("out/shot.1003.exr").write_text("mine")

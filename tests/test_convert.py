@@ -424,6 +424,16 @@ def test_an_aces_container_holds_color_alone_and_the_matte_lies_beside_it(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.exr", "b.exr", "b.matte.exr"]
 
 
+def test_what_an_aces_container_leaves_behind_is_told(tmp_path):
+    more = {name: np.ones((HEIGHT, WIDTH), np.float32) for name in ("Z", "motion.u")}
+    source = write_exr(tmp_path / "a.exr", [linear_channels() | more])
+    aces = converter(options=OutputOptions(aces=True, compression="none"), output_space="aces2065-1")
+    report = aces.render(aces.prepare(source), tmp_path / "b.exr")
+    assert any("Z" in warning and "motion.u" in warning for warning in report.warnings)
+    plain = converter()
+    assert not plain.render(plain.prepare(source), tmp_path / "c.exr").warnings
+
+
 @pytest.mark.parametrize("name", ["a.exr", "a.hdr", "a.tif"])
 @pytest.mark.parametrize("kind", ["half", "float"])
 def test_no_output_holds_infinity_or_nan(tmp_path, name, kind):

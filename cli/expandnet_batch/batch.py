@@ -8,11 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.jobs import Job, JobPlan, plan_jobs
+import click
+
+from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
-from expandnet_ofx.errors import ExpandNetError, InputError
+from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 
 SETTING_OPTIONS = (
     "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
@@ -33,14 +35,23 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
     """
     plan = plan_jobs(inputs, output, options)
     quiet = options["quiet"]
+    if options["dry_run"]:
+        return _dry_run(plan, options)
     with open_progress("none" if quiet else options["progress"], total=plan.frames) as progress:
-        if options["dry_run"]:
-            plan.check_outputs(options["existing"])
-            _settings(options)
-            for job in plan.jobs:
-                progress.say(f"{job.source.path} -> {job.output}")
-            return 0
         return _Batch(plan, options, progress).run()
+
+
+def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
+    """Show what would be written; return the exit code that missing frames would give."""
+    from expandnet_ofx.weights import load_weights
+
+    plan.check_outputs(options["existing"])
+    plan.check_folders()
+    _settings(options)
+    load_weights(options["weights"])
+    for job in plan.jobs:
+        click.echo(f"{job.source.path} -> {'missing' if job.source.missing else job.output}")
+    return 1 if any(job.source.missing for job in plan.jobs) else 0
 
 
 def _settings(options: dict[str, Any]) -> Any:
@@ -49,6 +60,10 @@ def _settings(options: dict[str, Any]) -> Any:
 
     chosen = {name: options[name] for name in SETTING_OPTIONS}
     if options["preset"] == "authors":
+        plain = {"output_space": "linear-rec709", "stops": 0.0, "max_stops": None, "saturation": 1.0, "latlong": False}
+        for name, value in plain.items():
+            if options[name] != value:
+                raise UsageError(f"--{name.replace('_', '-')}: not with --preset authors, whose output is relative")
         for name in ("merge", "output_space"):
             chosen.pop(name)
     return Settings.preset(options["preset"], **chosen)
@@ -66,6 +81,11 @@ class _Batch:
     def run(self) -> int:
         tune_process()
         self._plan.check_outputs(self._options["existing"])
+        self._plan.check_folders()
+        if self._options["report"] is not None:
+            check_folder(self._options["report"].parent, of=self._options["report"])
+        for path in self._plan.left_out:
+            self._progress.say(f"{path}: missing, left out")
         converter = self._open_converter()
         self._report.describe(converter, self._options)
         self._plan.sweep(self._progress)
@@ -148,6 +168,7 @@ class _Batch:
     def _finish(self) -> None:
         path: Path | None = self._options["report"]
         self._report.seconds = time.perf_counter() - self._started
+        self._report.missing = [str(missing) for missing in self._plan.left_out]
+        self._progress.finish(self._report)
         if path is not None:
             self._report.save(path)
-        self._progress.finish(self._report)

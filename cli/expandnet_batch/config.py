@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 SKIPPED = ("output", "inputs", "config", "save_config", "dry_run", "help", "version")
-"""What belongs to one run and not into a studio's defaults."""
+"""What belongs to one run and is no entry of a config."""
+
+OF_ONE_RUN = ("frames", "views", "first_frame", "fps", "report", "mask", "verbose", "quiet")
+"""What a config may hold, but is not saved: it belongs to a shot and not into a studio's defaults."""
 
 
 def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
@@ -59,7 +62,11 @@ def save(context: click.Context, path: Path) -> None:
     lines = []
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
-        if not _wanted(parameter) or source in (None, click.core.ParameterSource.DEFAULT):
+        if (
+            not _wanted(parameter)
+            or parameter.name in OF_ONE_RUN
+            or source in (None, click.core.ParameterSource.DEFAULT)
+        ):
             continue
         value = context.params[str(parameter.name)]
         if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -83,6 +84,21 @@ class Job:
                     yield job, movie.prepare(number, codes)
 
 
+def check_folder(folder: Path, *, of: Path | None = None) -> None:
+    """Raise `UsageError` unless files can be made in a folder that exists, or in the nearest that does.
+
+    Args:
+        of: the file that goes there, named in the message.
+    """
+    there, name = folder.absolute(), of or folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"{name}: cannot be made, {there} is not a folder; choose another output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{name}: cannot be written, no permission in {there}; choose another output")
+
+
 def _on_disk(path: Path, *, pattern: bool) -> Path | None:
     """Return the file of a name, or the first of a pattern, if it exists."""
     if not pattern:
@@ -109,6 +125,8 @@ class JobPlan:
 
     jobs: list[Job]
     options: OutputOptions
+    left_out: list[Path]
+    """Frames of a range that are not there, and were to be skipped."""
 
     @property
     def frames(self) -> int | None:
@@ -122,6 +140,11 @@ class JobPlan:
             for path in job.files(self.options) if existing == "error" else ():
                 if found := _on_disk(path, pattern=job.source.is_movie):
                     raise UsageError(f"{found}: exists; pass --existing skip or overwrite")
+
+    def check_folders(self) -> None:
+        """Raise `UsageError` if results cannot be put where they go."""
+        for folder in sorted({job.output.parent for job in self.jobs}):
+            check_folder(folder)
 
     def sweep(self, progress: Progress) -> None:
         """Remove what killed runs left in the output folders."""
@@ -182,6 +205,9 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         raise UsageError("-v and -q: choose one")
     if not inputs:
         raise UsageError("no input; name files, patterns or folders (see --help)")
+    if not output.strip() or not all(text.strip() for text in inputs):
+        # A variable that is not set must not mean the folder one happens to stand in.
+        raise UsageError("an input or the output is an empty word; check the variables of the call")
     _rate(options["fps"])
     views = [view.strip() for view in options["views"].split(",") if view.strip()]
     sources = find_sources(inputs, frames=options["frames"], views=views)
@@ -199,7 +225,8 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
     ]
     how = _output_options(options)
     refuse_collisions(sources, [job.files(how) for job in jobs])
-    return JobPlan(jobs=jobs, options=how)
+    left_out = [source.path for source in missing if options["missing"] == "skip"]
+    return JobPlan(jobs=jobs, options=how, left_out=left_out)
 
 
 def _rate(fps: str | None) -> Fraction | None:

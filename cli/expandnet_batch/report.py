@@ -19,6 +19,7 @@ class Report:
     def __init__(self) -> None:
         self.frames: list[FrameReport] = []
         self.seconds = 0.0
+        self.missing: list[str] = []
         self._run: dict[str, Any] = {}
 
     def describe(self, converter: Any, options: dict[str, Any]) -> None:
@@ -68,7 +69,12 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write the report; it appears under its name only when complete."""
-        data = {**self._run, **self.totals, "frames": [frame.to_dict() for frame in self.frames]}
+        data = {
+            **self._run,
+            **self.totals,
+            "missing": self.missing,
+            "frames": [frame.to_dict() for frame in self.frames],
+        }
         partial = partial_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
