@@ -197,12 +197,13 @@ def _load_maps(path: Path) -> dict[str, Any]:
     source: Any = oiio.ImageInput.open(str(path))
     pixels = source.read_image("float") if source is not None else None
     stored = list(source.spec().channelnames) if source is not None else []
+    if source is not None:
+        source.close()
     maps = {}
     for name, (kind, channels) in MAPS.items():
         if pixels is not None and set(channels) <= set(stored):
             maps[name] = kind(np.asarray(pixels[:, :, [stored.index(channel) for channel in channels]], np.float32))
-    if source is None or not maps:
+    if not maps:
         oiio.geterror()
         raise InputError(f"{path}: the maps of the analysis are missing or damaged; analyze the plate again")
-    source.close()
     return maps

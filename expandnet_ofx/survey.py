@@ -28,6 +28,7 @@ EVIDENCE_SAMPLES = 2
 """Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
 
 EVIDENCE_ROWS = 64
+"""Rows of it at a time: evidence takes more room than the pixels it is taken from."""
 
 WHITE_EXCESS = 1.1
 """Codes above this are light that the plate already holds; see `Survey.above_white`."""
@@ -104,7 +105,6 @@ class Surveyor:
         self._evidence(y, seen, hidden)
 
     def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> None:
-        # A few rows at a time: evidence takes more room than the pixels it is taken from.
         step = EVIDENCE_ROWS * self._stride
         for first in range(-y % self._stride, len(seen), step):
             part = np.s_[first : first + step : self._stride, :: self._stride]

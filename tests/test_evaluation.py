@@ -12,7 +12,7 @@ import pytest
 from commands import invoke
 from expandnet_batch import repository
 from expandnet_training import evaluate, metrics
-from expandnet_training.cases import test_cases as make_cases
+from expandnet_training.cases import held_out_cases
 from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
 from fakes import decode_srgb
@@ -64,6 +64,7 @@ def test_hue_is_the_one_that_pictures_are_judged_by() -> None:
 
 
 def test_an_interval_holds_the_mean_and_narrows() -> None:
+    pytest.importorskip("scipy")
     rng = np.random.default_rng(0)
     few, many = rng.normal(1, 1, 12), rng.normal(1, 1, 400)
     for values in (few, many):
@@ -81,7 +82,7 @@ def places() -> list[HDRImage]:
 
 
 def test_cases_clip_what_they_say(places: list[HDRImage]) -> None:
-    cases = list(make_cases(places[:1]))
+    cases = list(held_out_cases(places[:1]))
     assert len(cases) == 2 * 4 * 2 * 2
     assert {case.storage for case in cases} == {"8-bit", "jpeg"}
     for case in cases:
@@ -93,11 +94,11 @@ def test_cases_clip_what_they_say(places: list[HDRImage]) -> None:
             assert np.median(np.abs(own - np.clip(case.truth, 0, 1))) < 0.01
     known, unknown = (next(c for c in cases if c.response == r and c.storage == "8-bit") for r in ("known", "unknown"))
     assert not np.array_equal(known.plate, unknown.plate)
-    assert len(list(make_cases(places, quick=True))) == 2 * 2 * 2
+    assert len(list(held_out_cases(places, quick=True))) == 2 * 2 * 2
 
 
 def test_the_global_curve_is_the_median_of_each_code(places: list[HDRImage]) -> None:
-    curve = GlobalCurve(make_cases(places, quick=True))
+    curve = GlobalCurve(held_out_cases(places, quick=True))
     assert (np.diff(curve.table) >= 0).all()
     assert curve.table[255] > 1, "clipped light is brighter than white"
     assert 0.1 < curve.table[128] / decode_srgb(128 / 255) < 5

@@ -45,13 +45,20 @@ def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
     """Show what would be written; return the exit code that missing frames would give."""
     from expandnet_ofx.weights import load_weights
 
-    plan.check_outputs(options["existing"])
-    plan.check_folders()
+    _check_places(plan, options)
     _settings(options)
     load_weights(options["weights"])
     for job in plan.jobs:
         click.echo(f"{job.source.path} -> {'missing' if job.source.missing else job.output}")
     return 1 if any(job.source.missing for job in plan.jobs) else 0
+
+
+def _check_places(plan: JobPlan, options: dict[str, Any]) -> None:
+    """Raise `UsageError` if results or the report cannot be put where they go, or must not."""
+    plan.check_outputs(options["existing"])
+    plan.check_folders()
+    if options["report"] is not None:
+        check_folder(options["report"].parent, of=options["report"])
 
 
 def _settings(options: dict[str, Any]) -> Any:
@@ -80,10 +87,7 @@ class _Batch:
 
     def run(self) -> int:
         tune_process()
-        self._plan.check_outputs(self._options["existing"])
-        self._plan.check_folders()
-        if self._options["report"] is not None:
-            check_folder(self._options["report"].parent, of=self._options["report"])
+        _check_places(self._plan, self._options)
         for path in self._plan.left_out:
             self._progress.say(f"{path}: missing, left out")
         converter = self._open_converter()

@@ -5,6 +5,7 @@ Everything is a function of tensors and one generator on the CPU, so that a batc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +96,7 @@ class _Draw:
         return (low + (high - low) * torch.rand(self._count, generator=self._generator)).to(self._device)
 
     def logarithmic(self, low: float, high: float) -> Tensor:
-        return self.within(math_log(low), math_log(high)).exp()
+        return self.within(math.log(low), math.log(high)).exp()
 
     def chance(self, share: float) -> Tensor:
         return (torch.rand(self._count, generator=self._generator) < share).float().to(self._device)
@@ -105,11 +106,6 @@ class _Draw:
 
     def normal(self, shape: torch.Size) -> Tensor:
         return torch.randn(shape, generator=self._generator).to(self._device)
-
-
-def math_log(value: float) -> float:
-    """Return the natural logarithm of a positive number as a float."""
-    return float(torch.log(torch.tensor(value, dtype=torch.float64)))
 
 
 def _graded(light: Tensor, draw: _Draw, ranges: CameraRanges) -> Tensor:

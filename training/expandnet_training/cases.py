@@ -45,7 +45,7 @@ class Case:
         return (self.truth > 1) & (self.plate >= 253)
 
 
-def test_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterator[Case]:
+def held_out_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterator[Case]:
     """Yield the cases of places: two views each, every share, both responses, with and without JPEG; fewer if quick."""
     for number, image in enumerate(images):
         light = torch.from_numpy(image.pixels).permute(2, 0, 1)
@@ -60,9 +60,6 @@ def test_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterator[C
                         yield Case(
                             place=image.name, share=share, response=response, storage=storage, plate=plate, truth=truth
                         )
-
-
-test_cases.__test__ = False  # type: ignore[attr-defined]
 
 
 def _view(image: HDRImage, light: torch.Tensor, turn: int) -> torch.Tensor:

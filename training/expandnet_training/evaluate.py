@@ -19,8 +19,6 @@ FIGURES = ("error", "error95", "psnr", "bias1", "bias2", "bias4", "energy", "hue
 """Mean and 95th percentile error in stops of clipped channels; PU21-PSNR in dB; mean error in stops where the truth lies 1, 2
 and 4 stops above white; recovered over missing light; hue error in degrees; largest change of a measured channel."""
 
-LESS_IS_BETTER = ("error", "error95", "hue")
-
 Row = dict[str, Any]
 
 
@@ -118,7 +116,7 @@ def command(
     """Measure weights on held-out places, beside the bare plate and a global curve fitted on the others."""
     from tqdm import tqdm
 
-    from expandnet_training.cases import test_cases
+    from expandnet_training.cases import held_out_cases
     from expandnet_training.hdr_images import find_images, load_folder, read_split
     from expandnet_training.methods import GlobalCurve, methods
 
@@ -128,10 +126,10 @@ def command(
     if not held or not train:
         raise UsageError(f"{split}: needs places that are held out, and others to fit the curve on")
     held = held[:limit]
-    curve = GlobalCurve(test_cases(load_folder(paths[name] for name in train), quick=True))
+    curve = GlobalCurve(held_out_cases(load_folder(paths[name] for name in train), quick=True))
     compared = methods(weights, curve, device=device)
     rows: list[Row] = []
-    cases = list(test_cases(load_folder(paths[name] for name in held), quick=quick))
+    cases = list(held_out_cases(load_folder(paths[name] for name in held), quick=quick))
     for case in tqdm(cases, unit=" plates"):
         for name, method in compared.items():
             setting = {"place": case.place, "share": case.share, "response": case.response, "storage": case.storage}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.primaries import REC709, REC2020, to_rec709
+from expandnet_ofx.primaries import REC2020, to_rec709
 
 Array = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ def energy(light: Array, truth: Array, clipped: NDArray[np.bool_], *, cap: float
 
 def ictcp(light: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return ICtCp (ITU-R BT.2100-2, table 7, PQ) of linear Rec.709 light, white at 203 cd/m2 (ITU-R BT.2408-7)."""
-    to_2020 = np.linalg.inv(to_rec709(REC2020)) @ to_rec709(REC709)
+    to_2020 = np.linalg.inv(to_rec709(REC2020))
     to_lms = np.array([[1688, 2146, 262], [683, 2951, 462], [99, 309, 3688]]) / 4096
     to_ictcp = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]) / 4096
     lms = np.maximum(np.asarray(light, np.float64) @ to_2020.T @ to_lms.T, 0) * 203 / 10000

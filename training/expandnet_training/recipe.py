@@ -70,6 +70,7 @@ class Recipe:
         check(0 <= self.ema < 1, "ema: need 0 to below 1")
         check(0 < self.lowest_rate <= self.rate, "rate: need 0 < lowest_rate <= rate")
         check(not self.stretch or self.curve == "linear", "stretch: only with the linear curve, plates are absolute")
+        check(self.stretch == (self.makes == "tonemap"), "stretch: goes with tonemap, the camera's plates have a white")
         check((self.loss == "paper") == (self.curve == "linear"), "loss: paper goes with the linear curve")
 
     @property
