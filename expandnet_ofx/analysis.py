@@ -15,18 +15,20 @@ import numpy as np
 
 from expandnet_ofx.architecture import FEATURES
 from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON form; a file of another version is refused."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
     "recovered": (RecoveredLight, ("light.R", "light.G", "light.B", "light.wide")),
     "rise": (Rise, ("rise.R", "rise.G", "rise.B")),
+    "broad": (BroadAreas, ("broad.Y",)),
     "surround": (SurroundColor, ("surround.RG", "surround.BG", "surround.varianceRG", "surround.varianceBG")),
 }
 """Fields that are maps, with the channels that hold them in the file beside the numbers."""
@@ -42,7 +44,9 @@ class Analysis:
     height: int
     """Size of the plate in pixels."""
     features: tuple[float, ...]
-    """The network's global vector, 64 values."""
+    """The network's global vector, 64 values, moved by the boldness."""
+    boldness: float | None
+    """The knob that it was made with; None for weights without one."""
     low: Triple
     high: Triple
     """What the network sees as 0 and 1, per channel, in its own encoding."""
@@ -60,6 +64,8 @@ class Analysis:
     """Light of wide clipped areas, a small map; None where there are none."""
     rise: Rise | None = None
     """How far light may have risen inside clipped areas, a small map; None where nothing clips or nothing is merged."""
+    broad: BroadAreas | None = None
+    """Where clipped areas are too wide for a sun or a lamp, a small map; None where nothing asks for it."""
     surround: SurroundColor | None = None
     """Color of the light around clipped areas, a small map; None where nothing clips, nothing bright is left, nothing is
     merged, or the plate is gray."""
@@ -158,6 +164,7 @@ def _fits(data: dict[str, Any]) -> bool:
             isinstance(data[key], int) for key in ("width", "height", "anchor_samples", "nan", "infinite", "negative")
         )
         and all(_is_number(data[key]) for key in ("anchor", "scene"))
+        and (data["boldness"] is None or _is_number(data["boldness"]))
         and (data["output_range"] is None or numbers(data["output_range"], 2))
         and isinstance(data["weights"], str)
     )

@@ -12,10 +12,11 @@ from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.errors import AlreadyHDRError
+from expandnet_ofx.lamps import BroadAreas, broad_areas
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.recovered import RecoveredLight, recover
 from expandnet_ofx.rise import Rise, rise
-from expandnet_ofx.settings import Settings
+from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.surround import SurroundColor, surround_color
 from expandnet_ofx.survey import WHITE_EXCESS, Survey
 from expandnet_ofx.transfer import srgb_decode
@@ -50,6 +51,7 @@ class Analyzer:
         low, high = self._stretch(seen, plate, clips)
         proxy = normalize(seen.proxy, low, high)
         features = self._workers.submit(self._engine.global_features, proxy).result()
+        features = self._engine.weights.condition(features, self._settings.boldness)
         anchor, samples = (0.0, 0) if self._settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
@@ -57,6 +59,7 @@ class Analyzer:
             width=seen.width,
             height=seen.height,
             features=tuple(map(float, features)),
+            boldness=chosen_boldness(self._contract, self._settings),
             low=low,
             high=high,
             clip_levels=clips,
@@ -66,6 +69,7 @@ class Analyzer:
             output_range=None,
             recovered=self._recover(seen, plate, features, low, high),
             rise=self._rise(seen, plate, clips),
+            broad=self._broad(seen, low, high),
             surround=self._surround(seen, plate, clips),
             nan=seen.nan,
             infinite=seen.infinite,
@@ -101,10 +105,9 @@ class Analyzer:
         """Find the light of wide clipped areas on the reduced plate."""
         if self._settings.merge == "full":
             return None
-        white = normalize(np.array(high, np.float32), low, high)
 
         def matte_of(reduced: Array) -> Array:
-            return grade.pointwise_matte(reduced, white, self._settings.merging)
+            return self._matte_of(reduced, low, high)
 
         def predict(reduced: Array) -> Array:
             return self._predict(reduced, features)
@@ -116,6 +119,17 @@ class Analyzer:
         reduced = np.pad(reduced, ((0, 0), (more, more), (0, 0)), mode="wrap")
         found = recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / width)
         return None if found is None else RecoveredLight(found.values[:, more : more + width])
+
+    def _matte_of(self, reduced: Array, low: Triple, high: Triple) -> Array:
+        """Return the pointwise matte of a reduced plate as the network sees it."""
+        white = normalize(np.array(high, np.float32), low, high)
+        return grade.pointwise_matte(reduced, white, self._settings.merging)
+
+    def _broad(self, seen: Survey, low: Triple, high: Triple) -> BroadAreas | None:
+        """Find the clipped areas that are no suns and lamps, if those are to be lifted by hand."""
+        if not self._settings.sun_stops or self._settings.merge == "full":
+            return None
+        return broad_areas(self._matte_of(normalize(seen.working, low, high), low, high), wrap=self._settings.latlong)
 
     def _clips(self, seen: Survey, clips: Triple) -> bool:
         """Tell whether any code reaches the matte; `merge full` has no use for what surrounds it."""

@@ -7,12 +7,16 @@ Dynamic Range Expansion from Low Dynamic Range Content", Computer Graphics Forum
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 RADIUS = 8
 """Receptive-field radius of the local and dilated branches, in pixels: four 3x3 layers of dilation 2 reach 8."""
+
+LOCAL_RADIUS = 2
+"""Receptive-field radius of the local branch alone, in pixels."""
 
 GLOBAL_SIZE = 256
 """Edge of the square that the whole plate is reduced to for the global branch, in pixels."""
@@ -43,7 +47,16 @@ PARAMETERS: dict[str, tuple[int, ...]] = {
 }
 """Shape of each layer's weight (out, in, rows, columns); every layer also has a bias of `out` values."""
 
+BOLDNESS = "boldness.weight"
+"""Parameter (64, 2) of weights with a boldness knob: times `boldness_basis`, it is added to the global vector."""
+
 Array = NDArray[np.float32]
+
+
+def boldness_basis(boldness: Any) -> tuple[Any, Any]:
+    """Return t and t^2 of a boldness in [0, 1], t = 2 boldness - 1; numbers or tensors."""
+    t = 2 * boldness - 1
+    return t, t * t
 
 
 def fold(state: Mapping[str, Array]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.architecture import RADIUS, SELU_ALPHA, SELU_SCALE, fold
+from expandnet_ofx.architecture import LOCAL_RADIUS, RADIUS, SELU_ALPHA, SELU_SCALE, fold
 from expandnet_ofx.errors import DeviceError, MissingExtraError, UsageError
 from expandnet_ofx.weights import Weights
 from expandnet_ofx.workers import usable_processors
@@ -93,7 +93,7 @@ def _tile_model(layers: dict[str, Array]) -> Any:
     tile = ops.parameter([1, -1, -1, 3], np.float32, "tile")
     bias = ops.parameter([1, 64, 1, 1], np.float32, "bias")
     x = ops.transpose(tile, ops.constant(np.array([0, 3, 1, 2])))
-    trim = RADIUS - 2
+    trim = RADIUS - LOCAL_RADIUS
     bounds = ops.constant([trim, trim]), ops.constant([-trim, -trim])
     inner = ops.slice(x, *bounds, ops.constant([1, 1]), ops.constant([2, 3]))
     local = conv(_elu(conv(_elu(conv(inner, "local1")), "local2")), "fuse_local")

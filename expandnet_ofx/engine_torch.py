@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from expandnet_ofx.architecture import RADIUS, SELU_ALPHA, fold
+from expandnet_ofx.architecture import LOCAL_RADIUS, RADIUS, SELU_ALPHA, fold
 from expandnet_ofx.errors import DeviceError, OutOfMemoryError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Weights
@@ -25,9 +25,6 @@ WIDE_LAYERS = ("local2", "mid2", "mid3", "mid4")
 
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
-
-LOCAL_RADIUS = 2
-"""Receptive-field radius of the local branch alone, in pixels."""
 
 
 class TorchEngine:

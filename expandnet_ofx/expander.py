@@ -19,7 +19,7 @@ from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
 from expandnet_ofx.predict import Region, TilePredictor, extended_rows
-from expandnet_ofx.settings import Settings
+from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import Survey, survey
 from expandnet_ofx.weights import Weights, load_weights
@@ -72,6 +72,7 @@ class Expander:
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
+        self._boldness = chosen_boldness(self.contract, self.settings)
         if self.settings.ocio is not None:
             describe_config(self.settings.ocio)
         if self.settings.input_space != "auto":
@@ -191,6 +192,10 @@ class Expander:
             raise UsageError(f"analysis is of {analysis.width}x{analysis.height}, the plate is {size[0]}x{size[1]}")
         if analysis.weights != self.engine.weights.sha256:
             raise UsageError("analysis was made with other weights; analyze the plate again")
+        if analysis.boldness != self._boldness:
+            raise UsageError(
+                f"analysis was made with boldness {analysis.boldness}, not {self._boldness}; analyze the plate again"
+            )
         x0, y0, x1, y1 = region
         if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
             raise UsageError(f"region {region} does not lie inside the plate of {size[0]}x{size[1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,17 @@ def _along(x: Array, weights: Array, axis: int) -> Array:
 def low_pass(x: Array, weights: Array) -> Array:
     """Convolve (H, W, C) with separable weights along rows and columns; the result is smaller by their reach."""
     return _along(_along(x, weights, 0), weights, 1)
+
+
+def extreme(x: Array, width: int, function: Callable[..., Array]) -> Array:
+    """Return the least (`np.min`) or largest (`np.max`) value over squares of an odd width, edges replicated: (H, W, C)."""
+    radius = width // 2
+    for axis in (0, 1):
+        padding = [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)]
+        padded = np.pad(x, padding, mode="edge")
+        shifts = [padded.take(range(k, k + x.shape[axis]), axis) for k in range(2 * radius + 1)]
+        x = function(shifts, axis=0)
+    return x
 
 
 def halve(x: Array) -> Array:

@@ -16,6 +16,7 @@ from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.engine import Engine, expand_splitting
+from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import PlateMap, sample
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import Plate, RowWindow, take_color
@@ -177,9 +178,9 @@ class TilePredictor:
         corner: tuple[int, int],
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
-        rise, surround = self._analysis.rise, self._analysis.surround
+        rise, surround, broad = self._analysis.rise, self._analysis.surround, self._analysis.broad
         chosen = matte.any(2)
-        if (rise is None and surround is None) or not chosen.any():
+        if not chosen.any() or (rise is None and surround is None and broad is None):
             return log_light
         light, own = log_light[chosen], matte[chosen]
         plate = self._plate.encoding.decode(take_color(codes, self._plate)[chosen])
@@ -189,6 +190,9 @@ class TilePredictor:
         if rise is not None:
             limit = self._sampled(rise, chosen.shape, corner)[chosen]
             light = hold(light, np.log2(np.maximum(plate, FLOOR)), limit)
+        if broad is not None:
+            wide = self._sampled(broad, chosen.shape, corner)[chosen]
+            light = lift_lamps(light, own, wide, self._settings.sun_stops)
         log_light[chosen] = light
         return log_light
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, halve, low_pass
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], Array]
@@ -59,20 +59,10 @@ def smooth_log_light(log_light: Array, matte: Array) -> Array:
     return np.divide(light, certainty, out=np.zeros_like(light), where=certainty > 0)
 
 
-def _extreme(x: Array, width: int, function: Callable[..., Array]) -> Array:
-    radius = width // 2
-    for axis in (0, 1):
-        padding = [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)]
-        padded = np.pad(x, padding, mode="edge")
-        shifts = [padded.take(range(k, k + x.shape[axis]), axis) for k in range(2 * radius + 1)]
-        x = function(shifts, axis=0)
-    return x
-
-
 def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     """Return where all channels are clipped over a square of `width` pixels, grown by `grow` and softened: (H, W, 1)."""
     full = (matte.min(2, keepdims=True) > 0.9).astype(np.float32)
-    opened = _extreme(_extreme(full, width, np.min), width + 2 * grow, np.max)
+    opened = extreme(extreme(full, width, np.min), width + 2 * grow, np.max)
     return low_pass(np.pad(opened, ((3, 3), (3, 3), (0, 0)), mode="edge"), gaussian(1.2, 3))
 
 

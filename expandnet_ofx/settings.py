@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.grade import MergeSettings
+from expandnet_ofx.weights import Contract
 
 PRESETS: dict[str, dict[str, Any]] = {
     "vfx": {},
@@ -45,6 +46,11 @@ class Settings:
     """Stops above the plate that recovered light rolls off to; None for no limit."""
     saturated_max_stops: float = 2.0
     """Most stops that a saturated color (smallest code under 0.25 of white) may gain."""
+    boldness: float | None = None
+    """Share of cases in which recovered light is meant to be at least the scene's: 0.5 as often too dark as too bright,
+    above it bolder; None for the weights' own default. Only weights with a knob take it."""
+    sun_stops: float = 0.0
+    """Gain in stops by hand of small sources that clip in all channels (sun, lamps), whose light no plate tells."""
     saturation: float = 1.0
     """Saturation of recovered highlights: 0 gray, 1 as predicted."""
     latlong: bool = False
@@ -72,6 +78,8 @@ class Settings:
         check(-16 <= self.stops <= 16, "stops: need -16 to 16")
         check(self.max_stops is None or 0 <= self.max_stops <= 32, "max-stops: need 0 to 32")
         check(0 <= self.saturated_max_stops <= 32, "saturated-max-stops: need 0 to 32")
+        check(self.boldness is None or 0.05 <= self.boldness <= 0.95, "boldness: need 0.05 to 0.95")
+        check(0 <= self.sun_stops <= 16, "sun-stops: need 0 to 16")
         check(0 <= self.saturation <= 4, "saturation: need 0 to 4")
         check(self.tile is None or 32 <= self.tile <= 8192, "tile: need 32 to 8192 pixels")
         check(0 <= self.feather <= 64, "feather: need 0 to 64 pixels")
@@ -102,3 +110,14 @@ class Settings:
         if name not in PRESETS:
             raise UsageError(f"preset {name!r}: not known; use one of {', '.join(PRESETS)}")
         return replace(cls(), **{**PRESETS[name], **changes})
+
+
+def chosen_boldness(contract: Contract, settings: Settings) -> float | None:
+    """Return the knob's position for these weights, None where they have no knob.
+
+    Raises:
+        UsageError: a boldness is asked of weights without one.
+    """
+    if contract.boldness is None and settings.boldness is not None:
+        raise UsageError(f"boldness: the weights {contract.name} have no such knob; leave it out, or use other weights")
+    return contract.boldness if settings.boldness is None else settings.boldness

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.architecture import PARAMETERS
+from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, boldness_basis
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.partials import partial_name
 
@@ -44,6 +44,8 @@ class Contract:
     """Light at y = 1 for the `log` curve."""
     output_stops: float = 20.0
     """Range of the `log` curve in stops."""
+    boldness: float | None = None
+    """Default of the boldness knob, in (0, 1); None for weights without one."""
 
     @property
     def absolute(self) -> bool:
@@ -63,6 +65,8 @@ class Contract:
         fields["input_stretch"] = "yes" if self.input_stretch else "no"
         fields["global_reduction"] = "bilinear 256x256, " + ("anti-aliased" if self.antialias else "plain")
         del fields["antialias"]
+        if self.boldness is None:
+            del fields["boldness"]
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -89,6 +93,7 @@ class Contract:
             peak = stops = float("nan")
         if metadata["output_curve"] == "log" and not (0 < peak <= 65504 and 1 <= stops <= 40):
             raise WeightsError(f"{path}: the log curve needs output_peak in (0, 65504] and output_stops in [1, 40]")
+        boldness = _boldness(metadata.get("boldness"), path)
         return cls(
             name=metadata.get("name") or Path(str(path)).stem,
             input_stretch=metadata["input_stretch"] == "yes",
@@ -96,7 +101,20 @@ class Contract:
             output_curve="log" if metadata["output_curve"] == "log" else "linear",
             output_peak=peak if peak == peak else 1.0,
             output_stops=stops if stops == stops else 0.0,
+            boldness=boldness,
         )
+
+
+def _boldness(entry: str | None, path: object) -> float | None:
+    if entry is None:
+        return None
+    try:
+        boldness = float(entry)
+    except ValueError:
+        boldness = float("nan")
+    if not 0 < boldness < 1:
+        raise WeightsError(f"{path}: contract entry boldness is {entry!r}, not a number between 0 and 1")
+    return boldness
 
 
 AUTHORS = Contract(
@@ -119,6 +137,14 @@ class Weights:
     contract: Contract
     sha256: str
     """SHA-256 of the file, hexadecimal."""
+
+    def condition(self, features: NDArray[np.float32], boldness: float | None) -> NDArray[np.float32]:
+        """Return a global vector (64,) moved by the knob in (0, 1), None for its default; the same one without a knob."""
+        if self.contract.boldness is None:
+            return features
+        chosen = self.contract.boldness if boldness is None else boldness
+        moved = self.state[BOLDNESS] @ np.array(boldness_basis(chosen), np.float32)
+        return np.asarray(features + moved, np.float32)
 
 
 def load_weights(path: Path | str | None = None) -> Weights:
@@ -144,20 +170,21 @@ def load_weights(path: Path | str | None = None) -> Weights:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not a sound safetensors file ({error}); copy it again") from error
-    check_state(state, path)
     contract = Contract.from_metadata(metadata, path=path)
+    check_state(state, path, boldness=contract.boldness is not None)
     return Weights(state=state, contract=contract, sha256=hashlib.sha256(data).hexdigest())
 
 
-def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter of the network, weights and biases."""
+def expected_shapes(*, boldness: bool = False) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of the network, weights and biases, with or without a boldness knob."""
     expected = {f"{name}.weight": shape for name, shape in PARAMETERS.items()}
-    return expected | {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
+    expected |= {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
+    return expected | ({BOLDNESS: (FEATURES, 2)} if boldness else {})
 
 
-def check_state(state: Mapping[str, NDArray[Any]], path: object) -> None:
+def check_state(state: Mapping[str, NDArray[Any]], path: object, *, boldness: bool = False) -> None:
     """Raise `WeightsError` unless a state dict is ExpandNet's: names, shapes, float32, finite."""
-    expected = expected_shapes()
+    expected = expected_shapes(boldness=boldness)
     if missing := sorted(expected.keys() - state.keys()):
         raise WeightsError(f"{path}: of another network, {missing[0]} and {len(missing) - 1} more are missing")
     if extra := sorted(state.keys() - expected.keys()):
@@ -176,7 +203,7 @@ def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract:
     Raises:
         WeightsError: the state is not ExpandNet's, or the file cannot be written.
     """
-    check_state(state, path)
+    check_state(state, path, boldness=contract.boldness is not None)
     partial = partial_name(path)
     try:
         partial.write_bytes(_sorted_file(state, contract.to_metadata()))

@@ -685,6 +685,8 @@ def test_authors_preset_needs_the_authors_weights(shot: Path) -> None:
         ("--max-stops -1", "max-stops"),
         ("--saturated-max-stops -1", "saturated-max-stops"),
         ("--saturation -0.1", "saturation"),
+        ("--boldness 1", "boldness"),
+        ("--sun-stops -1", "sun-stops"),
         ("--merge sideways", "merge"),
         ("--tile 4", "tile"),
         ("--feather -1", "feather"),

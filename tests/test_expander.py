@@ -502,12 +502,14 @@ triples = st.tuples(finite, finite, finite)
 @settings(max_examples=50, deadline=None)
 @given(
     features=st.lists(finite, min_size=64, max_size=64).map(tuple), low=triples, high=triples, clips=triples,
-    anchor=finite, scene=finite, ranges=st.none() | st.tuples(finite, finite),
+    anchor=finite, scene=finite, ranges=st.none() | st.tuples(finite, finite), boldness=st.none() | finite,
 )  # fmt: skip
-def test_an_analysis_survives_its_file_exactly(features, low, high, clips, anchor, scene, ranges, tmp_path_factory):
+def test_an_analysis_survives_its_file_exactly(
+    features, low, high, clips, anchor, scene, ranges, boldness, tmp_path_factory
+):
     analysis = Analysis(
         width=3, height=4, features=features, low=low, high=high, clip_levels=clips, anchor=anchor, anchor_samples=7,
-        scene=scene, output_range=ranges, nan=1, infinite=2, negative=3, weights="ab",
+        scene=scene, output_range=ranges, boldness=boldness, nan=1, infinite=2, negative=3, weights="ab",
     )  # fmt: skip
     assert Analysis.from_json(analysis.to_json()) == analysis
     path = tmp_path_factory.getbasetemp() / "analysis.json"
@@ -533,7 +535,8 @@ def test_files_that_are_no_analysis_are_input_errors(tmp_path):
         json.dumps(good | {"more": 1}), json.dumps({k: v for k, v in good.items() if k != "anchor"}),
         json.dumps(good | {"features": [0.0] * 63}), json.dumps(good | {"features": 5}),
         json.dumps(good | {"features": None}), json.dumps(good | {"clip_levels": [1.0, 1.0]}),
-        json.dumps(good | {"anchor": "high"}), json.dumps(good | {"low": ["a", "b", "c"]}),
+        json.dumps(good | {"anchor": "high"}), json.dumps(good | {"boldness": "high"}),
+        json.dumps(good | {"low": ["a", "b", "c"]}),
     ):  # fmt: skip
         path.write_text(content)
         with pytest.raises(InputError) as caught:
@@ -767,6 +770,7 @@ def test_the_authors_preset_needs_weights_of_its_kind(default_weights):
     [
         {"threshold": 0}, {"threshold": 0.995}, {"full": 1.1}, {"full": 0.5}, {"white": 0.0}, {"white": 1.5},
         {"stops": 17}, {"stops": float("nan")}, {"max_stops": -1}, {"saturated_max_stops": 33}, {"saturation": -0.1},
+        {"boldness": 0.0}, {"boldness": 0.96}, {"boldness": float("nan")}, {"sun_stops": -1}, {"sun_stops": 17},
         {"tile": 31}, {"tile": 10_000}, {"feather": -1}, {"feather": 65}, {"tile": 32, "feather": 32},
         {"memory": 1 << 20}, {"latlong": True, "border": "zero"}, {"merge": "some"}, {"merge_channels": "some"},
         {"border": "mirror"}, {"relative": True},

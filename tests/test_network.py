@@ -6,7 +6,7 @@ import plain_network
 import pytest
 import torch
 
-from expandnet_ofx.architecture import PARAMETERS, RADIUS
+from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.errors import DeviceError, UsageError
 from expandnet_ofx.network import ExpandNet
@@ -51,6 +51,30 @@ def test_forward_equals_the_unfolded_layers(size):
         expected = plain_network.plain_forward(state, x)
     assert expected.std() > 0.01
     assert (ours - expected).abs().max() <= 1e-5
+
+
+def test_without_its_border_it_is_the_same_network():
+    network = ExpandNet.from_state({name: value.numpy() for name, value in plain_network.random_state(2).items()})
+    x = torch.cat([to_torch(noise(40, 33, seed)) for seed in (0, 1)])
+    with torch.inference_mode():
+        features = torch.from_numpy(np.random.default_rng(3).normal(size=(2, 64, 1, 1)).astype(np.float32))
+        whole, inside = network.expand(x, features), network.expand_inside(x, features)
+    assert inside.shape == (2, 3, 24, 17)
+    assert (whole[:, :, RADIUS:-RADIUS, RADIUS:-RADIUS] - inside).abs().max() <= 1e-6
+
+
+def test_the_knob_moves_the_global_vector_alike_in_training_and_product(random_weights):
+    rng = np.random.default_rng(0)
+    state = {**random_weights.state, BOLDNESS: rng.normal(size=(64, 2)).astype(np.float32)}
+    weights = Weights(state=state, contract=Contract(name="knob", boldness=0.6), sha256="3" * 64)
+    network, features = ExpandNet.from_state(state), rng.normal(size=64).astype(np.float32)
+    for boldness in (0.1, 0.5, 0.9):
+        with torch.inference_mode():
+            trained = network.condition(torch.from_numpy(features).view(1, 64, 1, 1), torch.tensor([boldness]))
+        np.testing.assert_allclose(weights.condition(features, boldness), trained.flatten().numpy(), atol=1e-6)
+    np.testing.assert_array_equal(weights.condition(features, None), weights.condition(features, 0.6))
+    np.testing.assert_array_equal(weights.condition(features, 0.5), features)
+    assert random_weights.condition(features, None) is features
 
 
 def test_forward_equals_the_unfolded_layers_with_the_released_weights(authors_pth, authors_weights):

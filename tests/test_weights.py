@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from expandnet_ofx.architecture import BOLDNESS
 from expandnet_ofx.errors import WeightsError
-from expandnet_ofx.weights import AUTHORS, DEFAULT_WEIGHTS, MAX_BYTES, Contract, load_weights
+from expandnet_ofx.weights import AUTHORS, DEFAULT_WEIGHTS, MAX_BYTES, Contract, load_weights, save_weights
 from expandnet_ofx.weights_import import import_pth
 
 LOG = Contract(name="set seven", output_peak=1000.0, output_stops=16.0, antialias=False)
@@ -70,6 +72,19 @@ def test_a_contract_survives_its_file(contract, tmp_path):
     assert all(np.array_equal(weights.state[name], value) for name, value in state.items())
 
 
+def test_a_knob_is_part_of_the_contract(tmp_path):
+    contract = Contract(name="knob", boldness=0.65)
+    state = {**numpy_state(), BOLDNESS: np.ones((64, 2), np.float32)}
+    save_weights(tmp_path / "w.safetensors", state, contract)
+    weights = load_weights(tmp_path / "w.safetensors")
+    assert weights.contract == contract
+    assert np.array_equal(weights.state[BOLDNESS], state[BOLDNESS])
+    for wrong, other in ((numpy_state(), contract), (state, Contract(name="none"))):
+        message = refusal(lambda w=wrong, o=other: save_weights(tmp_path / "x.safetensors", w, o), tmp_path)
+        assert BOLDNESS in message
+    assert "boldness" not in Contract(name="none").to_metadata()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     stretch=st.booleans(),
@@ -98,13 +113,18 @@ def test_any_contract_survives_its_metadata(stretch, antialias, peak, stops, nam
         ("output_peak", "1e9"),
         ("output_peak", "nan"),
         ("output_stops", "0"),
+        ("boldness", "bold"),
+        ("boldness", "0"),
+        ("boldness", "1.5"),
         ("output_stops", "inf"),
     ],
 )
 def test_a_contract_that_is_not_understood_is_refused(entry, value, tmp_path):
     path = tmp_path / "w.safetensors"
-    for metadata in (LOG.to_metadata() | {entry: value}, {k: v for k, v in LOG.to_metadata().items() if k != entry}):
-        save_file(numpy_state(), path, metadata=metadata)
+    good = replace(LOG, boldness=0.5).to_metadata()
+    state = {**numpy_state(), BOLDNESS: np.zeros((64, 2), np.float32)}
+    for metadata in (good | {entry: value}, {k: v for k, v in good.items() if k != entry}):
+        save_file(state, path, metadata=metadata)
         refusal(lambda: load_weights(path), path)
 
 

@@ -18,7 +18,7 @@ from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 
 SETTING_OPTIONS = (
     "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
-    "saturation", "merge", "merge_channels", "latlong", "force", "memory", "tile", "feather",
+    "saturation", "boldness", "sun_stops", "merge", "merge_channels", "latlong", "force", "memory", "tile", "feather",
 )  # fmt: skip
 """Options that are fields of `Settings` under the same name."""
 

@@ -67,6 +67,11 @@ PICTURE = _group(
                      help="linear-rec709, acescg, aces2065-1 (an ST 2065-4 file) or a scene-linear OpenColorIO space."),
         click.option("--ocio", default=None, metavar="CONFIG", help="OpenColorIO config; else $OCIO, else the built-in."),
         click.option("--stops", type=float, default=0.0, show_default=True, help="Gain of the recovered light, in stops."),
+        click.option("--boldness", type=float, default=None,
+                     help="How bright recovered light is meant to be, 0.05 to 0.95: 0.5 is as often too dark as too bright; "
+                          "default is the weights' own."),
+        click.option("--sun-stops", type=float, default=0.0, show_default=True,
+                     help="Gain by hand of suns and lamps: small sources that clip in all channels."),
         click.option("--threshold", type=float, default=0.94, show_default=True,
                      help="Share of a channel's clip level where the matte starts."),
         click.option("--full", type=float, default=0.992, show_default=True,
