@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ import pictures
 import pytest
 from commands import invoke
 from expandnet_batch import repository
-from expandnet_training import evaluate, metrics
+from expandnet_training import cases, evaluate, metrics, patches, scales
 from expandnet_training.cases import held_out_cases
 from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
+from expandnet_training.steady import drift, unsteadiness
 from fakes import decode_srgb
+from PIL import Image
 from test_training import save, scene
 
 from expandnet_ofx.weights import DEFAULT_WEIGHTS
@@ -53,6 +56,127 @@ def test_figures_of_a_known_picture() -> None:
     assert metrics.energy(bright, bright, clipped, cap=256) == pytest.approx(1)
 
 
+def test_pq_meets_published_values() -> None:
+    """ITU-R BT.2408-7, table 1: 203 cd/m2 is 58 percent, 1,000 is 75, 10,000 is 100."""
+    np.testing.assert_allclose(metrics.pq(np.array([0, 203, 1000, 10000])), [0, 0.58, 0.75, 1], atol=2e-3)
+    light = np.geomspace(0.01, 10000, 40)
+    np.testing.assert_allclose(metrics.pq_luminance(metrics.pq(light)), light, rtol=1e-6)
+
+
+def test_ssim_falls_with_noise_and_is_one_for_the_truth() -> None:
+    pytest.importorskip("pytorch_msssim")
+    rng = np.random.default_rng(0)
+    truth = np.exp2(np.cumsum(rng.normal(size=(180, 200, 3)), 1) * 0.1).astype(np.float32)
+    for levels in (1, 5):
+        found = [metrics.pu21_ssim(truth * np.exp2(a * rng.normal(size=truth.shape)).astype(np.float32), truth, scales=levels)
+                 for a in (0, 0.1, 0.4)]  # fmt: skip
+        assert found[0] == pytest.approx(1, abs=1e-6)
+        assert found[0] > found[1] > found[2]
+
+
+@pytest.mark.parametrize("power", [0.8, 1.25])
+def test_a_response_is_taken_out(power: float) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.exp2(rng.normal(size=(40, 40, 1)) - 2).astype(np.float32) * np.array([1.1, 1, 0.8], np.float32)
+    luminance = truth @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    bent = truth * (luminance ** (power - 1))[:, :, None]
+    corrected = metrics.without_response(bent, truth)
+    assert np.abs(np.log2(corrected / truth)).max() < 0.05
+    assert np.abs(np.log2(bent / truth)).mean() > 0.2
+    np.testing.assert_allclose(metrics.without_response(truth, truth), truth, rtol=1e-3)
+
+
+def test_errors_are_told_apart_by_brightness() -> None:
+    truth = np.array([1.1, 1.5, 3, 3, 20], np.float32).reshape(1, 5, 1).repeat(3, 2)
+    light = truth * np.exp2(np.array([0, 1, -1, -2, -3], np.float32)).reshape(1, 5, 1)
+    found = metrics.error_by_brightness(light, truth, truth > 1, (0, 0.5, 1, 2, 4))
+    assert found[0] == pytest.approx((0, 0, 3), abs=1e-6)
+    assert found[1] == pytest.approx((1, 1, 3), abs=1e-6)
+    assert found[2] == pytest.approx((-1.5, 1.5, 6), abs=1e-6)
+    assert found[3][2] == 0
+    measured = truth < 2
+    assert metrics.exposed_error(light, truth, measured) == pytest.approx(0.5, abs=1e-6)
+
+
+# Steadiness, scales, pictures of no scene
+
+
+def test_a_method_of_single_pixels_moves_by_the_noise_alone() -> None:
+    rng = np.random.default_rng(0)
+    plate = rng.integers(200, 256, (60, 80, 3)).astype(np.uint8)
+    steady = unsteadiness(linearized, plate, linearized(plate), (1, 8))
+    # A code of 250 is 0.013 stops; rounded noise of 0.6 moves it by half of one, and clips at white.
+    assert 0.002 < steady[0] < 0.01
+    flat = unsteadiness(lambda p: np.ones(p.shape, np.float32), plate, np.ones(plate.shape, np.float32), (3,))
+    assert flat == (0, 0)
+
+    def wild(p: np.ndarray) -> np.ndarray:
+        """Light that depends on the place in the frame: a drift of 4 moves it by half a stop."""
+        return np.exp2(np.mgrid[: p.shape[0], : p.shape[1]][0] / 8)[:, :, None].repeat(3, 2).astype(np.float32)
+
+    assert unsteadiness(wild, plate, wild(plate), (4,)) == pytest.approx((0.5, 0.5), abs=1e-5)
+
+
+def test_a_drift_shows_the_same_scene() -> None:
+    plate = np.arange(40 * 50 * 3).reshape(40, 50, 3) % 200 + 20
+    moved = drift(plate.astype(np.uint8), 5, seed=0)
+    assert moved.shape == (35, 45, 3)
+    assert np.abs(moved.astype(int) - plate[5:, 5:]).max() <= 4
+
+
+@pytest.mark.parametrize("profile", ["flat", "gaussian"])
+@pytest.mark.parametrize("radius", [4, 16, 64])
+def test_of_a_disc_the_truth_is_found_and_a_rim_and_a_hole_are_told(profile: str, radius: int) -> None:
+    truth, plate = scales.disc(profile, radius)
+    clipped = (plate == 255).all(2)
+    assert np.sqrt(clipped.sum() / np.pi) == pytest.approx(radius, rel=0.08)
+    found = scales.measure_disc(lambda _: truth, profile, radius)
+    assert found.peak == pytest.approx(found.truth, abs=0.2)
+    assert (found.fall, found.rim) == pytest.approx((0, 0), abs=1e-6)
+    at = np.arange(len(plate)) + 0.5 - len(plate) / 2
+    r = np.hypot(at[:, None], at[None])
+    hole = np.where(r < radius / 2, truth.max() / 2, truth.max())[:, :, None].repeat(3, 2).astype(np.float32)
+    assert scales.measure_disc(lambda _: hole, profile, radius).fall == pytest.approx(1, abs=0.1)
+    rim = np.where(r > radius - 3, 4.0, 2.0)[:, :, None].repeat(3, 2).astype(np.float32)
+    assert scales.measure_disc(lambda _: rim, profile, radius).rim == pytest.approx(1, abs=0.1)
+
+
+def test_sizes_apart_are_those_of_the_method() -> None:
+    plate = np.full((64, 64, 3), 90, np.uint8)
+    plate[16:48, 16:48] = 255
+
+    def by_size(p: np.ndarray) -> np.ndarray:
+        return linearized(p) * np.float32(64 / len(p))
+
+    assert scales.disagreement(linearized, plate) == pytest.approx(0, abs=1e-6)
+    # Factors 1, 2, 4: apart by 1, 2 and 1 stops.
+    assert scales.disagreement(by_size, plate) == pytest.approx(4 / 3, abs=1e-4)
+    assert np.isnan(scales.disagreement(linearized, plate // 2))
+
+
+def test_pictures_of_no_scene_are_white_where_they_say() -> None:
+    found = dict(patches.patches())
+    assert all(plate.shape == (270, 480, 3) and plate.dtype == np.uint8 for plate in found.values())
+    assert (found["white page"] == 255).all()
+    text = found["white text on black"]
+    assert 0.02 < (text == 255).mean() < 0.3
+    lifts = patches.lifts(lambda plate: 4 * linearized(plate))
+    assert set(lifts) == set(found)
+    assert set(lifts.values()) == {2.0}
+
+
+def test_jod_is_ten_for_the_truth_and_less_for_clipped_light() -> None:
+    if importlib.util.find_spec("pycvvdp") is None:
+        pytest.skip("cvvdp is not installed")
+    from expandnet_training.jod import ColorVideoVDP
+
+    jod = ColorVideoVDP()
+    y, x = np.mgrid[:96, :128]
+    truth = np.exp2(3 * np.sin(x / 9) * np.cos(y / 7))[:, :, None].repeat(3, 2).astype(np.float32)
+    assert jod(truth, truth) == pytest.approx(10, abs=1e-3)
+    assert jod(np.minimum(truth, 1), truth) < jod(np.minimum(truth, 3), truth) < 9.9
+
+
 def test_hue_is_the_one_that_pictures_are_judged_by() -> None:
     """Two programs of one standard, written apart."""
     rng = np.random.default_rng(0)
@@ -82,17 +206,17 @@ def places() -> list[HDRImage]:
 
 
 def test_cases_clip_what_they_say(places: list[HDRImage]) -> None:
-    cases = list(held_out_cases(places[:1]))
-    assert len(cases) == 2 * 4 * 2 * 2
-    assert {case.storage for case in cases} == {"8-bit", "jpeg"}
-    for case in cases:
+    made = list(held_out_cases(places[:1]))
+    assert len(made) == 2 * 4 * 2 * 2
+    assert {case.storage for case in made} == {"8-bit", "jpeg"}
+    for case in made:
         assert case.plate.dtype == np.uint8
         over = (case.truth > 1).any(2).mean()
         assert over == pytest.approx(case.share, abs=0.03)
         if case.response == "known" and case.storage == "8-bit":
             own = decode_srgb(case.plate / 255.0)
             assert np.median(np.abs(own - np.clip(case.truth, 0, 1))) < 0.01
-    known, unknown = (next(c for c in cases if c.response == r and c.storage == "8-bit") for r in ("known", "unknown"))
+    known, unknown = (next(c for c in made if c.response == r and c.storage == "8-bit") for r in ("known", "unknown"))
     assert not np.array_equal(known.plate, unknown.plate)
     assert len(list(held_out_cases(places, quick=True))) == 2 * 2 * 2
 
@@ -106,8 +230,13 @@ def test_the_global_curve_is_the_median_of_each_code(places: list[HDRImage]) -> 
     assert np.array_equal(curve(plate), curve.table[plate])
 
 
-def test_the_command_measures_rows_and_says_where_the_plate_loses(tmp_path: Path) -> None:
-    pytest.importorskip("scipy")
+def test_the_command_measures_rows_and_says_where_the_plate_loses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scales, "RADII", (4, 16))
+    monkeypatch.setattr(cases, "LARGE_SIZE", (180, 320))
+    for package in ("scipy", "pytorch_msssim", "matplotlib"):
+        pytest.importorskip(package)
     data = tmp_path / "hdr"
     data.mkdir()
     for number in range(2):
@@ -116,20 +245,30 @@ def test_the_command_measures_rows_and_says_where_the_plate_loses(tmp_path: Path
     words = ("--data", data, "--split", tmp_path / "split.toml", "-o", tmp_path / "out", "--quick")
     ran = invoke(evaluate.command, *words, "--weights", f"ours={DEFAULT_WEIGHTS}")
     assert ran.code == 0, ran.err
-    rows = json.loads((tmp_path / "out" / "summary.json").read_text())
-    methods = ["plate linearized", "global curve", "ours raw", "ours"]
-    assert [row["method"] for row in rows] == methods * 4
-    for row in rows:
+    out = tmp_path / "out"
+    report = json.loads((out / "summary.json").read_text())
+    methods = list(dict.fromkeys(row["method"] for row in report["rows"]))
+    assert methods[:2] == ["plate linearized", "global curve"]
+    assert {"ours raw", "ours"} <= set(methods)
+    assert len(report["rows"]) == 5 * len(methods), "four settings, and 7 and 15 percent together"
+    for row in report["rows"]:
         if row["method"] == "plate linearized":
             assert row["energy"] == 0
             assert row["error"] > 0.05
-            assert row["error_gain"] == [0, 0]
+            assert row["error over plate linearized"] == [0, 0]
         if row["method"] == "ours" and row["response"] == "known":
             assert row["kept"] == 0, "measured channels come back bit for bit"
             assert row["energy"] > 0.05
-    cases = (tmp_path / "out" / "cases.csv").read_text().splitlines()
-    assert len(cases) == 1 + 4 * 4
+            assert row["unsteady"] < row["unsteady95"] < 1
+    assert {disc["radius"] for disc in report["discs"]["ours"]} == {4, 16}
+    assert report["lifts"]["ours"]["white page"] < 0.01
+    rows = (out / "cases.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4 * len(methods)
     assert "7 percent clipped, response known" in ran.out
+    assert "radius  16" in (out / "summary.txt").read_text()
+    for name in ("scatter", "brightness", "energy", "place1"):
+        with Image.open(out / f"{name}.png") as picture:
+            assert picture.size[0] > 400
 
 
 @pytest.mark.parametrize("words", [("--weights", "ours"), ("--weights", "ours=absent.safetensors")])

@@ -11,12 +11,15 @@ import OpenImageIO as oiio
 import pytest
 import torch
 from expandnet_training import losses, responses, tonemappers, views
-from expandnet_training.batches import Batches, reduce
+from expandnet_training.batches import Batches, reduce, reduced
 from expandnet_training.camera import CLIPPED, Camera, CameraRanges, blur, exposure
-from expandnet_training.hdr_images import HDRImage, clean, find_images, load_folder, read_split
+from expandnet_training.draw import Draw
+from expandnet_training.graphics import graphics
+from expandnet_training.hdr_images import HDRImage, Split, clean, find_images, load_folder, read_split
 from expandnet_training.jpeg import jpeg
-from expandnet_training.loop import Trainer
+from expandnet_training.loop import Report, Trainer
 from expandnet_training.recipe import Recipe, load_recipe
+from expandnet_training.sheet import sheet
 from fakes import encode_srgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,9 +98,11 @@ def test_an_empty_folder_and_doubles_are_named(tmp_path: Path) -> None:
 def test_a_split_holds_out_places(tmp_path: Path) -> None:
     path = tmp_path / "split.toml"
     path.write_text('validation = ["b"]')
-    assert read_split(path, ["a", "b", "c"]) == (["a", "c"], ["b"])
+    assert read_split(path, ["a", "b", "c"]) == Split(train=["a", "c"], held=["b"], kinds={})
+    path.write_text('validation = ["b"]\nphotographs = ["a"]\npanoramas = ["c"]')
+    assert read_split(path, ["a", "b", "c"]).kinds == {"a": False, "c": True}
     with pytest.raises(InputError, match="b is not in the folder"):
-        read_split(path, ["a"])
+        read_split(path, ["a", "c"])
     path.write_text("train = 3")
     with pytest.raises(InputError, match="not a split"):
         read_split(path, ["a"])
@@ -105,8 +110,8 @@ def test_a_split_holds_out_places(tmp_path: Path) -> None:
 
 def test_the_split_of_the_reference_images(shared: Path) -> None:
     names = [path.stem for path in sorted((shared / "data" / "hdr").glob("*.jxl"))]
-    train, held = read_split(shared / "data" / "hdr" / "SPLIT.toml", names)
-    assert (len(train), len(held)) == (52, 16)
+    split = read_split(shared / "data" / "hdr" / "SPLIT.toml", names)
+    assert (len(split.train), len(split.held)) == (52, 16)
 
 
 # Views
@@ -224,9 +229,9 @@ def test_a_plain_camera_gives_the_plate_of_the_standard() -> None:
     exact = [(shot.codes[i] - expected[i]).abs().max() < 1e-5 for i in range(4)]
     assert sum(exact) >= 1, "half of the pictures pass through a JPEG"
     assert (shot.codes - expected).abs().mean() < 0.02
-    found = shot.light[shot.clipped]
-    np.testing.assert_allclose(found.numpy(), over[shot.clipped].numpy(), rtol=1e-5)
-    assert (found > 1).all()
+    bright = shot.clipped & (over > 1)
+    np.testing.assert_allclose(shot.light[bright].numpy(), over[bright].numpy(), rtol=1e-5)
+    assert bright.sum() > 0.8 * shot.clipped.sum()
 
 
 def test_a_wild_camera_keeps_its_promises() -> None:
@@ -235,13 +240,42 @@ def test_a_wild_camera_keeps_its_promises() -> None:
     assert shot.codes.min() >= 0
     assert shot.codes.max() <= 1
     assert torch.isfinite(shot.light).all()
-    assert (shot.light[shot.clipped] >= 1).all()
-    assert (shot.codes[shot.clipped] >= CLIPPED).all()
+    assert torch.equal(shot.clipped, shot.codes >= CLIPPED)
+    assert (shot.light[shot.clipped] > 0.98).all()
     own = responses.srgb_light(shot.codes)
     np.testing.assert_allclose(shot.light[~shot.clipped].numpy(), own[~shot.clipped].numpy(), atol=1e-6)
     assert shot.light[~shot.clipped].max() <= 1 + 1e-6, "graphics and what did not clip hold no light above white"
     again = Camera(CameraRanges(graphics=0.5))(light, seeded(3))
     assert torch.equal(shot.codes, again.codes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_graphics_are_flat_and_hold_no_light(seed: int) -> None:
+    codes = torch.rand(24, 3, 90, 160, generator=seeded(seed)) * 0.5 + 0.2
+    draw = Draw(len(codes), seeded(seed), codes.device)
+    painted, covered = graphics(codes, draw, 0.6)
+    assert torch.equal(painted[~covered.expand_as(codes)], codes[~covered.expand_as(codes)])
+    assert painted.min() >= 0
+    assert painted.max() <= 1
+    touched = covered.flatten(1).any(1)
+    assert 0.2 < touched.float().mean() < 0.95
+    assert (painted[touched].amin(1) == 1).any(), "white among them"
+    # A slate has few codes; a scene of noise has none twice.
+    whole = covered.flatten(1).all(1)
+    assert whole.any()
+    for slate in painted[whole]:
+        assert len(torch.unique((slate * 255).round())) < 130
+
+
+def test_light_under_graphics_is_not_found() -> None:
+    """Where a picture is laid over, what is asked for is what lies there, not the window behind."""
+    light = torch.full((32, 3, 48, 64), 0.2)
+    light[:, :, 10:40] = 30
+    shot = Camera(CameraRanges(graphics=1.0, clipped=(0.5, 0.5), jpeg=(100, 100)))(light, seeded(5))
+    flat = (shot.codes.amax(1) - shot.codes.amin(1)) > 0.9
+    assert flat.any()
+    colored = shot.light.amax(1)[flat]
+    assert (colored <= 1 + 1e-6).all()
 
 
 # The paper's tone mappers
@@ -288,15 +322,44 @@ def test_the_papers_loss_is_zero_for_the_truth_and_counts_angles_five_times() ->
 
 
 @pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])
-def test_pinball_is_least_at_the_quantile(quantile: float) -> None:
+def test_a_small_beta_finds_the_quantile_and_a_large_one_the_mean(quantile: float) -> None:
     target = torch.exp2(torch.randn(1, 3, 40, 40, generator=seeded(0)).abs())
     clipped = torch.ones_like(target, dtype=torch.bool)
-    level = torch.linspace(0, 3, 301)
-    scores = [float(losses.pinball(torch.exp2(v) * torch.ones_like(target), target, clipped, torch.tensor([quantile])))
-              for v in level]  # fmt: skip
-    assert 2 ** float(level[int(np.argmin(scores))]) == pytest.approx(
-        float(np.quantile(target.numpy(), quantile)), rel=0.03
-    )
+    levels = torch.linspace(0, 3, 301)
+
+    def best(beta: float, q: torch.Tensor | None) -> float:
+        scores = [
+            float(losses.highlights(2**level * torch.ones_like(target), target, clipped, beta=beta, clipped_weight=1.0,
+                                    color_weight=0.0, quantile=q))
+            for level in levels
+        ]  # fmt: skip
+        return 2 ** float(levels[int(np.argmin(scores))])
+
+    found = best(1e-3, torch.tensor([quantile]))
+    assert found == pytest.approx(float(np.quantile(target.numpy(), quantile)), rel=0.03)
+    assert np.log2(best(20.0, None)) == pytest.approx(float(target.log2().mean()), abs=0.02)
+
+
+def test_a_rim_costs_slope_and_a_constant_error_none() -> None:
+    target = torch.full((1, 3, 12, 12), 8.0)
+    target[:, :, :4] = 0.5
+    clipped = target > 1
+    assert losses.slopes(target, target, clipped) == 0
+    everywhere = (torch.exp2(losses.stops(target) + 1) - 1) / losses.LOG_SCALE
+    assert losses.slopes(everywhere, target, clipped) == pytest.approx(0, abs=1e-4)
+    rim = target.clone()
+    rim[:, :, 4] = 16
+    assert losses.slopes(rim, target, clipped) > 0.05
+
+
+def test_steadiness_is_the_distance_of_two_predictions_where_light_is_found() -> None:
+    first = torch.full((1, 3, 4, 4), 4.0)
+    clipped = torch.zeros_like(first, dtype=torch.bool)
+    clipped[:, :, 0] = True
+    second = first * 2
+    second[:, :, 1:] = 100
+    assert losses.steadiness(first, second, clipped) == pytest.approx(1, abs=2e-3)
+    assert losses.steadiness(first, first, clipped) == 0
 
 
 def test_clipped_channels_weigh_more() -> None:
@@ -336,7 +399,9 @@ def test_shipped_recipes_are_valid_and_say_what_their_weights_are(name: str) -> 
 @pytest.mark.parametrize(
     ("text", "what"),
     [("stepz = 3", "stepz"), ("crop = 4", "crop"), ('loss = "paper"', "loss"), ("[camera]\nfog = 1", "fog"),
-     ("batch = 3", "batch"), ("not toml", "not a recipe")],
+     ("batch = 3", "batch"),
+     ("boldness = [0.9, 0.1]", "boldness"), ("pyramid = 2", "pyramid"),
+     ("edge_weight = -1", "edge"), ("not toml", "not a recipe")],
 )  # fmt: skip
 def test_wrong_recipes_are_named(tmp_path: Path, text: str, what: str) -> None:
     path = tmp_path / "r.toml"
@@ -375,12 +440,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, images: list[HDRImage
     whole = Trainer(images, small(), tmp_path / "whole")
     whole.run()
 
-    def stop_after_three(step: int, loss: float, rate: float) -> None:
-        if step == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        Trainer(images, small(), tmp_path / "again").run(report=stop_after_three)
+        Trainer(images, small(), tmp_path / "again").run(report=_interrupt_at(3))
     rest = Trainer(images, small(), tmp_path / "again")
     assert rest.step == 3
     rest.run()
@@ -400,6 +461,75 @@ def test_another_recipe_does_not_go_on(tmp_path: Path, images: list[HDRImage]) -
         Trainer(images, small(), tmp_path)
 
 
+def test_a_view_reduced_keeps_codes_as_light_and_stops_as_stops() -> None:
+    codes = torch.rand(2, 3, 8, 8, generator=seeded(0)) * 0.5
+    light = responses.srgb_light(codes)
+    clipped = torch.zeros_like(codes, dtype=torch.bool)
+    codes[:, :, :4], clipped[:, :, :4] = 1.0, True
+    light[:, :, :4] = torch.exp2(4 * torch.rand(2, 3, 4, 8, generator=seeded(1)))
+    small, found, over = reduced(codes, light, clipped)
+    assert torch.equal(over[:, :, :2], torch.ones(2, 3, 2, 4, dtype=torch.bool))
+    assert not over[:, :, 2:].any()
+    np.testing.assert_allclose(found[~over], responses.srgb_light(small)[~over], rtol=1e-6)
+    blocks = losses.stops(light[:, :, :4]).unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+    np.testing.assert_allclose(losses.stops(found[:, :, :2]), blocks, atol=1e-5)
+
+
+def test_a_batch_holds_a_second_look_and_a_knob(images: list[HDRImage]) -> None:
+    recipe = small(boldness=(0.2, 0.9), steady_weight=1.0, pyramid=0.5)
+    make = Batches(images, recipe, torch.device("cpu"))
+    knobs = torch.cat([make(step).boldness for step in range(20)])
+    assert 0.2 <= knobs.min() < 0.35
+    assert 0.75 < knobs.max() <= 0.9
+    for step in range(4):
+        batch = make(step)
+        assert batch.again is not None
+        crops, proxies = batch.again
+        first = batch.crops[::2]
+        assert crops.shape == first.shape
+        assert proxies.shape == batch.proxies.shape
+        assert 0 < (crops - first).abs().mean() < 0.02
+        assert not torch.equal(proxies, batch.proxies)
+    assert make(0).boldness.shape == (2,)
+    assert Batches(images, small(), torch.device("cpu"))(0).again is None
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_a_run_with_everything_goes_on_bit_for_bit(tmp_path: Path, images: list[HDRImage], precision: str) -> None:
+    recipe = small(steps=4, boldness=(0.2, 0.9), steady_weight=0.5, edge_weight=0.5, pyramid=0.5, precision=precision)
+    whole = Trainer(images, recipe, tmp_path / "whole")
+    whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(images, recipe, tmp_path / "again").run(report=_interrupt_at(2))
+    rest = Trainer(images, recipe, tmp_path / "again")
+    rest.run()
+    for name, value in whole.average.items():
+        assert torch.equal(value, rest.average[name]), name
+    weights = load_weights(tmp_path / "again" / "small.safetensors")
+    assert weights.contract.boldness == recipe.default_boldness
+    assert np.abs(weights.state["boldness.weight"]).max() > 0
+
+
+def test_a_sheet_shows_plate_prediction_and_truth(tmp_path: Path, images: list[HDRImage]) -> None:
+    trainer = Trainer(images, small(boldness=(0.2, 0.9)), tmp_path)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    picture = sheet(trainer)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (4 * 16, 3 * 16, 3)
+    batch = trainer.batches(0)
+    shown = (responses.srgb((batch.light / 4).clamp(0, 1)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(picture[:, 32:], shown.reshape(64, 16, 3))
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+
+
+def _interrupt_at(last: int) -> Report:
+    def report(step: int, loss: float, rate: float) -> None:
+        if step == last:
+            raise KeyboardInterrupt
+
+    return report
+
+
 @pytest.mark.parametrize("recipe", ["vfx", "paper"])
 def test_it_learns(tmp_path: Path, images: list[HDRImage], recipe: str) -> None:
     if recipe == "paper":
@@ -409,11 +539,11 @@ def test_it_learns(tmp_path: Path, images: list[HDRImage], recipe: str) -> None:
     else:
         chosen = small(steps=25, rate=2e-3)
     trainer = Trainer(images, chosen, tmp_path)
-    batch = trainer._batches(0)
+    batch = trainer.batches(0)
     with torch.no_grad():
-        before = float(trainer._loss(trainer.predict(batch), batch))
+        before = float(trainer.loss(batch))
     for _ in range(chosen.steps):
         trainer.train_step(batch)
     with torch.no_grad():
-        after = float(trainer._loss(trainer.predict(batch), batch))
+        after = float(trainer.loss(batch))
     assert after < 0.85 * before

@@ -5,7 +5,6 @@ Everything is a function of tensors and one generator on the CPU, so that a batc
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from expandnet_training import responses
+from expandnet_training.draw import Draw
+from expandnet_training.graphics import graphics
 from expandnet_training.jpeg import jpeg
 
 CLIPPED = 0.992
@@ -40,7 +41,7 @@ class CameraRanges:
     """Strength of an unsharp mask, for half of the pictures."""
     jpeg: tuple[float, float] = (60.0, 98.0)
     """Quality, for half of the pictures."""
-    graphics: float = 0.1
+    graphics: float = 0.2
     """Share of pictures with flat graphics laid over, which hold no light."""
 
 
@@ -53,7 +54,7 @@ class Shot:
     light: Tensor
     """The light to find, 1 = the plate's white, same shape: the plate's own where a channel did not clip."""
     clipped: Tensor
-    """True where a channel clipped, same shape."""
+    """True where a channel is white, same shape: what the merge replaces, by light above white or by its own."""
 
 
 class Camera:
@@ -64,7 +65,7 @@ class Camera:
 
     def __call__(self, light: Tensor, generator: torch.Generator) -> Shot:
         """Photograph light (N, 3, H, W), linear Rec.709, any scale."""
-        draw = _Draw(len(light), generator, light.device)
+        draw = Draw(len(light), generator, light.device)
         ranges = self.ranges
         light = _graded(light, draw, ranges)
         sigma = draw.within(*ranges.blur) * draw.chance(0.5)
@@ -75,40 +76,19 @@ class Camera:
         family = torch.where(draw.chance(ranges.known_response) > 0, 0, draw.integer(len(responses.RESPONSES)))
         codes = responses.apply(sensed.clamp(max=1), family, draw.within(0, 1), draw.within(0, 1))
         codes = sharpen(codes, draw.within(*ranges.sharpen) * draw.chance(0.5))
-        painted = graphics(codes, draw, ranges.graphics)
+        painted, covered = graphics(codes, draw, ranges.graphics)
         white = torch.where(draw.chance(0.25) > 0, draw.within(*ranges.white_level), 1.0).view(-1, 1, 1, 1)
         stored = quantize(painted * white)
         compressed = jpeg(stored, draw.within(*ranges.jpeg).round())
         stored = torch.where(draw.chance(0.5).view(-1, 1, 1, 1) > 0, compressed, stored)
         level = quantize(white)
         codes = (stored / level).clamp(max=1)
-        over = (light > 1) & (painted == 1) & (codes >= CLIPPED)
-        return Shot(codes=codes, light=torch.where(over, light, responses.srgb_light(codes)), clipped=over)
+        clipped = codes >= CLIPPED
+        over = clipped & (light > 1) & ~covered
+        return Shot(codes=codes, light=torch.where(over, light, responses.srgb_light(codes)), clipped=clipped)
 
 
-class _Draw:
-    """Random settings of a batch: drawn on the CPU, used on a device."""
-
-    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self._count, self._generator, self._device = count, generator, device
-
-    def within(self, low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(self._count, generator=self._generator)).to(self._device)
-
-    def logarithmic(self, low: float, high: float) -> Tensor:
-        return self.within(math.log(low), math.log(high)).exp()
-
-    def chance(self, share: float) -> Tensor:
-        return (torch.rand(self._count, generator=self._generator) < share).float().to(self._device)
-
-    def integer(self, count: int) -> Tensor:
-        return torch.randint(count, (self._count,), generator=self._generator).to(self._device)
-
-    def normal(self, shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=self._generator).to(self._device)
-
-
-def _graded(light: Tensor, draw: _Draw, ranges: CameraRanges) -> Tensor:
+def _graded(light: Tensor, draw: Draw, ranges: CameraRanges) -> Tensor:
     """Turn white balance and saturation of the scene, which the truth follows."""
     red, blue = (torch.exp2(draw.within(-ranges.white_balance, ranges.white_balance)) for _ in range(2))
     light = light * torch.stack((red, torch.ones_like(red), blue), 1)[:, :, None, None]
@@ -148,26 +128,3 @@ def sharpen(codes: Tensor, strength: Tensor) -> Tensor:
 def quantize(codes: Tensor) -> Tensor:
     """Round codes in [0, 1] to 8 bits."""
     return (codes * 255).round() / 255
-
-
-def graphics(codes: Tensor, draw: _Draw, share: float) -> Tensor:
-    """Lay flat rectangles of white or a saturated color over a share of the pictures: logos, titles, burn-ins."""
-    height, width = codes.shape[2:]
-    chosen = draw.chance(share)
-    rows = torch.arange(height, device=codes.device)[None, :, None] / height
-    columns = torch.arange(width, device=codes.device)[None, None, :] / width
-    for _ in range(6):
-        top, left = draw.within(0, 0.95), draw.within(0, 0.95)
-        high, wide = draw.logarithmic(0.01, 0.3), draw.logarithmic(0.01, 0.5)
-        inside = (rows >= top.view(-1, 1, 1)) & (rows < (top + high).view(-1, 1, 1))
-        inside = inside & (columns >= left.view(-1, 1, 1)) & (columns < (left + wide).view(-1, 1, 1))
-        color = torch.stack([draw.chance(0.5) for _ in range(3)], 1)
-        color = torch.where(color.sum(1, keepdim=True) == 0, torch.ones_like(color), color)
-        # Just under full scale, so that what is painted never counts as light.
-        painted = torch.where(inside[:, None], color[:, :, None, None] * PAINT, codes)
-        codes = torch.where(chosen.view(-1, 1, 1, 1) > 0, painted, codes)
-    return codes
-
-
-PAINT = 1 - 1e-6
-"""Code of a painted channel: stored as full scale, but told from light that clipped."""

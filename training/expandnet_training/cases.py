@@ -21,6 +21,8 @@ QUICK_SHARES = (0.07, 0.15)
 SIZE = (270, 480)
 """Height and width of a view: 16:9, at a panorama's own resolution of 1024 pixels around."""
 
+LARGE_SIZE = (720, 1280)
+
 JPEG_QUALITY = 90
 
 
@@ -62,11 +64,17 @@ def held_out_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterat
                         )
 
 
-def _view(image: HDRImage, light: torch.Tensor, turn: int) -> torch.Tensor:
+def large_plate(image: HDRImage) -> NDArray[np.uint8]:
+    """Return the first view of a place at 1280 x 720, a tenth of it clipped, known response."""
+    view = _view(image, torch.from_numpy(image.pixels).permute(2, 0, 1), 0, LARGE_SIZE)
+    return _photograph(view, 0.1, "known", torch.Generator().manual_seed(0))[1]
+
+
+def _view(image: HDRImage, light: torch.Tensor, turn: int, size: tuple[int, int] = SIZE) -> torch.Tensor:
     if not image.latlong:
         return light.float()
     aim = Aim(yaw=math.radians(40 + 180 * turn), pitch=math.radians(5), fov=math.radians(90))
-    return perspective(light, aim, height=SIZE[0], width=SIZE[1]).clamp(min=0)
+    return perspective(light, aim, height=size[0], width=size[1]).clamp(min=0)
 
 
 def _photograph(

@@ -1,142 +1,113 @@
-"""`expandnet-evaluate`: weights and held-out places in, tables out; everything runs the product's own `Expander`."""
+"""`expandnet-evaluate`: weights and held-out places in, tables, plots and picture sheets out.
+
+Everything runs the product's own `Expander`.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from expandnet_batch.edge import run_command
 
 from expandnet_ofx.errors import UsageError
 
-FIGURES = ("error", "error95", "psnr", "bias1", "bias2", "bias4", "energy", "hue", "kept")
-"""Mean and 95th percentile error in stops of clipped channels; PU21-PSNR in dB; mean error in stops where the truth lies 1, 2
-and 4 stops above white; recovered over missing light; hue error in degrees; largest change of a measured channel."""
+SHEET_SHARE = 0.15
+"""Share of clipped pixels of the pictures that sheets show."""
 
-Row = dict[str, Any]
-
-
-def measure(case: Any, method: Any) -> dict[str, float]:
-    """Return the figures of one method on one case."""
-    from expandnet_training import metrics
-    from expandnet_training.methods import linearized
-
-    light, truth, clipped = method(case.plate), case.truth, case.clipped
-    errors = np.abs(metrics.errors_in_stops(light, truth, clipped))
-    measured = case.plate < 0.94 * 250
-    return {
-        "error": float(errors.mean()) if errors.size else float("nan"),
-        "error95": float(np.percentile(errors, 95)) if errors.size else float("nan"),
-        "psnr": metrics.pu21_psnr(light, truth),
-        **{f"bias{n}": metrics.bias_above(light, truth, clipped, stops=n) for n in (1, 2, 4)},
-        "energy": metrics.energy(light, truth, clipped),
-        "hue": metrics.hue_error(light, truth, clipped),
-        "kept": float(np.abs(light - linearized(case.plate))[measured].max(initial=0.0)),
-    }
-
-
-def summarize(rows: Sequence[Row], *, base: str = "plate linearized") -> list[Row]:
-    """Return one row per method and setting: means over places, and the BCa interval of the gain over `base`."""
-    from expandnet_training.metrics import bca_interval
-
-    def places(method: str, key: tuple[Any, ...], figure: str) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
-        for row in rows:
-            if row["method"] == method and (row["share"], row["response"], row["storage"]) == key:
-                found.setdefault(row["place"], []).append(row[figure])
-        return {place: _mean(values) for place, values in found.items()}
-
-    keys = sorted({(row["share"], row["response"], row["storage"]) for row in rows})
-    summary = []
-    for key in keys:
-        for method in dict.fromkeys(row["method"] for row in rows):
-            entry: Row = {"share": key[0], "response": key[1], "storage": key[2], "method": method}
-            for figure in FIGURES:
-                own, other = places(method, key, figure), places(base, key, figure)
-                entry[figure] = _mean(list(own.values()))
-                if figure in ("error", "psnr"):
-                    entry[f"{figure}_gain"] = bca_interval(np.array([own[place] - other[place] for place in own]))
-            summary.append(entry)
-    return summary
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
-
-
-def as_text(summary: Sequence[Row]) -> str:
-    """Return the summary as a table for people."""
-    lines, before = [], None
-    names = "".join(f"{name:>7}" for name in ("error", "95 %", "PSNR", "b>1", "b>2", "b>4"))
-    head = f"{'':28}{names}{'energy':>8}{'hue':>6}  gain in stops, in dB"
-    for row in summary:
-        key = (row["share"], row["response"], row["storage"])
-        if key != before:
-            lines += ["", f"{100 * key[0]:.0f} percent clipped, response {key[1]}, {key[2]}", head]
-            before = key
-        low, high = row["error_gain"]
-        down, up = row["psnr_gain"]
-        lines.append(
-            f"{row['method']:28}{row['error']:7.3f}{row['error95']:7.2f}{row['psnr']:7.2f}{row['bias1']:7.2f}"
-            f"{row['bias2']:7.2f}{row['bias4']:7.2f}{row['energy']:8.2f}{row['hue']:6.1f}"
-            f"  [{low:+.3f} {high:+.3f}] [{down:+.2f} {up:+.2f}]"
-        )
-    return "\n".join(lines).strip() + "\n"
-
-
-def write_tables(folder: Path, rows: Sequence[Row], summary: Sequence[Row]) -> None:
-    """Write summary.txt, summary.json and cases.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.txt").write_text(as_text(summary), encoding="utf-8")
-    (folder / "summary.json").write_text(json.dumps(list(summary), indent=1) + "\n", encoding="utf-8")
-    with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+LARGE_PLATES = 6
+"""Plates that a quick run expands at three sizes."""
 
 
 @click.command("expandnet-evaluate", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of HDR images (EXR, Radiance).")
 @click.option("--split", type=click.Path(path_type=Path), required=True, help="TOML that names what is held out.")
 @click.option("--weights", "named", multiple=True, metavar="NAME=FILE", help="Weights to compare; may be given again.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the tables.")
-@click.option("--quick", is_flag=True, help="One view per place, 7 and 15 percent clipped, no JPEG.")
-@click.option("--limit", type=int, default=None, help="So many places at most.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the report.")
+@click.option("--quick", is_flag=True, help="One view per place, 7 and 15 percent clipped, no JPEG, one drift.")
+@click.option("--limit", type=click.IntRange(1), default=None, help="So many places at most.")
 @click.option("--device", default="cpu", show_default=True)
 def command(
     data: Path, split: Path, named: tuple[str, ...], output: Path, quick: bool, limit: int | None, device: str
 ) -> None:
     """Measure weights on held-out places, beside the bare plate and a global curve fitted on the others."""
-    from tqdm import tqdm
-
-    from expandnet_training.cases import held_out_cases
+    from expandnet_ofx.weights import load_weights
+    from expandnet_training.cases import held_out_cases, large_plate
     from expandnet_training.hdr_images import find_images, load_folder, read_split
     from expandnet_training.methods import GlobalCurve, methods
 
     weights = _weights(named)
     paths = {path.stem: path for path in find_images(data)}
-    train, held = read_split(split, list(paths))
-    if not held or not train:
+    chosen = read_split(split, list(paths))
+    if not chosen.held or not chosen.train:
         raise UsageError(f"{split}: needs places that are held out, and others to fit the curve on")
-    held = held[:limit]
-    curve = GlobalCurve(held_out_cases(load_folder(paths[name] for name in train), quick=True))
+    load = partial(load_folder, kinds=chosen.kinds)
+    # Weights that cannot be read end the run before an hour of work, not after.
+    for path in weights.values():
+        load_weights(path)
+    curve = GlobalCurve(held_out_cases(load([paths[name] for name in chosen.train]), quick=True))
     compared = methods(weights, curve, device=device)
-    rows: list[Row] = []
-    cases = list(held_out_cases(load_folder(paths[name] for name in held), quick=quick))
-    for case in tqdm(cases, unit=" plates"):
+    places = load([paths[name] for name in chosen.held[:limit]])
+    cases = list(held_out_cases(places, quick=quick))
+    large = [large_plate(image) for image in places[: LARGE_PLATES if quick else None]]
+    click.echo(_report(cases, large, compared, output, quick=quick), nl=False)
+
+
+def _report(
+    cases: Sequence[Any], large: Sequence[Any], compared: Mapping[str, Any], output: Path, *, quick: bool
+) -> str:
+    """Measure all methods on all cases, write the report, return its text."""
+    from tqdm import tqdm
+
+    from expandnet_training import figures, patches, plots, scales, tables
+    from expandnet_training.methods import PLATE
+
+    output.mkdir(parents=True, exist_ok=True)
+    jod, rows, sheets = _open_jod(), [], set()
+    for number, case in enumerate(tqdm(cases, unit=" plates")):
+        setting = {"place": case.place, "share": case.share, "response": case.response, "storage": case.storage}
         for name, method in compared.items():
-            setting = {"place": case.place, "share": case.share, "response": case.response, "storage": case.storage}
-            rows.append({"method": name, **setting, **measure(case, method)})
-    summary = summarize(rows)
-    write_tables(output, rows, summary)
-    click.echo(as_text(summary), nl=False)
+            rows.append(
+                {"method": name, **setting, **figures.measure(case, method, number=number, quick=quick, jod=jod)}
+            )
+        if case.share == SHEET_SHARE and case.response == "known" and case.place not in sheets:
+            sheets.add(case.place)
+            shown = {name: method(case.plate) for name, method in compared.items() if not name.endswith(" raw")}
+            plots.write_sheet(output / f"{case.place}.png", {**shown, "truth": case.truth})
+    delivered = {name: method for name, method in compared.items() if not name.endswith(" raw") and name != PLATE}
+    bases = [PLATE, *(name for name in compared if name == "authors")]
+    summary = figures.summarize(rows, bases=bases)
+    discs = {
+        name: [
+            scales.measure_disc(method, profile, radius) for profile in ("flat", "gaussian") for radius in scales.RADII
+        ]
+        for name, method in delivered.items()
+    }
+    apart = {
+        name: figures.mean([scales.disagreement(method, plate) for plate in large])
+        for name, method in delivered.items()
+    }
+    lifts = {name: patches.lifts(method) for name, method in delivered.items()}
+    text = "\n".join(
+        (tables.as_text(summary, bases=bases), tables.discs_as_text(discs, apart), tables.lifts_as_text(lifts))
+    )
+    tables.write_tables(output, rows, summary, text, {"discs": discs, "sizes apart": apart, "lifts": lifts})
+    plots.write_plots(output, rows, base=PLATE)
+    return text
+
+
+def _open_jod() -> Any:
+    from expandnet_training.jod import ColorVideoVDP
+
+    try:
+        return ColorVideoVDP()
+    except ImportError:
+        click.echo("ColorVideoVDP is not installed, so there is no JOD: see the README", err=True)
+        return None
 
 
 def _weights(named: Sequence[str]) -> Mapping[str, Path]:

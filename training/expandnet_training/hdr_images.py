@@ -86,11 +86,21 @@ def load_folder(paths: Iterable[Path], *, kinds: Mapping[str, bool] | None = Non
     return [load_image(path, latlong=(kinds or {}).get(path.stem)) for path in paths]
 
 
-def read_split(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names that train and those that are held out.
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which images of a folder train, which are held out, and what is known of their kind."""
+
+    train: list[str]
+    held: list[str]
+    kinds: dict[str, bool]
+    """By name, whether an image is a panorama; those that are left out are told by their shape."""
+
+
+def read_split(path: Path, names: Sequence[str]) -> Split:
+    """Read a split.
 
     Args:
-        path: TOML file with a list `validation` of names.
+        path: TOML file with a list `validation` of names, and optional lists `panoramas` and `photographs`.
         names: all that are there.
 
     Raises:
@@ -102,10 +112,14 @@ def read_split(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
         import tomli as tomllib
 
     try:
-        held = tomllib.loads(path.read_text(encoding="utf-8"))["validation"]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        held = data["validation"]
+        kinds = {name: kind == "panoramas" for kind in ("panoramas", "photographs") for name in data.get(kind, ())}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a split ({error}); it needs a list named validation") from error
-    absent = sorted(set(held) - set(names))
+    absent = sorted({*held, *kinds} - set(names))
     if absent:
         raise InputError(f"{path}: {absent[0]} is not in the folder; check the names, they have no suffix")
-    return [name for name in names if name not in held], [name for name in names if name in held]
+    return Split(
+        train=[name for name in names if name not in held], held=[name for name in names if name in held], kinds=kinds
+    )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.network import ExpandNet
 from expandnet_training import losses
 from expandnet_training.batches import Batch, Batches
@@ -37,13 +35,14 @@ class Trainer:
         self.folder = folder
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
-        self.network = ExpandNet().to(self.device)
+        network = ExpandNet(boldness=recipe.boldness is not None).to(self.device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
         self.plateau = {"rate": recipe.rate, "best": math.inf, "since": 0, "mean": math.nan}
-        self._batches = Batches(images, recipe, self.device)
+        self.batches = Batches(images, recipe, self.device)
         load_checkpoint(self, folder)
 
     def run(self, *, save_every: int = 1000, report: Report | None = None) -> None:
@@ -51,7 +50,7 @@ class Trainer:
         try:
             while self.step < self.recipe.steps:
                 rate = self._set_rate()
-                loss = self.train_step(self._batches(self.step))
+                loss = self.train_step(self.batches(self.step))
                 self.step += 1
                 self._note_loss(loss)
                 if report is not None:
@@ -63,11 +62,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> float:
         """Learn from one batch; return its loss. A batch whose loss is not finite is left out."""
-        # Half the bits only on a GPU, whose tensor cores gain from them; on the CPU a run is exact and resumable.
-        half = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
-        with half:
-            y = self.predict(batch)
-        loss = self._loss(y.float(), batch)
+        loss = self.loss(batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             return math.nan
@@ -79,25 +74,40 @@ class Trainer:
         self._update_average()
         return value
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Return sigmoid values (N, 3, crop, crop); padding never reaches what is kept, where crops have a halo."""
-        features = self.network.global_features(batch.proxies.contiguous(memory_format=torch.channels_last))
-        features = features.repeat_interleave(self.recipe.crops_per_view, 0)
-        y = self.network.expand(batch.crops.contiguous(memory_format=torch.channels_last), features)
-        return y[:, :, RADIUS:-RADIUS, RADIUS:-RADIUS] if self.recipe.halo else y
+    def predict(self, crops: Tensor, proxies: Tensor, boldness: Tensor) -> Tensor:
+        """Return sigmoid values (N, 3, crop, crop) of crops whose views (N / k, 3, 256, 256) follow each other."""
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "mixed")
+        expand = self.network.expand_inside if self.recipe.halo else self.network.expand
+        with half:
+            features = self.network.global_features(proxies.contiguous(memory_format=torch.channels_last))
+            features = self.network.condition(features.float(), boldness)
+            features = features.repeat_interleave(len(crops) // len(proxies), 0)
+            return expand(crops.contiguous(memory_format=torch.channels_last), features).float()
 
-    def _loss(self, y: Tensor, batch: Batch) -> Tensor:
-        recipe = self.recipe
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the recipe's loss of a batch."""
+        recipe, contract = self.recipe, self.recipe.contract
+        y = self.predict(batch.crops, batch.proxies, batch.boldness)
         if recipe.loss == "paper":
             return losses.paper(y, batch.light)
-        return losses.highlights(
-            recipe.contract.to_light(y, torch),
-            batch.light,
+        light, target = contract.to_light(y, torch), batch.light.clamp(max=contract.output_peak)
+        loss = losses.highlights(
+            light,
+            target,
             batch.clipped,
             beta=recipe.beta,
             clipped_weight=recipe.clipped_weight,
             color_weight=recipe.color_weight,
+            quantile=batch.boldness.repeat_interleave(recipe.crops_per_view, 0) if recipe.boldness else None,
         )
+        if recipe.edge_weight:
+            loss = loss + recipe.edge_weight * losses.slopes(light, target, batch.clipped)
+        if batch.again is not None:
+            crops, proxies = batch.again
+            again = contract.to_light(self.predict(crops, proxies, batch.boldness), torch)
+            first = slice(None, None, recipe.crops_per_view)
+            loss = loss + recipe.steady_weight * losses.steadiness(light[first], again, batch.clipped[first])
+        return loss
 
     def _set_rate(self) -> float:
         recipe = self.recipe

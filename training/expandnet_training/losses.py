@@ -26,9 +26,20 @@ def stops(light: Tensor) -> Tensor:
 
 
 def highlights(
-    prediction: Tensor, target: Tensor, clipped: Tensor, *, beta: float, clipped_weight: float, color_weight: float
+    prediction: Tensor,
+    target: Tensor,
+    clipped: Tensor,
+    *,
+    beta: float,
+    clipped_weight: float,
+    color_weight: float,
+    quantile: Tensor | None = None,
 ) -> Tensor:
     """Return smooth-L1 in stops, clipped channels weighted up, plus the angle between colors.
+
+    With a quantile q, what is too dark counts 2 q and what is too bright 2 (1 - q) in clipped channels: with a small beta
+    the minimum is the conditional quantile (pinball loss, Koenker and Bassett, "Regression quantiles", Econometrica
+    46(1), 1978; its smooth form: Dabney et al., AAAI 2018).
 
     Args:
         prediction, target: light over white, (N, 3, H, W).
@@ -36,9 +47,14 @@ def highlights(
         beta: stops up to which an error counts by its square: the conditional mean there, the median beyond.
         clipped_weight: weight of a clipped channel; others weigh 1, since the merge keeps the plate there.
         color_weight: weight of 1 - cosine, where a channel clipped.
+        quantile: (N,) in (0, 1).
     """
     weight = 1 + (clipped_weight - 1) * clipped
-    error = functional.smooth_l1_loss(stops(prediction), stops(target), beta=beta, reduction="none")
+    found, true = stops(prediction), stops(target)
+    error = functional.smooth_l1_loss(found, true, beta=beta, reduction="none")
+    if quantile is not None:
+        q = quantile.view(-1, 1, 1, 1)
+        error = error * torch.where(clipped, 2 * torch.where(found < true, q, 1 - q), 1.0)
     loss = (weight * error).sum() / weight.sum()
     some = clipped.any(1)
     if color_weight and some.any():
@@ -47,17 +63,26 @@ def highlights(
     return loss
 
 
-def pinball(prediction: Tensor, target: Tensor, clipped: Tensor, quantile: Tensor) -> Tensor:
-    """Return the pinball loss in stops of clipped channels: its minimum is the conditional quantile.
+def slopes(prediction: Tensor, target: Tensor, clipped: Tensor) -> Tensor:
+    """Return how far differences between neighbors are from the truth's, in stops, where one of them clipped.
 
-    Koenker and Bassett, "Regression quantiles", Econometrica 46(1), 1978.
-
-    Args:
-        prediction, target: light over white, (N, 3, H, W).
-        clipped: where a channel clipped.
-        quantile: (N,) in (0, 1).
+    It counts what a loss of single pixels does not see: rims and steps at the edge of clipping.
     """
-    error = stops(target) - stops(prediction)
-    q = quantile.view(-1, 1, 1, 1)
-    loss = torch.maximum(q * error, (q - 1) * error)
-    return (loss * clipped).sum() / clipped.sum().clamp(min=1)
+    error = stops(prediction) - stops(target)
+    total, count = error.new_zeros(()), error.new_zeros(())
+    for axis in (2, 3):
+        size = error.shape[axis] - 1
+        near, far = (clipped.narrow(axis, k, size) for k in (0, 1))
+        either = near | far
+        total = total + (error.diff(dim=axis).abs() * either).sum()
+        count = count + either.sum()
+    return total / count.clamp(min=1)
+
+
+def steadiness(first: Tensor, second: Tensor, clipped: Tensor) -> Tensor:
+    """Return how far two predictions of the same light are apart, in stops, where a channel clipped.
+
+    Eilertsen, Mantiuk, Unger, "Single-frame regularization for temporally stable CNNs", CVPR 2019, equation 5, in stops.
+    """
+    apart = (stops(first) - stops(second)).abs()
+    return (apart * clipped).sum() / clipped.sum().clamp(min=1)

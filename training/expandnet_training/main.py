@@ -32,17 +32,18 @@ def command(config: Path, data: Path, split: Path | None, output: Path, **option
     A run that is already in the output folder goes on where it stopped; on the CPU its weights are bit for bit those of
     a run that was never stopped.
     """
-    from expandnet_training.hdr_images import find_images, load_folder, read_split
+    from expandnet_training.hdr_images import Split, find_images, load_folder, read_split
     from expandnet_training.loop import Trainer
     from expandnet_training.recipe import load_recipe
 
     recipe = load_recipe(config, steps=options["steps"], batch=options["batch"])
     paths = find_images(data)
     names = [path.stem for path in paths]
-    kept = set(read_split(split, names)[0] if split else names)
+    chosen = read_split(split, names) if split else Split(train=names, held=[], kinds={})
+    kept = set(chosen.train)
     if not kept:
         raise UsageError(f"{split}: holds out every image of {data}; nothing is left to train on")
-    images = load_folder([path for path in paths if path.stem in kept])
+    images = load_folder([path for path in paths if path.stem in kept], kinds=chosen.kinds)
     trainer = Trainer(images, recipe, output, device=_device(options["device"]))
     click.echo(f"{recipe.name}: {len(images)} images, step {trainer.step} of {recipe.steps} on {trainer.device}")
     _train(trainer, options["save_every"], options["log"])
@@ -61,6 +62,8 @@ def _device(name: str) -> str:
 def _train(trainer: Trainer, save_every: int, log: bool) -> None:
     from tqdm import tqdm
 
+    from expandnet_training.sheet import sheet
+
     writer = _events(trainer.folder) if log else None
     recipe, mean, started, first = trainer.recipe, 0.0, time.perf_counter(), trainer.step
     with tqdm(total=recipe.steps, initial=trainer.step, unit=" steps", mininterval=1.0) as bar:
@@ -74,6 +77,8 @@ def _train(trainer: Trainer, save_every: int, log: bool) -> None:
             if writer is not None and step % 20 == 0:
                 writer.add_scalar("loss", loss, step)
                 writer.add_scalar("rate", rate, step)
+            if writer is not None and step % save_every == 0:
+                writer.add_image("plate, prediction, truth at -2 stops", sheet(trainer), step, dataformats="HWC")
 
         trainer.run(save_every=save_every, report=report)
     if writer is not None:

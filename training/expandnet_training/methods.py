@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.transfer import named_encoding
+from expandnet_ofx.weights import load_weights
 from expandnet_training.cases import Case
 
 Array = NDArray[np.float32]
 Method = Callable[[NDArray[np.uint8]], Array]
+
+PLATE = "plate linearized"
+"""Row without a method."""
 
 
 def linearized(plate: NDArray[np.uint8]) -> Array:
@@ -42,10 +47,21 @@ class GlobalCurve:
         return self.table[plate]
 
 
+CONSERVATIVE, BOLD = 0.3, 0.8
+"""Positions of the boldness knob beside its default."""
+
+
 def methods(weights: Mapping[str, Path], curve: GlobalCurve, *, device: str = "cpu") -> dict[str, Method]:
-    """Return the rows of the table: the plate, the curve, and each set of weights raw (anchored) and delivered."""
-    rows: dict[str, Method] = {"plate linearized": linearized, "global curve": curve}
+    """Return the rows of the table: the plate, the curve, and each set of weights raw (anchored) and delivered.
+
+    Weights with a boldness knob have rows for a conservative and a bold position too.
+    """
+    rows: dict[str, Method] = {PLATE: linearized, "global curve": curve}
     for name, path in weights.items():
-        rows[f"{name} raw"] = Expander(Settings(merge="full"), weights=path, device=device)
-        rows[name] = Expander(weights=path, device=device)
+        loaded = load_weights(path)
+        knob = {} if loaded.contract.boldness is None else {" conservative": CONSERVATIVE, " bold": BOLD}
+        for suffix, boldness in ({"": None} | knob).items():
+            settings = Settings(boldness=boldness)
+            rows[f"{name}{suffix} raw"] = Expander(replace(settings, merge="full"), weights=loaded, device=device)
+            rows[f"{name}{suffix}"] = Expander(settings, weights=loaded, device=device)
     return rows

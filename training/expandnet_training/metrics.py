@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +41,18 @@ def pu21_psnr(light: Array, truth: Array) -> float:
     return float(10 * np.log10(PU21_PEAK**2 / max(float(np.mean(error**2)), 1e-12)))
 
 
+def pu21_ssim(light: Array, truth: Array, *, scales: int = 1) -> float:
+    """Return SSIM (one scale) or MS-SSIM (five) of PU21-encoded channels, white shown at 100 cd/m2.
+
+    Wang et al. 2004 and 2003, by the package pytorch-msssim: Gaussian window of 11 pixels, channels averaged.
+    """
+    import torch
+    from pytorch_msssim import ms_ssim, ssim
+
+    pair = [torch.from_numpy(pu21(WHITE * x)).permute(2, 0, 1)[None] for x in (light, truth)]
+    return float((ssim if scales == 1 else ms_ssim)(*pair, data_range=PU21_PEAK))
+
+
 def errors_in_stops(light: Array, truth: Array, clipped: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return log2(light / truth) of clipped channels."""
     found, real = (np.log2(np.maximum(x[clipped], FLOOR)) for x in (light, truth))
@@ -58,16 +73,62 @@ def energy(light: Array, truth: Array, clipped: NDArray[np.bool_], *, cap: float
     return float(found.sum(dtype=np.float64)) / missing if missing > 0 else float("nan")
 
 
+def error_by_brightness(
+    light: Array, truth: Array, clipped: NDArray[np.bool_], edges: Sequence[float]
+) -> list[tuple[float, float, int]]:
+    """Return mean error, mean absolute error and number of clipped channels between edges in stops above white."""
+    errors = errors_in_stops(light, truth, clipped)
+    above = np.log2(np.maximum(truth[clipped], FLOOR))
+    found = []
+    for low, high in itertools.pairwise(edges):
+        some = errors[(above >= low) & (above < high)]
+        found.append((float(some.mean()), float(np.abs(some).mean()), some.size) if some.size else (np.nan, np.nan, 0))
+    return found
+
+
+def exposed_error(light: Array, truth: Array, measured: NDArray[np.bool_]) -> float:
+    """Return the mean absolute error in stops of channels that were measured: 0 but for noise with a known response."""
+    some = measured & (truth > 2.0**-7)
+    return float(np.abs(np.log2(np.maximum(light[some], FLOOR) / truth[some])).mean()) if some.any() else float("nan")
+
+
+def without_response(light: Array, truth: Array) -> Array:
+    """Take out the camera's response before pictures are compared: a cubic in PQ luminance, fitted to the truth.
+
+    Hanji et al., "Comparison of single image HDR reconstruction methods: the caveats of quality assessment", SIGGRAPH
+    2022. Their fit of chromaticities is left out: responses here act on all channels alike.
+    """
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    own, real = (np.maximum(x @ weights, 2.0**-14) for x in (light, truth))
+    x, y = (pq(WHITE * luminance) for luminance in (own, real))
+    fitted = np.polynomial.Polynomial.fit(x.ravel(), y.ravel(), 3)(x)
+    corrected = pq_luminance(np.clip(fitted, 0, 1)) / WHITE
+    result: Array = (light * (corrected / own)[:, :, None]).astype(np.float32)
+    return result
+
+
+def pq(luminance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Encode luminance in cd/m2: SMPTE ST 2084:2014, 5.2, the inverse EOTF."""
+    power = (np.clip(np.asarray(luminance, np.float64), 0, 10000) / 10000) ** (2610 / 16384)
+    result: NDArray[np.float64] = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    return result
+
+
+def pq_luminance(code: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Decode to luminance in cd/m2: SMPTE ST 2084:2014, 5.1, the EOTF."""
+    power = np.asarray(code, np.float64) ** (32 / 2523)
+    ratio = np.maximum(power - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * power)
+    result: NDArray[np.float64] = 10000 * ratio ** (16384 / 2610)
+    return result
+
+
 def ictcp(light: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return ICtCp (ITU-R BT.2100-2, table 7, PQ) of linear Rec.709 light, white at 203 cd/m2 (ITU-R BT.2408-7)."""
     to_2020 = np.linalg.inv(to_rec709(REC2020))
     to_lms = np.array([[1688, 2146, 262], [683, 2951, 462], [99, 309, 3688]]) / 4096
     to_ictcp = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]) / 4096
-    lms = np.maximum(np.asarray(light, np.float64) @ to_2020.T @ to_lms.T, 0) * 203 / 10000
-    # SMPTE ST 2084:2014, 5.2: the inverse EOTF.
-    power = lms ** (2610 / 16384)
-    pq = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
-    result: NDArray[np.float64] = pq @ to_ictcp.T
+    lms = np.maximum(np.asarray(light, np.float64) @ to_2020.T @ to_lms.T, 0) * 203
+    result: NDArray[np.float64] = pq(lms) @ to_ictcp.T
     return result
 
 

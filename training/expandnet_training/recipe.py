@@ -31,6 +31,14 @@ class Recipe:
     clipped_weight: float = 8.0
     color_weight: float = 0.5
     """See `losses.highlights`."""
+    edge_weight: float = 0.0
+    """Weight of `losses.slopes`."""
+    steady_weight: float = 0.0
+    """Weight of `losses.steadiness`: the same crops, shifted and noised again, must give the same light."""
+    boldness: tuple[float, float] | None = None
+    """Range of quantiles that the boldness knob is drawn from while training; None trains weights without a knob."""
+    default_boldness: float = 0.5
+    """The knob's default, kept in the contract."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -45,6 +53,8 @@ class Recipe:
     ema: float = 0.999
     """Decay of the averaged weights, which are those that ship; 0 ships the last ones."""
     clip_gradient: float = 1.0
+    precision: Literal["fp32", "mixed"] = "fp32"
+    """`mixed` runs the convolutions in bfloat16; losses, weights and the output stay in float32."""
     steps: int = 12000
     batch: int = 16
     """Crops per step."""
@@ -53,6 +63,8 @@ class Recipe:
     crops_per_view: int = 4
     view: tuple[int, int] = (192, 384)
     """Smallest and largest height of a view in pixels; crops come from it at its own resolution."""
+    pyramid: float = 0.0
+    """Share of batches that see their views reduced to a half, as the product sees wide clipped areas."""
     halo: bool = True
     """Read crops with the network's receptive field around them; False pads with zeros, as the paper does."""
     seed: int = 1
@@ -69,6 +81,12 @@ class Recipe:
         check(self.view[0] <= self.view[1], "view: need smallest, largest")
         check(0 <= self.ema < 1, "ema: need 0 to below 1")
         check(0 < self.lowest_rate <= self.rate, "rate: need 0 < lowest_rate <= rate")
+        check(self.edge_weight >= 0 and self.steady_weight >= 0, "edge_weight, steady_weight: need 0 or more")
+        low, high = self.boldness or (0.1, 0.9)
+        check(0 < low < high < 1, "boldness: need 0 < smallest < largest < 1")
+        check(0 < self.default_boldness < 1, "default_boldness: need more than 0 and less than 1")
+        check(0 <= self.pyramid <= 1, "pyramid: a share from 0 to 1")
+        check(self.halo or not self.steady_weight, "steady_weight: only with a halo")
         check(not self.stretch or self.curve == "linear", "stretch: only with the linear curve, plates are absolute")
         check(self.stretch == (self.makes == "tonemap"), "stretch: goes with tonemap, the camera's plates have a white")
         check((self.loss == "paper") == (self.curve == "linear"), "loss: paper goes with the linear curve")
@@ -76,7 +94,13 @@ class Recipe:
     @property
     def contract(self) -> Contract:
         """What weights of this recipe expect and give."""
-        return Contract(name=self.name, input_stretch=self.stretch, antialias=self.antialias, output_curve=self.curve)
+        return Contract(
+            name=self.name,
+            input_stretch=self.stretch,
+            antialias=self.antialias,
+            output_curve=self.curve,
+            boldness=self.default_boldness if self.boldness else None,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data."""
