@@ -78,9 +78,13 @@ class Analysis:
 
     def to_json(self, *, map_name: str | None = None) -> str:
         """Return the numbers as one JSON object; floats round-trip exactly, of the maps it holds file name and hash."""
+        return json.dumps(self.to_dict(map_name=map_name), indent=1)
+
+    def to_dict(self, *, map_name: str | None = None) -> dict[str, Any]:
+        """Return what `to_json` writes as plain data."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MAPS}
         maps = map_name and {"file": map_name, "sha256": _maps_hash(self._maps())}
-        return json.dumps({"schema": SCHEMA, **numbers, "maps": maps}, indent=1)
+        return {"schema": SCHEMA, **numbers, "maps": maps}
 
     def _maps(self) -> dict[str, PlateMap]:
         return {name: found for name in MAPS if (found := getattr(self, name)) is not None}
@@ -93,7 +97,14 @@ class Analysis:
             name: what messages call it.
             maps: the fields that are maps, as `save` left them beside the numbers.
         """
-        data = _parse(text, name)
+        return cls.from_dict(_parse(text, name), name=name, maps=maps)
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], *, name: object = "analysis", maps: Mapping[str, Any] | None = None
+    ) -> Analysis:
+        """Read what `to_dict` returned; see `from_json`."""
+        data = dict(data)
         if data.get("schema") != SCHEMA:
             raise InputError(
                 f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again"
@@ -108,10 +119,7 @@ class Analysis:
     def save(self, path: Path | str) -> None:
         """Write the numbers as JSON and the maps as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
-        maps = self._maps()
-        map_path = path.with_name(f"{path.stem}.maps.exr") if maps else None
-        if map_path is not None:
-            _save_maps(map_path, maps)
+        map_path = self.save_maps(path.with_name(f"{path.stem}.maps.exr"))
         partial = partial_name(path)
         try:
             partial.write_text(self.to_json(map_name=map_path.name if map_path else None), encoding="utf-8")
@@ -121,6 +129,13 @@ class Analysis:
                 partial.unlink()
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
+    def save_maps(self, path: Path) -> Path | None:
+        """Write the maps as half-float EXR; return the path, None if there are none to write."""
+        maps = self._maps()
+        if maps:
+            _save_maps(path, maps)
+        return path if maps else None
+
     @classmethod
     def load(cls, path: Path | str) -> Analysis:
         """Read what `save` wrote, maps included."""
@@ -129,16 +144,21 @@ class Analysis:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read ({error}); analyze the plate again") from error
-        stored = _parse(text, path).get("maps")
+        return cls.with_maps(_parse(text, path), beside=path)
+
+    @classmethod
+    def with_maps(cls, data: Mapping[str, Any], *, beside: Path) -> Analysis:
+        """Read what `to_dict` returned, with the maps that it names from the folder of a file."""
+        stored = data.get("maps")
         if not stored:
-            return cls.from_json(text, name=path)
+            return cls.from_dict(data, name=beside)
         if not isinstance(stored, dict):
-            raise InputError(f"{path}: not an analysis; analyze the plate again")
-        maps = _load_maps(path.with_name(Path(str(stored.get("file"))).name))
+            raise InputError(f"{beside}: not an analysis; analyze the plate again")
+        maps = _load_maps(beside.with_name(Path(str(stored.get("file"))).name))
         if _maps_hash(maps) != stored.get("sha256"):
             # Two files cannot be replaced at once: after an interruption they may be of two plates.
-            raise InputError(f"{path}: numbers and maps do not belong together; analyze the plate again")
-        return cls.from_json(text, name=path, maps=maps)
+            raise InputError(f"{beside}: numbers and maps do not belong together; analyze the plate again")
+        return cls.from_dict(data, name=beside, maps=maps)
 
 
 def _parse(text: str, name: object) -> dict[str, Any]:

@@ -69,9 +69,16 @@ class Converter:
         self.expander = expander
         self.options = options or OutputOptions()
 
-    def prepare(self, source: Path | str, *, mask: Path | None = None, identity: Identity | None = None) -> Prepared:
+    def prepare(
+        self,
+        source: Path | str,
+        *,
+        mask: Path | None = None,
+        identity: Identity | None = None,
+        analysis: Analysis | None = None,
+    ) -> Prepared:
         """Open a picture and make the first pass over it; see `sources.prepare`."""
-        return prepare(source, self.expander, self.options, mask=mask, identity=identity)
+        return prepare(source, self.expander, self.options, mask=mask, identity=identity, analysis=analysis)
 
     def provenance(self, identity: Identity) -> dict[str, Any]:
         """Return what a result of this source says about how it was made."""
@@ -94,7 +101,7 @@ class Converter:
         target = Path(target)
         started = time.perf_counter()
         try:
-            analyses = [self._analyze(prepared, part) for part in prepared.parts]
+            analyses = self.analyze(prepared)
             statistics = self._write(prepared, analyses, target, preview, progress)
         finally:
             prepared.close()
@@ -115,9 +122,17 @@ class Converter:
             warnings=tuple(prepared.warnings + _split_warning(statistics)),
         )
 
+    def analyze(self, prepared: Prepared) -> list[Analysis | None]:
+        """Return the analysis of each part, None for one without color; those that are given are kept.
+
+        Raises:
+            InputError: a part must not be expanded.
+        """
+        return [self._analyze(prepared, part) for part in prepared.parts]
+
     def _analyze(self, prepared: Prepared, part: Part) -> Analysis | None:
         if part.survey is None:
-            return None
+            return part.analysis
         try:
             return self.expander.analyze(part.plate, part.survey)
         except InputError as error:
@@ -228,7 +243,7 @@ def _open_sheet(prepared: Prepared, preview: Path | None) -> tuple[Any, int] | N
         return None
     from expandnet_ofx.preview import SheetBuilder
 
-    index = next(i for i, part in enumerate(prepared.parts) if part.survey is not None)
+    index = next(i for i, part in enumerate(prepared.parts) if part.survey or part.analysis)
     plate = prepared.parts[index].plate
     return SheetBuilder(plate.width, plate.height, title=prepared.identity.source), index
 

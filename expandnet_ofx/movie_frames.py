@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx import primaries
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import AlreadyHDRError, InputError
@@ -117,8 +118,15 @@ class MovieFrames:
         """Return what identifies one frame."""
         return replace(self._file, source=f"{self._file.source}#{number}")
 
-    def prepare(self, number: int, codes: NDArray[np.uint16]) -> Prepared:
-        """Make a prepared source of one frame."""
+    def prepare(
+        self,
+        number: int,
+        codes: NDArray[np.uint16],
+        *,
+        identity: Identity | None = None,
+        analysis: Analysis | None = None,
+    ) -> Prepared:
+        """Make a prepared source of one frame; with an analysis given it needs no pass over it."""
         info = self._movie.info
         plate = ArrayPlate(codes, self._encoding)
         kind, converter = self._converter.options.pixel, self._converter
@@ -131,10 +139,11 @@ class MovieFrames:
             attributes=_attributes(info),
         )
         settings = replace(converter.expander.settings, input_space="linear")
+        surveyed = None if analysis else converter.expander.survey(plate)
         return Prepared(
             source=Path(info.path),
-            identity=self.identity(number),
-            parts=[Part(plate=plate, layout=layout, survey=converter.expander.survey(plate))],
+            identity=identity or self.identity(number),
+            parts=[Part(plate=plate, layout=layout, survey=surveyed, analysis=analysis)],
             mask=open_image(self._mask, settings) if self._mask else None,
             warnings=list(info.warnings),
         )

@@ -38,6 +38,19 @@ def as_text(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True)
 
 
+OF_THE_RESULT = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation", "tile", "feather")
+"""Settings that no analysis depends on."""
+
+
+def analysis_settings(expander: Expander) -> dict[str, Any]:
+    """Return what analyses of this expander depend on, for `shots.Shot.settings`."""
+    record = _settings_record(expander.settings)
+    for name in OF_THE_RESULT:
+        del record[name]
+    record["sun_stops"] = bool(record["sun_stops"])
+    return {**record, "weights_sha256": expander.engine.weights.sha256}
+
+
 def _settings_record(settings: Settings) -> dict[str, Any]:
     record = asdict(settings)
     del record["memory"]

@@ -30,6 +30,9 @@ The receptive field of 17 pixels sees out of slightly wider ones, but from 10 on
 generated discs: none falls by more than 0.02 stops with 9, some by 0.1 with 11 and by 0.2 with 13).
 """
 
+CLIPPED = np.float32(0.8)
+"""Matte in all channels from which a pixel of the reduced plate begins to count as clipped."""
+
 SMOOTHING = 1.5
 """Sigma in pixels of the low-pass along recovered log light; see `smooth_log_light`."""
 
@@ -61,7 +64,8 @@ def smooth_log_light(log_light: Array, matte: Array) -> Array:
 
 def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     """Return where all channels are clipped over a square of `width` pixels, grown by `grow` and softened: (H, W, 1)."""
-    full = (matte.min(2, keepdims=True) > 0.9).astype(np.float32)
+    # Gray, not black and white: an edge that moves by a part of a pixel moves the result by as much.
+    full = np.clip((matte.min(2, keepdims=True) - CLIPPED) / (1 - CLIPPED), 0, 1).astype(np.float32)
     opened = extreme(extreme(full, width, np.min), width + 2 * grow, np.max)
     return low_pass(np.pad(opened, ((3, 3), (3, 3), (0, 0)), mode="edge"), gaussian(1.2, 3))
 

@@ -8,16 +8,22 @@ value and slope. Behind a hard edge nothing is held.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, spread
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, low_pass, spread
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
 
 ENOUGH = 60.0
 """How fast a near edge outweighs far ones, see `maps.spread`; more would let a soft speck darken a window around it."""
+
+ALONG = 4.0
+"""Sigma in pixels over which slopes of an edge are averaged first: a single pixel's depends on where the edge falls
+between pixels, and light would flicker as the camera moves."""
 
 STEEPER = 1.5
 """Light near its source rises faster than at the edge of clipping: glare falls off with a power of the distance."""
@@ -68,11 +74,19 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
     # One slope for all channels: each its own would turn the hue wherever they differ. Roots are averaged, so that neither
     # a hard edge far away nor a soft speck near by decides alone.
     evidence = np.stack((edge.sum(2), np.where(edge, np.sqrt(steepness), 0).sum(2)), 2).astype(np.float32)
-    slope = spread(evidence, enough=ENOUGH, wrap=wrap) ** 2
+    slope = spread(_averaged(evidence, wrap=wrap), enough=ENOUGH, wrap=wrap) ** 2
     inside = clipped | hidden
     inward = np.stack([distance(inside[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
     held = np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3
     return Rise(as_half(np.clip(enlarge(np.minimum(held, FREE).astype(np.float32), *shape, wrap=wrap), 0, FREE)))
+
+
+def _averaged(evidence: Array, *, wrap: bool) -> Array:
+    """Low-pass evidence (H, W, C); along a straight edge its sum stays as it was."""
+    radius = round(2.5 * ALONG)
+    padded = np.pad(evidence, ((radius, radius), (0, 0), (0, 0)), mode="edge")
+    padded = np.pad(padded, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge")
+    return low_pass(padded, gaussian(ALONG, radius)) * np.float32(ALONG * math.sqrt(2 * math.pi))
 
 
 def slopes(fall: NDArray[np.floating], *, aspect: float, wrap: bool) -> NDArray[np.floating]:

@@ -151,6 +151,11 @@ def frame_number(path: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def without_number(path: Path) -> str:
+    """Return a file name whose last number is replaced by `#`, so that frames of one sequence share it."""
+    return _NUMBER.sub("#", path.name)
+
+
 def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
     from fileseq.exceptions import FileSeqException
     from fileseq.filesequence import FileSequence
@@ -225,11 +230,11 @@ def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
 
     groups: dict[tuple[Path, str], int] = {}
     for source in sources:
-        key = (source.path.parent, _NUMBER.sub("#", source.path.name))
+        key = (source.path.parent, without_number(source.path))
         groups[key] = groups.get(key, 0) + 1
     numbered = []
     for source in sources:
-        key = (source.path.parent, _NUMBER.sub("#", source.path.name))
+        key = (source.path.parent, without_number(source.path))
         frame = source.frame
         if frame is None and groups[key] > 1:
             frame = frame_number(source.path)

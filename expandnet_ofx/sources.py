@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image
@@ -22,7 +24,9 @@ class Part:
     plate: Plate
     layout: PartLayout
     survey: Survey | None
-    """None for a part without color."""
+    """None for a part without color, or one whose analysis is given."""
+    analysis: Analysis | None = None
+    """Given, as steady analyses of a shot are; None leaves it to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,8 @@ class Identity:
     source_bytes: int
     source_sha256: str
     mask_sha256: str | None = None
+    analysis_sha256: str | None = None
+    """Of the analysis that is given; None where the source alone decides."""
 
 
 def identify(source: Path, mask: Path | None = None) -> Identity:
@@ -76,8 +82,11 @@ def prepare(
     *,
     mask: Path | None = None,
     identity: Identity | None = None,
+    analysis: Analysis | None = None,
 ) -> Prepared:
     """Open a picture, hash it unless its identity is known, and make the first pass over each of its parts.
+
+    With an analysis given, the first part with color needs no pass.
 
     Raises:
         InputError: it cannot be read or understood; nothing stays open.
@@ -96,7 +105,7 @@ def prepare(
         prepared = Prepared(
             source=source,
             identity=identity or identify(source, mask),
-            parts=[_part(plate, expander, options) for plate in plates],
+            parts=_parts(plates, expander, options, analysis),
         )
         if mask is not None:
             try:
@@ -108,12 +117,23 @@ def prepare(
     return prepared
 
 
-def _part(plate: ImagePlate, expander: Expander, options: OutputOptions) -> Part:
+def _parts(
+    plates: Sequence[ImagePlate], expander: Expander, options: OutputOptions, analysis: Analysis | None
+) -> list[Part]:
+    parts = []
+    for plate in plates:
+        parts.append(_part(plate, expander, options, analysis if plate.has_color else None))
+        if plate.has_color:
+            analysis = None
+    return parts
+
+
+def _part(plate: ImagePlate, expander: Expander, options: OutputOptions, analysis: Analysis | None) -> Part:
     try:
-        surveyed = expander.survey(plate) if plate.has_color else None
+        surveyed = expander.survey(plate) if plate.has_color and analysis is None else None
     except InputError as error:
         raise error if str(plate.path) in str(error) else InputError(f"{plate.path}: {error}") from error
-    return Part(plate=plate, layout=part_layout(plate, options), survey=surveyed)
+    return Part(plate=plate, layout=part_layout(plate, options), survey=surveyed, analysis=analysis)
 
 
 def carried_channels(plate: Plate, options: OutputOptions) -> list[int]:
@@ -167,12 +187,9 @@ def _attributes(plate: ImagePlate) -> dict[str, Any]:
 def _warnings(prepared: Prepared) -> list[str]:
     warnings = []
     for part in prepared.parts:
-        survey = part.survey
-        if survey is None:
-            continue
-        bad = survey.nan + survey.infinite
-        if bad:
-            warnings.append(f"{survey.nan} NaN and {survey.infinite} infinite samples replaced by 0 and 65504")
+        seen = part.survey or part.analysis
+        if seen is not None and seen.nan + seen.infinite:
+            warnings.append(f"{seen.nan} NaN and {seen.infinite} infinite samples replaced by 0 and 65504")
     return warnings
 
 

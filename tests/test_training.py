@@ -362,16 +362,26 @@ def test_steadiness_is_the_distance_of_two_predictions_where_light_is_found() ->
     assert losses.steadiness(first, first, clipped) == 0
 
 
-def test_clipped_channels_weigh_more() -> None:
-    target, near = torch.full((1, 3, 2, 2), 2.0), torch.full((1, 3, 2, 2), 1.5)
-    mixed = target.clone()
-    mixed[0, 0, 0, 0] = 1.5
+def test_clipped_channels_weigh_more_and_crops_alike() -> None:
+    target = torch.full((2, 3, 10, 10), 2.0)
     clipped = torch.zeros_like(target, dtype=torch.bool)
-    clipped[0, 0, 0, 0] = True
-    settings_ = {"beta": 2.0, "color_weight": 0.0}
-    light, heavy = (losses.highlights(mixed, target, clipped, clipped_weight=w, **settings_) for w in (1.0, 8.0))
-    assert heavy == pytest.approx(float(light) * 8 * 12 / 19, rel=1e-4)
-    assert losses.highlights(near, near, clipped, clipped_weight=8.0, **settings_) == 0
+    # Of the first crop all clips, of the second a twentieth; both miss by the same.
+    clipped[0] = True
+    clipped[1, :, 0, :5] = True
+    missed = (torch.exp2(losses.stops(target) - 1) - 1) / losses.LOG_SCALE
+
+    def loss(prediction: torch.Tensor, weight: float) -> float:
+        settings_ = {"beta": 2.0, "color_weight": 0.0, "clipped_weight": weight}
+        return float(losses.highlights(prediction, target, clipped, **settings_))
+
+    wrong = 0.5 * 1**2 / 2
+    assert loss(target, 8) == 0
+    assert loss(torch.where(clipped, missed, target), 8) == pytest.approx(wrong, rel=1e-3)
+    assert loss(torch.where(clipped, target, missed), 8) == pytest.approx(wrong / 8, rel=1e-3)
+    first, second = missed.clone(), missed.clone()
+    first[1], second[0] = 2, 2
+    first[~clipped], second[~clipped] = 2, 2
+    assert loss(first, 8) == pytest.approx(loss(second, 8), rel=1e-3) == pytest.approx(wrong / 2, rel=1e-3)
 
 
 # Recipes and the loop

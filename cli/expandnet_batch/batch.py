@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -14,7 +15,11 @@ from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
+from expandnet_batch.steadying import Book, open_book, window_of
+from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
+from expandnet_ofx.expander import Expander
+from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
     "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
@@ -46,7 +51,8 @@ def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
     from expandnet_ofx.weights import load_weights
 
     _check_places(plan, options)
-    _settings(options)
+    window_of(options["steady"])
+    picture_settings(options)
     load_weights(options["weights"])
     for job in plan.jobs:
         click.echo(f"{job.source.path} -> {'missing' if job.source.missing else job.output}")
@@ -61,7 +67,7 @@ def _check_places(plan: JobPlan, options: dict[str, Any]) -> None:
         check_folder(options["report"].parent, of=options["report"])
 
 
-def _settings(options: dict[str, Any]) -> Any:
+def picture_settings(options: dict[str, Any]) -> Any:
     """Return the picture settings of the command line; raise `UsageError` if they do not fit."""
     from expandnet_ofx.settings import Settings
 
@@ -76,6 +82,19 @@ def _settings(options: dict[str, Any]) -> Any:
     return Settings.preset(options["preset"], **chosen)
 
 
+def open_converter(options: dict[str, Any], storing: OutputOptions | None = None) -> Converter:
+    """Open the weights and the engine of the command line; raise `UsageError` or `WeightsError` if they do not fit."""
+    expander = Expander(
+        picture_settings(options),
+        weights=options["weights"],
+        engine=options["engine"],
+        device=options["device"],
+        precision=options["precision"],
+        threads=options["threads"],
+    )
+    return Converter(expander, storing)
+
+
 class _Batch:
     def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress) -> None:
         self._plan = plan
@@ -87,6 +106,7 @@ class _Batch:
 
     def run(self) -> int:
         tune_process()
+        window_of(self._options["steady"])
         _check_places(self._plan, self._options)
         for path in self._plan.left_out:
             self._progress.say(f"{path}: missing, left out")
@@ -95,44 +115,35 @@ class _Batch:
         self._plan.sweep(self._progress)
         self._plan.check_space(self._progress, self._options)
         try:
-            self._convert_all(converter)
+            with TemporaryDirectory(prefix="expandnet-") as scratch:
+                book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
+                self._report.shots = book.found
+                self._convert_all(converter, book)
         finally:
             self._finish()
         return self._report.exit_code
 
-    def _open_converter(self) -> Any:
-        from expandnet_ofx.expander import Expander
+    def _open_converter(self) -> Converter:
+        converter = open_converter(self._options, self._plan.options)
+        if self._options["verbose"]:
+            engine, contract = converter.expander.engine, converter.expander.contract
+            self._progress.say(f"{engine.name} on {engine.device}, {engine.precision}, {contract.name}")
+        return converter
 
-        options = self._options
-        expander = Expander(
-            _settings(options),
-            weights=options["weights"],
-            engine=options["engine"],
-            device=options["device"],
-            precision=options["precision"],
-            threads=options["threads"],
-        )
-        from expandnet_ofx.convert import Converter
-
-        if options["verbose"]:
-            engine = expander.engine
-            self._progress.say(f"{engine.name} on {engine.device}, {engine.precision}, {expander.contract.name}")
-        return Converter(expander, self._plan.options)
-
-    def _convert_all(self, converter: Any) -> None:
+    def _convert_all(self, converter: Any, book: Book) -> None:
         from expandnet_ofx.plates import prefetch
 
-        ahead = prefetch(lambda: self._prepared(converter), depth=1)
+        ahead = prefetch(lambda: self._prepared(converter, book), depth=1)
         with closing(ahead):
             for job, prepared in ahead:
                 if not self._convert(converter, job, prepared) and self._options["on_error"] == "stop":
                     return
 
-    def _prepared(self, converter: Any) -> Iterator[tuple[Job, Any]]:
+    def _prepared(self, converter: Any, book: Book) -> Iterator[tuple[Job, Any]]:
         """Open sources one frame ahead of the network; a failure travels as a value, for one frame only."""
         for job in self._plan.jobs:
             try:
-                yield from job.open(converter, self._options)
+                yield from job.open(converter, self._options, book)
             except FRAME_FAILURES as error:
                 yield job, error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,15 +22,21 @@ from expandnet_ofx.sequences import (
     Source,
     fileseq_notation,
     find_sources,
+    frame_number,
     parse_frames,
     place_outputs,
     refuse_collisions,
 )
-from expandnet_ofx.sources import Prepared, identify
+from expandnet_ofx.shots import ShotFrame
+from expandnet_ofx.sources import Identity, Prepared, identify
 from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
+
+
+Analyses = Callable[[Path, "int | None", Identity], "ShotFrame | None"]
+"""Gives the analysis of a frame by path, number and identity; None leaves it to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +54,42 @@ class Job:
         """Where the sheet goes, None without one."""
         return sheet_file(self.output) if self.sheet else None
 
+    @property
+    def number(self) -> int | None:
+        """Number of the frame, by its notation or else by its name."""
+        return self.source.frame if self.source.frame is not None else frame_number(self.source.path)
+
     def files(self, options: OutputOptions) -> list[Path]:
         """Return everything that is written for this job; of a movie the patterns."""
         matte = [matte_file(self.output)] if options.separate_matte else []
         return [self.output, *matte, *([] if self.preview is None else [self.preview])]
 
-    def open(self, converter: Converter, options: dict[str, Any]) -> Iterator[tuple[Job, Prepared | None]]:
-        """Yield each frame's job with its prepared source, None where the result that exists can stay."""
+    def open(
+        self, converter: Converter, options: dict[str, Any], analyses: Analyses | None = None
+    ) -> Iterator[tuple[Job, Prepared | None]]:
+        """Yield each frame's job with its prepared source, None where the result that exists can stay.
+
+        Args:
+            analyses: gives the analysis of a frame, where it comes from a shot.
+        """
         skip = options["existing"] == "skip"
         if self.source.is_movie:
-            yield from self._movie_frames(converter, options, skip)
+            yield from self._movie_frames(converter, options, skip, analyses)
             return
         if self.source.missing:
             raise InputError(f"{self.source.path}: missing frame of the range; render it, or pass --missing skip")
-        identity = identify(self.source.path, self.mask) if self.source.path.is_file() else None
-        if skip and identity is not None and up_to_date(converter, identity, self.output, preview=self.preview):
+        if not self.source.path.is_file():
+            yield self, converter.prepare(self.source.path, mask=self.mask)
+            return
+        identity, frame = _given(analyses, self.source.path, self.number, identify(self.source.path, self.mask))
+        if skip and up_to_date(converter, identity, self.output, preview=self.preview):
             yield self, None
         else:
-            yield self, converter.prepare(self.source.path, mask=self.mask, identity=identity)
+            analysis = frame.load() if frame else None
+            yield self, converter.prepare(self.source.path, mask=self.mask, identity=identity, analysis=analysis)
 
     def _movie_frames(
-        self, converter: Converter, options: dict[str, Any], skip: bool
+        self, converter: Converter, options: dict[str, Any], skip: bool, analyses: Analyses | None
     ) -> Iterator[tuple[Job, Prepared | None]]:
         with MovieFrames(converter, self.source.path, fps=_rate(options["fps"]), mask=self.mask) as movie:
             wanted = set(parse_frames(options["frames"])) if options["frames"] else None
@@ -77,11 +98,22 @@ class Job:
             for number, codes in enumerate(movie, options["first_frame"]):
                 if wanted is not None and number not in wanted:
                     continue
-                job = replace(self, output=numbered(self.output, number), sheet=next(sheets, False))
-                if skip and up_to_date(converter, movie.identity(number), job.output, preview=job.preview):
+                source = replace(self.source, frame=number)
+                job = replace(self, source=source, output=numbered(self.output, number), sheet=next(sheets, False))
+                identity, frame = _given(analyses, self.source.path, number, movie.identity(number))
+                if skip and up_to_date(converter, identity, job.output, preview=job.preview):
                     yield job, None
                 else:
-                    yield job, movie.prepare(number, codes)
+                    analysis = frame.load() if frame else None
+                    yield job, movie.prepare(number, codes, identity=identity, analysis=analysis)
+
+
+def _given(
+    analyses: Analyses | None, path: Path, number: int | None, identity: Identity
+) -> tuple[Identity, ShotFrame | None]:
+    """Return what a result is identified by, and the analysis that a shot gives for it."""
+    frame = analyses(path, number, identity) if analyses else None
+    return (identity, None) if frame is None else (replace(identity, analysis_sha256=frame.key), frame)
 
 
 def check_folder(folder: Path, *, of: Path | None = None) -> None:
@@ -250,8 +282,6 @@ def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
         if not Path(mask).exists():
             raise UsageError(f"--mask {mask}: does not exist; check the path")
         return [Path(mask)] * len(sources)
-    from expandnet_ofx.sequences import frame_number
-
     masks: list[Path | None] = []
     for source in sources:
         frame = source.frame if source.frame is not None else frame_number(source.path)

@@ -30,6 +30,9 @@ class Progress:
     def advance(self, share: float) -> None:
         """Show how much of the frame in work is done, 0 to 1."""
 
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Show how far a pass over frames before the expansion is."""
+
     def frame(self, report: FrameReport) -> None:
         """Show a finished frame."""
         self.count += 1
@@ -52,6 +55,12 @@ class PlainProgress(Progress):
         """Print the line."""
         print(text, flush=True)  # noqa: T201
 
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Print a line now and then: at each tenth, and at the end."""
+        step = max(1, (total or 1000) // 10)
+        if done % step == 0 or done == total:
+            self.say(f"{what}: {done}{f'/{total}' if total else ''} frames")
+
     def frame(self, report: FrameReport) -> None:
         """Print the frame's line."""
         super().frame(report)
@@ -73,6 +82,10 @@ class JsonProgress(Progress):
     def say(self, text: str) -> None:
         """Print the text as an event."""
         self._event(event="message", text=text)
+
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Print where the pass is as an event."""
+        self._event(event="stage", text=what, done=done, total=total)
 
     def frame(self, report: FrameReport) -> None:
         """Print the frame's report as an event."""
@@ -112,6 +125,10 @@ class BarProgress(PlainProgress):
     def advance(self, share: float) -> None:
         """Move the bar within the frame."""
         self._bar.update(max(0.0, self.count + min(share, 0.999) - self._bar.n))
+
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Name the pass before the bar."""
+        self._bar.set_description_str(f"{what.rpartition('/')[2][-32:]} {done}", refresh=True)
 
     def frame(self, report: FrameReport) -> None:
         """Print the frame's line and move the bar."""

@@ -20,6 +20,7 @@ class Report:
         self.frames: list[FrameReport] = []
         self.seconds = 0.0
         self.missing: list[str] = []
+        self.shots: list[dict[str, Any]] = []
         self._run: dict[str, Any] = {}
 
     def describe(self, converter: Any, options: dict[str, Any]) -> None:
@@ -73,6 +74,7 @@ class Report:
             **self._run,
             **self.totals,
             "missing": self.missing,
+            "shots": self.shots,
             "frames": [frame.to_dict() for frame in self.frames],
         }
         partial = partial_name(path)

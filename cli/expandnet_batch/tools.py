@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from expandnet_batch.edge import run_command, version_text
+from expandnet_batch.options import FRAMES, PICTURE, RUNNING, SHOWING
 
 
 @click.group("expandnet", context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +49,58 @@ def show(path: Path | None) -> None:
     loaded = load_weights(path)
     for name, value in {**asdict(loaded.contract), "sha256": loaded.sha256}.items():
         click.echo(f"{name:16} {value}")
+
+
+@command.command(context_settings={"max_content_width": 110})
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.json",
+    help="The shot's file; its maps go beside it.",
+)
+@PICTURE
+@RUNNING
+@FRAMES
+@SHOWING
+def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
+    """Analyze the frames of one shot, or of a chunk of it, into a file.
+
+    First of three passes: analyze in chunks, smooth once, expand in chunks with expandnet-batch --analysis. Frames come
+    out the same however they are divided.
+    """
+    from expandnet_batch.passes import analyze as run
+
+    click.get_current_context().exit(run(inputs, output, {**options, "mask": None}))
+
+
+@command.command()
+@click.argument("shots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHOT.json...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.json",
+    help="The steady shot's file; its maps go beside it.",
+)
+@click.option("--window", type=int, default=9, show_default=True, help="Frames to smooth over, odd; 1 for none.")
+@click.option("--lock-frame", type=int, default=None, help="Take this frame's analysis for all (locked-off cameras).")
+@click.option("--cuts", default=None, metavar="FRAMES", help="First frames of new shots, instead of finding them.")
+@click.option(
+    "--tiles", is_flag=True, help="Frames are parts of one picture (UDIM tiles, views): share what is global."
+)
+@SHOWING
+def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
+    """Make the analyses of a shot steady: all chunks of expandnet analyze in, one file out.
+
+    Cuts are found. Within each, anchor and clip levels become constant, numbers and maps are smoothed without lag.
+    """
+    from expandnet_batch.passes import smooth as run
+
+    click.get_current_context().exit(run(shots, output, options))
 
 
 @command.command()

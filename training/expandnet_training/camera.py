@@ -41,7 +41,7 @@ class CameraRanges:
     """Strength of an unsharp mask, for half of the pictures."""
     jpeg: tuple[float, float] = (60.0, 98.0)
     """Quality, for half of the pictures."""
-    graphics: float = 0.2
+    graphics: float = 0.12
     """Share of pictures with flat graphics laid over, which hold no light."""
 
 

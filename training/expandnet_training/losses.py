@@ -9,6 +9,9 @@ from torch.nn import functional
 LOG_SCALE = 256.0
 """log2(1 + 256 light): stops above a level of 1/256 of white, linear below, where plates hold nothing but noise."""
 
+ENOUGH = 0.02
+"""Share of a crop that must be chosen for the crop to count in full."""
+
 
 def paper(prediction: Tensor, target: Tensor) -> Tensor:
     """Return L1 + 5 (1 - cosine of the angle between colors), as published (Marnerides et al. 2018, section 4.2).
@@ -35,32 +38,39 @@ def highlights(
     color_weight: float,
     quantile: Tensor | None = None,
 ) -> Tensor:
-    """Return smooth-L1 in stops, clipped channels weighted up, plus the angle between colors.
+    """Return smooth-L1 in stops of clipped channels and, weighed less, of others, plus the angle between colors.
 
-    With a quantile q, what is too dark counts 2 q and what is too bright 2 (1 - q) in clipped channels: with a small beta
-    the minimum is the conditional quantile (pinball loss, Koenker and Bassett, "Regression quantiles", Econometrica
-    46(1), 1978; its smooth form: Dabney et al., AAAI 2018).
+    Each crop counts alike however much of it clips, so that one white wall does not outweigh many lamps. With a quantile
+    q, what is too dark counts 2 q and what is too bright 2 (1 - q) in clipped channels: with a small beta the minimum is
+    the conditional quantile (pinball loss, Koenker and Bassett, "Regression quantiles", Econometrica 46(1), 1978), with a
+    large one the expectile (Newey and Powell, Econometrica 55(4), 1987).
 
     Args:
         prediction, target: light over white, (N, 3, H, W).
         clipped: where a channel clipped, same shape.
         beta: stops up to which an error counts by its square: the conditional mean there, the median beyond.
-        clipped_weight: weight of a clipped channel; others weigh 1, since the merge keeps the plate there.
+        clipped_weight: weight of clipped channels over that of the others, where the merge keeps the plate.
         color_weight: weight of 1 - cosine, where a channel clipped.
         quantile: (N,) in (0, 1).
     """
-    weight = 1 + (clipped_weight - 1) * clipped
     found, true = stops(prediction), stops(target)
     error = functional.smooth_l1_loss(found, true, beta=beta, reduction="none")
     if quantile is not None:
         q = quantile.view(-1, 1, 1, 1)
         error = error * torch.where(clipped, 2 * torch.where(found < true, q, 1 - q), 1.0)
-    loss = (weight * error).sum() / weight.sum()
-    some = clipped.any(1)
-    if color_weight and some.any():
+    loss = _over_crops(error, clipped) + _over_crops(error, ~clipped) / clipped_weight
+    if color_weight:
         cosine = functional.cosine_similarity(prediction, target, dim=1, eps=1e-6)
-        loss = loss + color_weight * (1 - cosine)[some].mean()
+        loss = loss + color_weight * _over_crops((1 - cosine)[:, None], clipped.any(1, keepdim=True))
     return loss
+
+
+def _over_crops(error: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean over crops of the mean of what is chosen; a crop with next to nothing chosen counts less."""
+    count = chosen.sum((1, 2, 3))
+    means = (error * chosen).sum((1, 2, 3)) / count.clamp(min=1)
+    believed = (count / (ENOUGH * chosen[0].numel())).clamp(max=1)
+    return (believed * means).sum() / believed.sum().clamp(min=1e-6)
 
 
 def slopes(prediction: Tensor, target: Tensor, clipped: Tensor) -> Tensor:

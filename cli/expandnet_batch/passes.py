@@ -1,0 +1,70 @@
+"""The passes of a shot as commands of their own: `expandnet analyze` and `expandnet smooth`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expandnet_batch.batch import open_converter, picture_settings
+from expandnet_batch.jobs import Job, check_folder
+from expandnet_batch.progress import open_progress
+from expandnet_batch.runtime import tune_process
+from expandnet_batch.steadying import FrameSequence, analyze_frames
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.sequences import find_sources, parse_frames
+from expandnet_ofx.shots import Shot, merge_shots
+from expandnet_ofx.steady import Steadying, steady
+
+
+def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int:
+    """Analyze the frames of one shot, or a chunk of it; return the exit code.
+
+    Raises:
+        UsageError: before any work, with nothing written.
+    """
+    views = [view.strip() for view in options["views"].split(",") if view.strip()]
+    sources = find_sources(inputs, frames=options["frames"], views=views)
+    missing = [source for source in sources if source.missing]
+    if missing and options["missing"] == "error":
+        raise UsageError(f"{missing[0].path}: missing frame of the range; render it, or pass --missing skip")
+    jobs = [Job(source=source, output=Path()) for source in sources if not source.missing]
+    unnumbered = [job.source.path for job in jobs if job.number is None and not job.source.is_movie]
+    if unnumbered:
+        raise UsageError(f"{unnumbered[0]}: has no frame number, so it is no frame of a shot")
+    check_folder(output.parent, of=output)
+    picture_settings(options)
+    tune_process()
+    converter = open_converter(options)
+    with open_progress("none" if options["quiet"] else options["progress"], total=len(jobs)) as progress:
+        sequence = FrameSequence(name=inputs[0], jobs=jobs)
+        failures: list[str] = []
+        shot = analyze_frames(sequence, converter, options, output, progress, failures=failures)
+        for text in failures:
+            click.echo(f"failed  {text}", err=True)
+        progress.say(f"{output}  {len(shot.frames)} frames")
+    return 1 if failures else 0
+
+
+def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
+    """Make the analyses of a shot steady; return the exit code."""
+    cuts = options["cuts"]
+    how = Steadying(
+        window=options["window"],
+        lock_frame=options["lock_frame"],
+        cuts=tuple(sorted(parse_frames(cuts))) if cuts else None,
+        tiles=options["tiles"],
+    )
+    shots = [Shot.load(path) for path in paths]
+    if output.absolute() in {path.absolute() for path in paths}:
+        raise UsageError(f"{output}: is one of the inputs; choose another name")
+    frames = merge_shots(shots)
+    check_folder(output.parent, of=output)
+    with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
+        shot = steady(frames, shots[0].settings, output, how, progress=progress.advance)
+        assert shot.smoothing is not None
+        for first, last in shot.smoothing["shots"]:
+            progress.say(f"{output}  frames {first} to {last}")
+    return 0

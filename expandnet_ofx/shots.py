@@ -1,0 +1,181 @@
+"""Analyses of the frames of a shot in one file, their maps beside it; chunks of a shot are files of the same kind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.errors import InputError, OutputError, UsageError
+from expandnet_ofx.looks import Look
+from expandnet_ofx.partials import partial_name
+from expandnet_ofx.sources import Identity
+
+SHOT_SCHEMA = 1
+"""Version of the file; another one is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotFrame:
+    """One frame: what it was made from, what it looks like, and its analysis without maps."""
+
+    number: int
+    identity: Identity
+    look: Look
+    numbers: Analysis
+    record: Mapping[str, Any]
+    """The analysis as stored, with the name and the hash of its maps."""
+    path: Path
+    """The shot's file, which the maps lie beside."""
+
+    @property
+    def key(self) -> str:
+        """What tells this analysis from another: the SHA-256 of what is stored."""
+        return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
+
+    def load(self) -> Analysis:
+        """Return the analysis with its maps; raise `InputError` if they are missing or of another frame."""
+        return Analysis.with_maps(self.record, beside=self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """Frames of a shot, by number."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    """What the analyses were made with: settings that change them, and the weights."""
+    smoothing: Mapping[str, Any] | None
+    """How they were made steady; None for analyses as they were made."""
+    frames: Mapping[int, ShotFrame]
+
+    def frame(self, number: int | None, identity: Identity) -> ShotFrame:
+        """Return a frame; raise `InputError` if the shot does not hold it, or it was made from another picture."""
+        found = None if number is None else self.frames.get(number)
+        if found is None:
+            what = "has no frame number" if number is None else f"frame {number} is not in {self.path}"
+            raise InputError(f"{identity.source}: {what}; analyze the shot again, with all of its frames")
+        if found.identity.source_sha256 != identity.source_sha256:
+            raise InputError(
+                f"{identity.source}: another picture than {self.path} was made from; analyze the shot again"
+            )
+        return found
+
+    @classmethod
+    def load(cls, path: Path | str) -> Shot:
+        """Read a shot's file; raise `InputError` if it is none, or of another version."""
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            schema = data["schema"] if data.get("kind") == "expandnet-shot" else None
+        except (OSError, ValueError, AttributeError, KeyError) as error:
+            raise InputError(f"{path}: not the analysis of a shot ({error}); run expandnet analyze") from error
+        if schema != SHOT_SCHEMA:
+            raise InputError(f"{path}: shot of schema {schema}, this version reads {SHOT_SCHEMA}; analyze it again")
+        try:
+            frames = {int(number): _read_frame(int(number), entry, path) for number, entry in data["frames"].items()}
+            return cls(path=path, settings=data["settings"], smoothing=data["smoothing"], frames=frames)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: the analysis of the shot is incomplete ({error}); analyze it again") from error
+
+
+def _read_frame(number: int, entry: Mapping[str, Any], path: Path) -> ShotFrame:
+    record = entry["analysis"]
+    return ShotFrame(
+        number=number,
+        identity=Identity(**entry["source"]),
+        look=Look.from_dict(entry["look"]),
+        numbers=Analysis.from_dict(record, name=f"{path}, frame {number}"),
+        record=record,
+        path=path,
+    )
+
+
+class ShotWriter:
+    """Collects frames of a shot: maps are written at once, the shot's own file when all are there.
+
+    Args:
+        path: the file; maps go beside it as `NAME.FRAME.maps.exr`.
+        settings: what the analyses are made with, see `Shot`.
+        smoothing: how they were made steady.
+    """
+
+    def __init__(
+        self, path: Path | str, settings: Mapping[str, Any], *, smoothing: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._head = {
+            "kind": "expandnet-shot",
+            "schema": SHOT_SCHEMA,
+            "settings": dict(settings),
+            "smoothing": smoothing,
+        }
+        self._frames: dict[int, dict[str, Any]] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
+        """Add a frame; in any order, each once."""
+        if number in self._frames:
+            raise UsageError(f"{self.path}: frame {number} is there twice; give each frame once")
+        maps = analysis.save_maps(self.path.with_name(f"{self.path.stem}.{number:04d}.maps.exr"))
+        self._frames[number] = {
+            "source": asdict(identity),
+            "look": look.to_dict(),
+            "analysis": analysis.to_dict(map_name=maps.name if maps else None),
+        }
+
+    def commit(self) -> Shot:
+        """Write the shot's file, which appears only when complete, and return the shot."""
+        frames = {str(number): self._frames[number] for number in sorted(self._frames)}
+        partial = partial_name(self.path)
+        try:
+            partial.write_text(json.dumps({**self._head, "frames": frames}, indent=1) + "\n", encoding="utf-8")
+            partial.replace(self.path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        return Shot.load(self.path)
+
+
+def merge_shots(shots: Sequence[Shot]) -> dict[int, ShotFrame]:
+    """Return the frames of all chunks of a shot.
+
+    Raises:
+        UsageError: chunks were made with different settings, hold one frame in two ways, or are steady already.
+    """
+    frames: dict[int, ShotFrame] = {}
+    for shot in shots:
+        if shot.smoothing is not None:
+            raise UsageError(f"{shot.path}: steady already; give the analyses it was made from")
+        if changed := differing(shots[0].settings, shot.settings):
+            raise UsageError(f"{shot.path}: made with another {changed} than {shots[0].path}; analyze with the same")
+        for number, frame in shot.frames.items():
+            before = frames.setdefault(number, frame)
+            if before.record != frame.record:
+                raise UsageError(f"{shot.path}: frame {number} differs from that of {before.path}; analyze it once")
+    return frames
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    """Return the first setting that two records do not share, None if they agree."""
+    return next((name for name in sorted({*a, *b}) if a.get(name) != b.get(name)), None)
+
+
+def runs(numbers: Iterable[int]) -> list[list[int]]:
+    """Return ascending numbers as runs of consecutive ones."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return found

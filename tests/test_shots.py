@@ -1,0 +1,390 @@
+"""Shots: what belongs together, what is smoothed and how, and that chunks make no difference."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import fakes
+import numpy as np
+import pytest
+from commands import batch, invoke, pixels_of, replace_network, save
+from expandnet_batch.tools import command as tools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx import Analysis, Expander
+from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.looks import Look, distance, find_cuts, look_at
+from expandnet_ofx.maps import as_half
+from expandnet_ofx.recovered import RecoveredLight
+from expandnet_ofx.shots import Shot, ShotWriter, merge_shots, runs
+from expandnet_ofx.smoothing import smooth_cut, smooth_numbers, window_weights
+from expandnet_ofx.sources import Identity
+from expandnet_ofx.steady import Steadying, find_shots, steady
+
+# Looks and cuts
+
+
+def scenery(seed: int, width: int = 600) -> np.ndarray:
+    """A wide picture with structure at the scale of objects: (256, width, 3) codes in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((9, width // 30 + 2))
+    rows, columns = np.linspace(0, 8, 256), np.linspace(0, coarse.shape[1] - 1, width)
+    across = np.stack([np.interp(columns, np.arange(coarse.shape[1]), row) for row in coarse])
+    picture = np.stack([np.interp(rows, np.arange(9), column) for column in across.T], 1)
+    return np.clip(picture, 0, 1)[:, :, None].repeat(3, 2).astype(np.float32)
+
+
+def seen(seed: int, shift: int = 0, gain: float = 1.0, noise: float = 0.0) -> Look:
+    picture = scenery(seed)[:, shift : shift + 256] * np.float32(gain)
+    return look_at(picture + noise * np.random.default_rng(shift).standard_normal(picture.shape).astype(np.float32))
+
+
+def test_a_frame_is_near_itself_its_neighbors_and_its_exposures_and_far_from_others() -> None:
+    own = seen(0)
+    assert distance(own, own) == 0
+    assert distance(own, seen(0, noise=0.01)) < 0.01
+    assert distance(own, seen(0, shift=2)) < 0.05
+    assert distance(own, seen(0, gain=0.9)) < 0.1
+    for other in range(1, 6):
+        assert distance(own, seen(other)) == distance(seen(other), own) > 0.5
+    flat = look_at(np.full((256, 256, 3), 0.4, np.float32))
+    assert distance(flat, look_at(np.full((256, 256, 3), 0.41, np.float32))) < 0.05
+
+
+def test_cuts_are_found_and_pans_flashes_and_fades_are_none() -> None:
+    pan = [seen(0, shift=2 * k, noise=0.01) for k in range(12)]
+    fade = [seen(1, gain=1 - k / 30) for k in range(10)]
+    whip = [seen(2, shift=14 * k) for k in range(8)]
+    assert find_cuts(pan) == find_cuts(fade) == find_cuts(whip) == []
+    flash = [seen(3, gain=1.2 if k == 4 else 0.8) for k in range(9)]
+    assert find_cuts(flash) == []
+    assert find_cuts(pan + fade + whip) == [12, 22]
+    assert find_cuts([seen(k) for k in range(6)]) == [1, 2, 3, 4, 5], "photographs are no shot"
+    assert find_cuts(pan[:1]) == find_cuts([]) == []
+
+
+def test_a_look_survives_its_file() -> None:
+    look = seen(4)
+    assert Look.from_dict(json.loads(json.dumps(look.to_dict()))) == look
+    with pytest.raises(ValueError, match="another size"):
+        Look.from_dict({"thumbnail": "00", "histogram": "00"})
+
+
+# Smoothing
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    start=st.floats(-10, 10), slope=st.floats(-1, 1), count=st.integers(1, 30),
+    window=st.integers(0, 8).map(lambda k: 2 * k + 1)
+)  # fmt: skip
+def test_a_drift_passes_through_also_at_the_ends(start: float, slope: float, count: int, window: int) -> None:
+    values = start + slope * np.arange(count)[:, None] * np.array([1.0, -2.0])
+    np.testing.assert_allclose(smooth_numbers(values, window), values, atol=1e-9)
+
+
+def test_noise_is_averaged_without_lag() -> None:
+    impulse = np.zeros((21, 1))
+    impulse[10] = 1
+    answer = smooth_numbers(impulse, 9)[:, 0]
+    np.testing.assert_allclose(answer, answer[::-1], atol=1e-12)
+    assert answer.sum() == pytest.approx(1, abs=1e-6)
+    assert answer[10] < 0.3
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(400, 1))
+    assert smooth_numbers(noise, 9).std() < 0.5 * noise.std()
+    np.testing.assert_array_equal(smooth_numbers(noise, 1), noise)
+
+
+def test_windows_end_where_the_shot_does() -> None:
+    assert window_weights(1, 0, 9)[0] == 0
+    first, weights = window_weights(20, 2, 9)
+    assert (first, len(weights)) == (0, 7)
+    assert weights.sum() == pytest.approx(1)
+    assert np.argmax(weights) == 2
+
+
+def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
+    map_ = None
+    if light is not None:
+        map_ = RecoveredLight(as_half(np.full((6, 8, 4), (light, light, light, wide), np.float32)))
+    return Analysis(
+        width=80, height=60, features=(float(frame),) * 64, boldness=None, low=(0.0,) * 3, high=(1.0,) * 3,
+        clip_levels=(0.9 + frame / 1000,) * 3, anchor=frame / 100, anchor_samples=5, scene=1.0, output_range=None,
+        recovered=map_, nan=0, infinite=0, negative=0, weights="w",
+    )  # fmt: skip
+
+
+def smoothed(frames: list[Analysis], window: int = 5) -> list[Analysis]:
+    return [make() for make in smooth_cut(frames, lambda at: frames[at], window)]
+
+
+def test_a_cut_has_one_clip_level_and_one_anchor() -> None:
+    frames = [analysis(k, None) for k in range(7)]
+    found = smoothed(frames)
+    assert len({(a.clip_levels, a.anchor) for a in found}) == 1
+    assert found[0].clip_levels == pytest.approx((0.903,) * 3)
+    assert found[0].anchor == pytest.approx(0.03)
+    for before, after in zip(frames, found, strict=True):
+        np.testing.assert_allclose(after.features, before.features, atol=1e-6)
+
+
+def test_maps_that_tremble_are_averaged_and_a_lamp_that_switches_is_not() -> None:
+    rng = np.random.default_rng(0)
+    tremble = [analysis(k, 2 + 0.1 * float(rng.normal())) for k in range(40)]
+    values = [[a.recovered.values[2, 2, 0] for a in frames] for frames in (tremble, smoothed(tremble, 9))]
+    assert np.std(np.diff(values[1])) < 0.45 * np.std(np.diff(values[0]))
+    switch = [analysis(k, 1.0 if k % 2 else 4.0) for k in range(10)]
+    kept = np.array([a.recovered.values[2, 2, 0] for a in smoothed(switch, 9)])
+    np.testing.assert_allclose(kept, [4.0, 1.0] * 5, atol=0.01)
+
+
+def test_an_area_that_is_wide_now_and_then_fades() -> None:
+    frames = [analysis(k, 2.0 if k % 2 else None) for k in range(12)]
+    covers = np.array([a.recovered.values[2, 2, 3] for a in smoothed(frames, 9)])
+    assert 0.3 < covers.min() <= covers.max() < 0.7
+    np.testing.assert_allclose([a.recovered.values[2, 2, 0] for a in smoothed(frames, 9)], 2, atol=0.01)
+    assert all(a.recovered is None for a in smoothed([analysis(k, None) for k in range(4)]))
+
+
+def test_a_window_of_one_keeps_maps() -> None:
+    frames = [analysis(k, float(k)) for k in range(4)]
+    for before, after in zip(frames, smoothed(frames, 1), strict=True):
+        assert after.recovered == before.recovered
+        assert after.features == before.features
+
+
+# Files
+
+
+def identity(number: int) -> Identity:
+    return Identity(source=f"shot.{number}.png", source_bytes=3, source_sha256=f"{number:064}")
+
+
+def shot_file(
+    path: Path, numbers: list[int], *, light: float = 2.0, seed: int = 0, settings_: dict | None = None
+) -> Shot:
+    writer = ShotWriter(path, settings_ or {"threshold": 0.94})
+    for number in numbers:
+        writer.add(number, identity(number), seen(seed, shift=number % 50), analysis(number, light + number / 1000))
+    return writer.commit()
+
+
+def test_a_shot_survives_its_file(tmp_path: Path) -> None:
+    shot = shot_file(tmp_path / "a.json", [1003, 1001, 1002])
+    assert list(shot.frames) == [1001, 1002, 1003]
+    again = Shot.load(tmp_path / "a.json")
+    for number in shot.frames:
+        assert again.frames[number].load() == analysis(number, 2 + number / 1000)
+        assert again.frames[number].key == shot.frames[number].key
+    assert len({frame.key for frame in shot.frames.values()}) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.1001.maps.exr",
+        "a.1002.maps.exr",
+        "a.1003.maps.exr",
+        "a.json",
+    ]
+
+
+def test_files_that_are_no_shots_are_named(tmp_path: Path) -> None:
+    shot_file(tmp_path / "good.json", [1])
+    good = json.loads((tmp_path / "good.json").read_text())
+    path = tmp_path / "a.json"
+    for content in ("", "[]", "3", "{}", json.dumps(good | {"schema": 9}), json.dumps(good | {"frames": {"x": {}}}),
+                    json.dumps(good | {"frames": {"1": {}}}),
+                    json.dumps({k: v for k, v in good.items() if k != "settings"})):  # fmt: skip
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"a\.json"):
+            Shot.load(path)
+    (tmp_path / "good.0001.maps.exr").unlink()
+    with pytest.raises(InputError, match="maps"):
+        Shot.load(tmp_path / "good.json").frames[1].load()
+
+
+def test_chunks_are_a_shot_and_what_does_not_belong_is_refused(tmp_path: Path) -> None:
+    whole = shot_file(tmp_path / "all.json", [1, 2, 3, 4])
+    parts = [shot_file(tmp_path / "a.json", [3, 4]), shot_file(tmp_path / "b.json", [1, 2])]
+    assert {n: f.load() for n, f in merge_shots(parts).items()} == {n: f.load() for n, f in whole.frames.items()}
+    merge_shots([whole, whole])
+    with pytest.raises(UsageError, match="another threshold"):
+        merge_shots([whole, shot_file(tmp_path / "c.json", [5], settings_={"threshold": 0.9})])
+    with pytest.raises(UsageError, match="frame 2 differs"):
+        merge_shots([whole, shot_file(tmp_path / "d.json", [2], light=3.0)])
+    made = steady(whole.frames, whole.settings, tmp_path / "s.json", Steadying())
+    with pytest.raises(UsageError, match="steady already"):
+        merge_shots([made])
+    with pytest.raises(UsageError, match="twice"):
+        shot_file(tmp_path / "e.json", [1, 1])
+
+
+def test_shots_end_at_gaps_cuts_and_other_sizes(tmp_path: Path) -> None:
+    writer = ShotWriter(tmp_path / "a.json", {})
+    for number in (1, 2, 3, 7, 8, 9, 10):
+        own = analysis(number, None)
+        own = replace(own, width=40) if number >= 9 else own
+        writer.add(number, identity(number), seen(1 if number >= 3 else 0), own)
+    frames = writer.commit().frames
+    assert runs(frames) == [[1, 2, 3], [7, 8, 9, 10]]
+    assert find_shots(frames, Steadying()) == [[1, 2], [3], [7, 8], [9, 10]]
+    assert find_shots(frames, Steadying(cuts=(2, 8))) == [[1], [2, 3], [7], [8], [9, 10]]
+    assert find_shots(frames, Steadying(tiles=True)) == [[1, 2, 3, 7, 8, 9, 10]]
+    with pytest.raises(UsageError, match="6 is not a frame"):
+        find_shots(frames, Steadying(cuts=(6,)))
+
+
+def test_a_lock_frame_gives_all_and_tiles_share_what_is_global(tmp_path: Path) -> None:
+    shot = shot_file(tmp_path / "a.json", [1, 2, 3])
+    locked = steady(shot.frames, {}, tmp_path / "l.json", Steadying(lock_frame=2))
+    assert [frame.load() for frame in locked.frames.values()] == [shot.frames[2].load()] * 3
+    tiles = steady(shot.frames, {}, tmp_path / "t.json", Steadying(tiles=True))
+    for number, frame in tiles.frames.items():
+        loaded = frame.load()
+        assert loaded.recovered == shot.frames[number].load().recovered
+        assert loaded.features == pytest.approx((2.0,) * 64)
+        assert loaded.anchor == pytest.approx(0.02)
+    with pytest.raises(UsageError, match="lock-frame 9"):
+        steady(shot.frames, {}, tmp_path / "x.json", Steadying(lock_frame=9))
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"window": 4}, {"tiles": True, "lock_frame": 3}])
+def test_steadying_out_of_range_is_a_usage_error(wrong: dict) -> None:
+    with pytest.raises(UsageError):
+        Steadying(**wrong)
+
+
+# The commands
+
+
+@pytest.fixture
+def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six frames of a pan over scenery with a clipped window, then three of another place."""
+    replace_network(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    for k in range(9):
+        picture = scenery(0 if k < 6 else 7)[::2, 4 * k : 4 * k + 200].copy()
+        picture[30:60, 80 - 4 * k : 120 - 4 * k] = 1
+        noise = np.random.default_rng(k).normal(size=picture.shape)
+        save(tmp_path / "in" / f"shot.{1001 + k}.png", np.clip(np.rint(255 * picture + noise), 0, 255).astype(np.uint8))
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    ran = invoke(tools, *words)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def test_any_chunks_give_the_same_pixels(footage: Path) -> None:
+    assert batch("in/shot.####.png", "-o", "whole", "--steady", "5").code == 0
+    run("analyze", "in/shot.####.png", "--frames", "1006-1009", "-o", "late.json")
+    run("analyze", "in/shot.####.png", "--frames", "1001-1005", "-o", "early.json")
+    said = run("smooth", "late.json", "early.json", "-o", "steady.json", "--window", "5")
+    assert "frames 1001 to 1006" in said
+    assert "frames 1007 to 1009" in said
+    for chunk in ("1004-1009", "1001,1003", "1002"):
+        ran = batch("in/shot.####.png", "--frames", chunk, "-o", "parts", "--analysis", "steady.json")
+        assert ran.code == 0, ran.err
+    alone = batch("in/shot.####.png", "-o", "alone")
+    assert alone.code == 0
+    differ = 0
+    for number in range(1001, 1010):
+        one, other, single = (pixels_of(Path(folder) / f"shot.{number}.exr") for folder in ("whole", "parts", "alone"))
+        np.testing.assert_array_equal(one, other)
+        differ += not np.array_equal(one, single)
+    assert differ > 3
+
+
+def test_the_report_says_what_was_a_shot(footage: Path) -> None:
+    assert batch("in/shot.####.png", "-o", "out", "--steady", "auto", "--json", "report.json").code == 0
+    report = json.loads(Path("report.json").read_text())
+    assert [shot["frames"] for shot in report["shots"]] == [[1001, 1006], [1007, 1009]]
+    assert report["shots"][0]["window"] == 9
+    assert batch("in/shot.1001.png", "in/shot.1005.png", "-o", "out", "--steady", "auto").code == 0
+
+
+def test_results_of_one_shot_stay_until_the_shot_changes(footage: Path) -> None:
+    words = ("in/shot.####.png", "-o", "out", "--steady", "5", "--existing", "skip")
+    assert "9 done" in batch(*words).out
+    assert "9 up to date" in batch(*words).out
+    assert "9 done" in batch(*words[:4], "3", *words[5:]).out
+    assert "9 done" in batch(*words[:3], "--existing", "skip").out, "a frame by itself is another result"
+
+
+def test_an_analysis_that_does_not_fit_is_named(footage: Path) -> None:
+    run("analyze", "in/shot.####.png", "--frames", "1001-1004", "-o", "a.json")
+    ran = batch("in/shot.####.png", "--frames", "1004-1005", "-o", "out", "--analysis", "a.json")
+    assert ran.code == 1
+    assert "frame 1005 is not in a.json" in ran.complaint
+    assert batch("in/shot.1001.png", "-o", "out", "--analysis", "a.json", "--stops", "1").code == 0
+    ran = batch("in/shot.1001.png", "-o", "out", "--analysis", "a.json", "--threshold", "0.9")
+    assert ran.code == 2
+    assert "another threshold" in ran.complaint
+    save(Path("in/shot.1002.png"), np.full((40, 40, 3), 9, np.uint8))
+    ran = batch("in/shot.1002.png", "-o", "out", "--analysis", "a.json")
+    assert ran.code == 1
+    assert "another picture" in ran.complaint
+
+
+def test_a_frame_that_cannot_be_read_costs_itself(footage: Path) -> None:
+    Path("in/shot.1003.png").write_bytes(b"nonsense")
+    ran = batch("in/shot.####.png", "-o", "out", "--steady", "5")
+    assert ran.code == 1
+    assert len(list(Path("out").iterdir())) == 8
+    ran = invoke(tools, "analyze", "in/shot.####.png", "-o", "a.json")
+    assert ran.code == 1
+    assert "shot.1003.png" in ran.complaint
+    assert sorted(Shot.load("a.json").frames) == [1001, 1002, *range(1004, 1010)]
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("analyze", "in/absent.png", "-o", "a.json"), "absent"),
+        (("analyze", "in/shot.####.png", "--frames", "1001-1020", "-o", "a.json"), "1010"),
+        (("analyze", "still.png", "-o", "a.json"), "no frame number"),
+        (("smooth", "absent.json", "-o", "s.json"), "absent.json"),
+        (("smooth", "a.json", "-o", "s.json", "--window", "4"), "window"),
+    ],
+)
+def test_wrong_words_end_before_any_work(footage: Path, words: tuple[str, ...], what: str) -> None:
+    save(footage / "still.png", np.full((20, 20, 3), 9, np.uint8))
+    ran = invoke(tools, *words)
+    assert ran.code in (1, 2)
+    assert what in ran.complaint
+    assert not list(footage.glob("*.json"))
+
+
+@pytest.mark.parametrize("steady_", ["4", "often", "0"])
+def test_a_window_that_is_none_is_a_usage_error(footage: Path, steady_: str) -> None:
+    ran = batch("in/shot.####.png", "-o", "out", "--steady", steady_)
+    assert ran.code == 2
+    assert "steady" in ran.complaint or "window" in ran.complaint
+    assert not Path("out").exists()
+
+
+def test_a_moving_camera_flickers_less(footage: Path) -> None:
+    """With an engine whose maps tremble: its light depends on where a window falls on the reduced plate."""
+    expander = Expander(engine=fakes.BoxEngine(gain=6))
+    numbers = range(1001, 1007)
+    plates = [scenery(0)[::2, 4 * k : 4 * k + 200].copy() for k in range(6)]
+    for k, plate in enumerate(plates):
+        plate[30:60, 80 - 4 * k : 120 - 4 * k] = 1
+    codes = [np.rint(255 * plate).astype(np.uint8) for plate in plates]
+    writer = ShotWriter(footage / "a.json", {})
+    for number, plate in zip(numbers, codes, strict=True):
+        survey = expander.survey(plate)
+        writer.add(number, identity(number), look_at(survey.proxy), expander.analyze(plate, survey))
+    shot = writer.commit()
+    made = steady(shot.frames, {}, footage / "s.json", Steadying(window=5))
+    jumps = {}
+    for name, frames in (("alone", shot.frames), ("steady", made.frames)):
+        maps = [frames[number].load().rise for number in numbers]
+        jumps[name] = np.mean(
+            [np.abs(np.expm1(-a.values) - np.expm1(-b.values)).mean() for a, b in itertools.pairwise(maps)]
+        )
+    assert jumps["steady"] < jumps["alone"]
