@@ -12,7 +12,7 @@ import pictures
 import pytest
 from commands import invoke
 from expandnet_batch import repository
-from expandnet_training import cases, evaluate, metrics, patches, scales
+from expandnet_training import cases, evaluate, metrics, patches, requirements, scales
 from expandnet_training.cases import held_out_cases
 from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
@@ -165,6 +165,43 @@ def test_pictures_of_no_scene_are_white_where_they_say() -> None:
     assert set(lifts.values()) == {2.0}
 
 
+def test_requirements_are_judged_one_by_one() -> None:
+    def row(method: str, **figures: float) -> dict:
+        plain = {
+            "error": 1.0,
+            "psnr": 30.0,
+            "bias2": -3.0,
+            "energy": 0.0,
+            "jod": 6.0,
+            "unsteady": 0.0,
+            "unsteady95": 0.0,
+        }
+        return {"share": "7 and 15", "method": method, **plain, **figures, "psnr over plate": (0.5, 3.0),
+                "psnr over authors": (-0.1, 2.0)}  # fmt: skip
+
+    good = row("ours", error=0.6, psnr=32.5, bias2=-1.7, energy=0.9, jod=7.0, unsteady=0.04, unsteady95=0.2)
+    summary = [row("plate"), row("authors", error=0.55, psnr=31.8), good]
+    disc = scales.Disc(profile="flat", radius=4, truth=3.0, peak=2.0, fall=0.05, rim=0.2)
+    judged = requirements.judge(
+        "ours", summary, plate="plate", others=["authors"], discs=[disc], lifts={"white page": 0.0, "slate": 2.5}
+    )
+    verdicts = {entry.what.split(",")[0]: entry.met for entry in judged}
+    assert verdicts == {
+        "error over the plate's": True,
+        "error below that of authors": False,
+        "PSNR over plate": True,
+        "PSNR over authors": False,
+        "bias above 2 stops": True,
+        "recovered light": True,
+        "JOD above the plate's": True,
+        "moves by": False,
+        "discs fall by at most 0.1": True,
+        "rims of at most 0.1": False,
+        "light where there is none": False,
+    }
+    assert "NOT MET      rims" in requirements.as_text({"ours": judged})
+
+
 def test_jod_is_ten_for_the_truth_and_less_for_clipped_light() -> None:
     if importlib.util.find_spec("pycvvdp") is None:
         pytest.skip("cvvdp is not installed")
@@ -265,6 +302,7 @@ def test_the_command_measures_rows_and_says_where_the_plate_loses(
     rows = (out / "cases.csv").read_text().splitlines()
     assert len(rows) == 1 + 4 * len(methods)
     assert "7 percent clipped, response known" in ran.out
+    assert "Requirements, ours" in ran.out
     assert "radius  16" in (out / "summary.txt").read_text()
     for name in ("scatter", "brightness", "energy", "place1"):
         with Image.open(out / f"{name}.png") as picture:

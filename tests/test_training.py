@@ -520,6 +520,21 @@ def test_a_run_with_everything_goes_on_bit_for_bit(tmp_path: Path, images: list[
     assert np.abs(weights.state["boldness.weight"]).max() > 0
 
 
+def test_a_start_keeps_signals_alive(tmp_path: Path, images: list[HDRImage]) -> None:
+    network = Trainer(images, small(), tmp_path).network
+    spread = {}
+    for name, layer in network.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            fan_in = layer.weight[0].numel()
+            assert float(layer.weight.detach().var()) * fan_in == pytest.approx(1, rel=0.25), name
+            assert not layer.bias.any()
+    signal = torch.randn(1, 3, 96, 96, generator=seeded(0))
+    with torch.no_grad():
+        for name in ("local_net.0", "local_net.1"):
+            signal = network.get_submodule(name)(signal)
+            assert 0.5 < float(signal[:, :, 8:-8, 8:-8].std()) < 1.5, "SELU keeps the variance near 1"
+
+
 def test_a_sheet_shows_plate_prediction_and_truth(tmp_path: Path, images: list[HDRImage]) -> None:
     trainer = Trainer(images, small(boldness=(0.2, 0.9)), tmp_path)
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}

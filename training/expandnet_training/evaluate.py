@@ -63,7 +63,7 @@ def _report(
     """Measure all methods on all cases, write the report, return its text."""
     from tqdm import tqdm
 
-    from expandnet_training import figures, patches, plots, scales, tables
+    from expandnet_training import figures, patches, plots, requirements, scales, tables
     from expandnet_training.methods import PLATE
 
     output.mkdir(parents=True, exist_ok=True)
@@ -92,8 +92,19 @@ def _report(
         for name, method in delivered.items()
     }
     lifts = {name: patches.lifts(method) for name, method in delivered.items()}
+    others = [name for name in ("global curve", "authors") if name in delivered]
+    judged = {
+        name: requirements.judge(name, summary, plate=PLATE, others=others, discs=discs[name], lifts=lifts[name])
+        for name in delivered
+        if name not in others
+    }
     text = "\n".join(
-        (tables.as_text(summary, bases=bases), tables.discs_as_text(discs, apart), tables.lifts_as_text(lifts))
+        (
+            tables.as_text(summary, bases=bases),
+            tables.discs_as_text(discs, apart),
+            tables.lifts_as_text(lifts),
+            requirements.as_text(judged),
+        )
     )
     tables.write_tables(output, rows, summary, text, {"discs": discs, "sizes apart": apart, "lifts": lifts})
     plots.write_plots(output, rows, base=PLATE)

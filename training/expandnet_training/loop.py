@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expandnet_ofx.network import ExpandNet
 from expandnet_training import losses
@@ -18,6 +18,17 @@ from expandnet_training.hdr_images import HDRImage
 from expandnet_training.recipe import Recipe
 
 Report = Callable[[int, float, float], None]
+
+
+def initialize(network: ExpandNet) -> None:
+    """Draw weights with a variance of 1 / fan-in and no bias, so that SELU keeps signals alive through all layers.
+
+    Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 2.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
 class Trainer:
@@ -36,6 +47,8 @@ class Trainer:
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
         network = ExpandNet(boldness=recipe.boldness is not None).to(self.device)
+        if recipe.initialization == "lecun":
+            initialize(network)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)

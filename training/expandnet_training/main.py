@@ -32,10 +32,13 @@ def command(config: Path, data: Path, split: Path | None, output: Path, **option
     A run that is already in the output folder goes on where it stopped; on the CPU its weights are bit for bit those of
     a run that was never stopped.
     """
+    from expandnet_batch.runtime import keep_memory
+
     from expandnet_training.hdr_images import Split, find_images, load_folder, read_split
     from expandnet_training.loop import Trainer
     from expandnet_training.recipe import load_recipe
 
+    keep_memory()
     recipe = load_recipe(config, steps=options["steps"], batch=options["batch"])
     paths = find_images(data)
     names = [path.stem for path in paths]

@@ -39,6 +39,8 @@ class Recipe:
     """Range of quantiles that the boldness knob is drawn from while training; None trains weights without a knob."""
     default_boldness: float = 0.5
     """The knob's default, kept in the contract."""
+    initialization: Literal["lecun", "default"] = "lecun"
+    """`lecun`: variance 1 / fan-in, as SELU asks for; `default`: PyTorch's, a third of it, as the paper's program has."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     rate: float = 1e-3
     weight_decay: float = 1e-4
