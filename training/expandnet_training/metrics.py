@@ -49,7 +49,7 @@ def pu21_ssim(light: Array, truth: Array, *, scales: int = 1) -> float:
     import torch
     from pytorch_msssim import ms_ssim, ssim
 
-    pair = [torch.from_numpy(pu21(WHITE * x)).permute(2, 0, 1)[None] for x in (light, truth)]
+    pair = [torch.from_numpy(pu21(WHITE * x).astype(np.float32)).permute(2, 0, 1)[None] for x in (light, truth)]
     return float((ssim if scales == 1 else ms_ssim)(*pair, data_range=PU21_PEAK))
 
 
