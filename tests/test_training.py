@@ -522,7 +522,6 @@ def test_a_run_with_everything_goes_on_bit_for_bit(tmp_path: Path, images: list[
 
 def test_a_start_keeps_signals_alive(tmp_path: Path, images: list[HDRImage]) -> None:
     network = Trainer(images, small(), tmp_path).network
-    spread = {}
     for name, layer in network.named_modules():
         if isinstance(layer, torch.nn.Conv2d):
             fan_in = layer.weight[0].numel()
