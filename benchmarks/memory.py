@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from expandnet_batch.main import memory_size
+from expandnet_batch.options import memory_size
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from numpy.typing import NDArray
 from plates_for_benchmarks import write_plate

@@ -51,6 +51,13 @@ def low_pass(x: Array, weights: Array) -> Array:
     return _along(_along(x, weights, 0), weights, 1)
 
 
+def low_pass_whole(x: Array, weights: Array, *, wrap: bool) -> Array:
+    """Low-pass a whole map (H, W, C), same size: edges replicated, or the left one continuing the right one."""
+    radius = len(weights) // 2
+    x = np.pad(x, ((radius, radius), (0, 0), (0, 0)), mode="edge")
+    return low_pass(np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge"), weights)
+
+
 def extreme(x: Array, width: int, function: Callable[..., Array]) -> Array:
     """Return the least (`np.min`) or largest (`np.max`) value over squares of an odd width, edges replicated: (H, W, C)."""
     radius = width // 2
@@ -131,8 +138,7 @@ def spread(evidence: Array, *, enough: float, wrap: bool = False) -> Array:
 
 
 def _blur(x: Array, *, wrap: bool) -> Array:
-    x = np.pad(x, ((2, 2), (0, 0), (0, 0)), mode="edge")
-    return low_pass(np.pad(x, ((0, 0), (2, 2), (0, 0)), mode="wrap" if wrap else "edge"), gaussian(1.0, 2))
+    return low_pass_whole(x, gaussian(1.0, 2), wrap=wrap)
 
 
 def sample(

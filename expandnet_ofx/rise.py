@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, low_pass, spread
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, low_pass_whole, spread
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
@@ -83,10 +83,8 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
 
 def _averaged(evidence: Array, *, wrap: bool) -> Array:
     """Low-pass evidence (H, W, C); along a straight edge its sum stays as it was."""
-    radius = round(2.5 * ALONG)
-    padded = np.pad(evidence, ((radius, radius), (0, 0), (0, 0)), mode="edge")
-    padded = np.pad(padded, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge")
-    return low_pass(padded, gaussian(ALONG, radius)) * np.float32(ALONG * math.sqrt(2 * math.pi))
+    weights = gaussian(ALONG, round(2.5 * ALONG))
+    return low_pass_whole(evidence, weights, wrap=wrap) * np.float32(ALONG * math.sqrt(2 * math.pi))
 
 
 def slopes(fall: NDArray[np.floating], *, aspect: float, wrap: bool) -> NDArray[np.floating]:

@@ -47,8 +47,8 @@ class Settings:
     saturated_max_stops: float = 2.0
     """Most stops that a saturated color (smallest code under 0.25 of white) may gain."""
     boldness: float | None = None
-    """Share of cases in which recovered light is meant to be at least the scene's: 0.5 as often too dark as too bright,
-    above it bolder; None for the weights' own default. Only weights with a knob take it."""
+    """How much worse too dark is than too bright, as the weights were trained: 0.5 counts both alike, above it light comes
+    out bolder; None for the weights' own default. Only weights with a knob take it."""
     sun_stops: float = 0.0
     """Gain in stops by hand of small sources that clip in all channels (sun, lamps), whose light no plate tells."""
     saturation: float = 1.0

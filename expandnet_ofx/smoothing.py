@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,21 +76,21 @@ def smooth_numbers(values: NDArray[np.float64], window: int) -> NDArray[np.float
     return out
 
 
-def constant_of(analyses: Sequence[Analysis]) -> tuple[Triple, Triple, Triple, float, int, float]:
-    """Return clip levels, low, high, anchor, its samples and scene of a cut: medians of its frames."""
+def constants_of(analyses: Sequence[Analysis]) -> dict[str, Any]:
+    """Return what all frames of a cut have in common, by the name of its field: medians over the frames."""
 
     def median(values: Sequence[Triple]) -> Triple:
         red, green, blue = (float(x) for x in np.median(np.array(values), 0))
         return red, green, blue
 
-    return (
-        median([a.clip_levels for a in analyses]),
-        median([a.low for a in analyses]),
-        median([a.high for a in analyses]),
-        float(np.median([a.anchor for a in analyses])),
-        int(np.median([a.anchor_samples for a in analyses])),
-        float(np.median([a.scene for a in analyses])),
-    )
+    return {
+        "clip_levels": median([a.clip_levels for a in analyses]),
+        "low": median([a.low for a in analyses]),
+        "high": median([a.high for a in analyses]),
+        "anchor": float(np.median([a.anchor for a in analyses])),
+        "anchor_samples": int(np.median([a.anchor_samples for a in analyses])),
+        "scene": float(np.median([a.scene for a in analyses])),
+    }
 
 
 def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Callable[[], Analysis]]:
@@ -99,7 +101,7 @@ def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Cal
         load: returns the analysis of a frame of the cut with its maps.
         window: frames, odd.
     """
-    clips, low, high, anchor, samples, scene = constant_of(numbers)
+    constants = constants_of(numbers)
     features = smooth_numbers(np.array([a.features for a in numbers], np.float64), window)
 
     def make(at: int) -> Analysis:
@@ -109,19 +111,14 @@ def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Cal
         return replace(
             own,
             features=tuple(float(np.float32(x)) for x in features[at]),
-            clip_levels=clips,
-            low=low,
-            high=high,
-            anchor=anchor,
-            anchor_samples=samples,
-            scene=scene,
+            **constants,
             recovered=_recovered([a.recovered for a in around], at - first, weights),
             rise=_rise([a.rise for a in around], at - first, weights),
             surround=_surround([a.surround for a in around], at - first, weights),
             broad=_broad([a.broad for a in around], at - first, weights),
         )
 
-    return [lambda at=at: make(at) for at in range(len(numbers))]  # type: ignore[misc]
+    return [partial(make, at) for at in range(len(numbers))]
 
 
 def _alike(values: Array, own: Array, sigma: float) -> Array:

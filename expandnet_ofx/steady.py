@@ -12,9 +12,9 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import find_cuts
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, runs
-from expandnet_ofx.smoothing import WINDOW, constant_of, smooth_cut
+from expandnet_ofx.smoothing import WINDOW, constants_of, smooth_cut
 
-Progress = Callable[[float], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def steady(
         settings: what their analyses were made with.
         target: the file to write.
         how: window, cuts.
-        progress: called with the share that is done.
+        progress: called with the number of frames that are done, and of all.
     """
     shots = find_shots(frames, how)
     smoothing = {
@@ -97,7 +97,7 @@ def steady(
             writer.add(number, frame.identity, frame.look, make())
             done += 1
             if progress is not None:
-                progress(done / len(frames))
+                progress(done, len(frames))
     return writer.commit()
 
 
@@ -125,20 +125,11 @@ def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Callable
 
 def _shared(frames: Mapping[int, ShotFrame], shot: Sequence[int], number: int) -> Callable[[], Analysis]:
     numbers = [frames[n].numbers for n in shot]
-    clips, low, high, anchor, samples, scene = constant_of(numbers)
+    constants = constants_of(numbers)
     columns = zip(*(a.features for a in numbers), strict=True)
     features = tuple(sum(column) / len(numbers) for column in columns)
 
     def make() -> Analysis:
-        return replace(
-            frames[number].load(),
-            features=features,
-            clip_levels=clips,
-            low=low,
-            high=high,
-            anchor=anchor,
-            anchor_samples=samples,
-            scene=scene,
-        )
+        return replace(frames[number].load(), features=features, **constants)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pictures
 import pytest
 from commands import invoke
 from expandnet_batch import repository
-from expandnet_training import cases, evaluate, metrics, patches, requirements, scales
+from expandnet_training import cases, evaluate, metrics, moving, patches, requirements, scales
 from expandnet_training.cases import held_out_cases
 from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
@@ -139,6 +140,33 @@ def test_of_a_disc_the_truth_is_found_and_a_rim_and_a_hole_are_told(profile: str
     assert scales.measure_disc(lambda _: hole, profile, radius).fall == pytest.approx(1, abs=0.1)
     rim = np.where(r > radius - 3, 4.0, 2.0)[:, :, None].repeat(3, 2).astype(np.float32)
     assert scales.measure_disc(lambda _: rim, profile, radius).rim == pytest.approx(1, abs=0.1)
+
+
+def moving_shots() -> list[moving.MovingShot]:
+    x = np.arange(120)[None] * np.ones((60, 1))
+    scene = (0.3 + 0.2 * np.sin(x / 7))[:, :, None].repeat(3, 2).astype(np.float32)
+    scene[20:40, 50:90] = 4
+    return [moving.pan(scene, 6, width=100), moving.exposure_drift(scene, 6), moving.flickering_lamp(scene, 10)]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_truth_of_a_shot_does_not_flicker(number: int) -> None:
+    shot = moving_shots()[number]
+    assert moving.flicker(shot, shot.light) == pytest.approx((0, 0), abs=1e-5)
+    assert moving.flicker(shot, [3 * light for light in shot.light]) == pytest.approx((0, 0), abs=1e-5)
+    trembling = [light * np.float32(2 ** (0.2 * (k % 2))) for k, light in enumerate(shot.light)]
+    assert moving.flicker(shot, trembling) == pytest.approx((0.2, 0.2), abs=1e-4)
+
+
+def test_a_pan_shows_the_scene_moved_and_a_lamp_keeps_what_it_keeps() -> None:
+    pan, _, lamp = moving_shots()
+    for before, after in itertools.pairwise(pan.light):
+        np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
+    assert moving.amplitude_kept(lamp, lamp.light) == pytest.approx(1)
+    still = [np.full_like(light, 5) for light in lamp.light]
+    assert moving.amplitude_kept(lamp, still) == 0
+    half = [np.sqrt(light) for light in lamp.light]
+    assert moving.amplitude_kept(lamp, half) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_sizes_apart_are_those_of_the_method() -> None:

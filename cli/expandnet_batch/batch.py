@@ -11,14 +11,16 @@ from typing import Any
 
 import click
 
-from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
+from expandnet_batch.jobs import FRAME_FAILURES, Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_batch.steadying import Book, open_book, window_of
-from expandnet_ofx.convert import Converter
+from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.expander import Expander
+from expandnet_ofx.plates import prefetch
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -26,10 +28,6 @@ SETTING_OPTIONS = (
     "saturation", "boldness", "sun_stops", "merge", "merge_channels", "latlong", "force", "memory", "tile", "feather",
 )  # fmt: skip
 """Options that are fields of `Settings` under the same name."""
-
-
-FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
-"""What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
 
 
 def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
@@ -67,10 +65,8 @@ def _check_places(plan: JobPlan, options: dict[str, Any]) -> None:
         check_folder(options["report"].parent, of=options["report"])
 
 
-def picture_settings(options: dict[str, Any]) -> Any:
+def picture_settings(options: dict[str, Any]) -> Settings:
     """Return the picture settings of the command line; raise `UsageError` if they do not fit."""
-    from expandnet_ofx.settings import Settings
-
     chosen = {name: options[name] for name in SETTING_OPTIONS}
     if options["preset"] == "authors":
         plain = {"output_space": "linear-rec709", "stops": 0.0, "max_stops": None, "saturation": 1.0, "latlong": False}
@@ -130,16 +126,14 @@ class _Batch:
             self._progress.say(f"{engine.name} on {engine.device}, {engine.precision}, {contract.name}")
         return converter
 
-    def _convert_all(self, converter: Any, book: Book) -> None:
-        from expandnet_ofx.plates import prefetch
-
+    def _convert_all(self, converter: Converter, book: Book) -> None:
         ahead = prefetch(lambda: self._prepared(converter, book), depth=1)
         with closing(ahead):
             for job, prepared in ahead:
                 if not self._convert(converter, job, prepared) and self._options["on_error"] == "stop":
                     return
 
-    def _prepared(self, converter: Any, book: Book) -> Iterator[tuple[Job, Any]]:
+    def _prepared(self, converter: Converter, book: Book) -> Iterator[tuple[Job, Any]]:
         """Open sources one frame ahead of the network; a failure travels as a value, for one frame only."""
         for job in self._plan.jobs:
             try:
@@ -147,9 +141,7 @@ class _Batch:
             except FRAME_FAILURES as error:
                 yield job, error
 
-    def _convert(self, converter: Any, job: Job, prepared: Any) -> bool:
-        from expandnet_ofx.convert import FrameReport
-
+    def _convert(self, converter: Converter, job: Job, prepared: Any) -> bool:
         if prepared is None:
             report = FrameReport(input=str(job.source.path), output=str(job.output), status="skipped")
         elif isinstance(prepared, BaseException):
@@ -167,9 +159,7 @@ class _Batch:
         self._memory.check()
         self._progress.advance(share)
 
-    def _failure(self, job: Job, error: BaseException) -> Any:
-        from expandnet_ofx.convert import FrameReport
-
+    def _failure(self, job: Job, error: BaseException) -> FrameReport:
         text = str(error) or type(error).__name__
         if not isinstance(error, (ExpandNetError, OSError, MemoryError)):
             text = f"internal fault, {type(error).__name__}: {text}; please report it with this file"

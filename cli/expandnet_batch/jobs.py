@@ -14,7 +14,7 @@ from typing import Any
 from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.partials import sheet_file, sweep
 from expandnet_ofx.plausibility import check_declared_size
@@ -34,6 +34,9 @@ from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
 
+
+FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
+"""What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
 
 Analyses = Callable[[Path, "int | None", Identity], "ShotFrame | None"]
 """Gives the analysis of a frame by path, number and identity; None leaves it to be made."""
@@ -241,8 +244,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         # A variable that is not set must not mean the folder one happens to stand in.
         raise UsageError("an input or the output is an empty word; check the variables of the call")
     _rate(options["fps"])
-    views = [view.strip() for view in options["views"].split(",") if view.strip()]
-    sources = find_sources(inputs, frames=options["frames"], views=views)
+    sources = find_sources(inputs, frames=options["frames"], views=views_of(options))
     missing = [source for source in sources if source.missing]
     if missing and options["missing"] == "skip":
         sources = [source for source in sources if not source.missing]
@@ -259,6 +261,11 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
     refuse_collisions(sources, [job.files(how) for job in jobs])
     left_out = [source.path for source in missing if options["missing"] == "skip"]
     return JobPlan(jobs=jobs, options=how, left_out=left_out)
+
+
+def views_of(options: dict[str, Any]) -> list[str]:
+    """Return the names of `--views`."""
+    return [view.strip() for view in options["views"].split(",") if view.strip()]
 
 
 def _rate(fps: str | None) -> Fraction | None:

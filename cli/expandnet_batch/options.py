@@ -55,8 +55,8 @@ PICTURE = _group(
         click.option("--ocio", default=None, metavar="CONFIG", help="OpenColorIO config; else $OCIO, else the built-in."),
         click.option("--stops", type=float, default=0.0, show_default=True, help="Gain of the recovered light, in stops."),
         click.option("--boldness", type=float, default=None,
-                     help="How bright recovered light is meant to be, 0.05 to 0.95: 0.5 is as often too dark as too bright; "
-                          "default is the weights' own."),
+                     help="From careful to bold, 0.05 to 0.95; at 0.5 too dark and too bright weigh the same; "
+                          "only for weights with such a knob, default is their own."),
         click.option("--sun-stops", type=float, default=0.0, show_default=True,
                      help="Gain by hand of suns and lamps: small sources that clip in all channels."),
         click.option("--threshold", type=float, default=0.94, show_default=True,

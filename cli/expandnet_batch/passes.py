@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from expandnet_batch.batch import open_converter, picture_settings
-from expandnet_batch.jobs import Job, check_folder
+from expandnet_batch.jobs import Job, check_folder, views_of
 from expandnet_batch.progress import open_progress
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import FrameSequence, analyze_frames
@@ -25,8 +26,7 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     Raises:
         UsageError: before any work, with nothing written.
     """
-    views = [view.strip() for view in options["views"].split(",") if view.strip()]
-    sources = find_sources(inputs, frames=options["frames"], views=views)
+    sources = find_sources(inputs, frames=options["frames"], views=views_of(options))
     missing = [source for source in sources if source.missing]
     if missing and options["missing"] == "error":
         raise UsageError(f"{missing[0].path}: missing frame of the range; render it, or pass --missing skip")
@@ -63,7 +63,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
     frames = merge_shots(shots)
     check_folder(output.parent, of=output)
     with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
-        shot = steady(frames, shots[0].settings, output, how, progress=progress.advance)
+        shot = steady(frames, shots[0].settings, output, how, progress=partial(progress.stage, f"smoothing {output}"))
         assert shot.smoothing is not None
         for first, last in shot.smoothing["shots"]:
             progress.say(f"{output}  frames {first} to {last}")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.jobs import Job
+from expandnet_batch.jobs import FRAME_FAILURES, Job
 from expandnet_batch.progress import Progress
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import ExpandNetError, UsageError
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
@@ -18,9 +18,6 @@ from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing
 from expandnet_ofx.smoothing import WINDOW
 from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, steady
-
-FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
-"""What one frame of a shot may fail with; it fails again, and is reported, when it is expanded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +125,8 @@ def analyze_frames(
 ) -> Shot:
     """Analyze the frames of a sequence into a shot's file; those that cannot be read are left out.
 
+    A batch has no use for their failures: they fail again, and are reported, when they are expanded.
+
     Args:
         failures: gets a line for each frame that failed.
     """
@@ -142,7 +141,7 @@ def analyze_frames(
             assert analysis is not None
             assert job.number is not None
             writer.add(job.number, prepared.identity, look_at(survey.proxy), analysis)
-        except FAILURES as error:
+        except FRAME_FAILURES as error:
             failed.append(str(error))
             continue
         finally:
@@ -159,5 +158,5 @@ def _opened(
             for frame_job, prepared in job.open(converter, {**options, "existing": "overwrite", "preview": "none"}):
                 assert prepared is not None
                 yield frame_job, prepared
-        except FAILURES as error:
+        except FRAME_FAILURES as error:
             failed.append(str(error))

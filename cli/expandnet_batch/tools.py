@@ -11,6 +11,15 @@ import click
 from expandnet_batch.edge import run_command, version_text
 from expandnet_batch.options import FRAMES, PICTURE, RUNNING, SHOWING
 
+SHOT_FILE = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.json",
+    help="The shot's file; its maps go beside it.",
+)
+
 
 @click.group("expandnet", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(message=version_text(), package_name="expandnet-ofx")
@@ -53,14 +62,7 @@ def show(path: Path | None) -> None:
 
 @command.command(context_settings={"max_content_width": 110})
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE.json",
-    help="The shot's file; its maps go beside it.",
-)
+@SHOT_FILE
 @PICTURE
 @RUNNING
 @FRAMES
@@ -78,14 +80,7 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
 
 @command.command()
 @click.argument("shots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHOT.json...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE.json",
-    help="The steady shot's file; its maps go beside it.",
-)
+@SHOT_FILE
 @click.option("--window", type=int, default=9, show_default=True, help="Frames to smooth over, odd; 1 for none.")
 @click.option("--lock-frame", type=int, default=None, help="Take this frame's analysis for all (locked-off cameras).")
 @click.option("--cuts", default=None, metavar="FRAMES", help="First frames of new shots, instead of finding them.")

@@ -50,7 +50,7 @@ def _lettering() -> NDArray[np.bool_]:
     """Return lines of letters of three sizes, drawn as strokes of a font does: (270, 480)."""
     from PIL import Image, ImageDraw, ImageFont
 
-    picture = Image.new("L", SIZE[::-1], 0)
+    picture = Image.new("L", (SIZE[1], SIZE[0]), 0)
     canvas = ImageDraw.Draw(picture)
     top = 12
     for size in (11, 22, 44):

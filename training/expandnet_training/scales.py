@@ -50,7 +50,8 @@ def disc(profile: str, radius: int) -> tuple[Array, NDArray[np.uint8]]:
     at = np.arange(size) + 0.5 - size / 2
     r = np.hypot(at[:, None], at[None])
     if profile == "flat":
-        light = AROUND + (FLAT - AROUND) * np.clip(radius - r + 0.5, 0, 1)
+        # Covered pixels clip before they are covered whole: the edge lies where a pixel comes out at white.
+        light = AROUND + (FLAT - AROUND) * np.clip(radius - r + (1 - AROUND) / (FLAT - AROUND), 0, 1)
     else:
         sigma = radius / np.sqrt(2 * np.log((PEAK - AROUND) / (1 - AROUND)))
         light = AROUND + (PEAK - AROUND) * np.exp(-0.5 * (r / sigma) ** 2)
