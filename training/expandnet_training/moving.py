@@ -103,6 +103,6 @@ def _inside(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.b
     """Return where both plates lie in the matte by half and more, less the pixels beside the edge: (H, W)."""
     some = (np.minimum(first, second) > HALF_MATTE * 255).all(2)
     padded = np.pad(some, EDGE, mode="edge")
-    height, width = some.shape[0], some.shape[1]
+    height, width = first.shape[:2]
     near = [padded[y : y + height, x : x + width] for y in range(2 * EDGE + 1) for x in range(2 * EDGE + 1)]
     return np.logical_and.reduce(near)
