@@ -21,8 +21,9 @@ from expandnet_ofx.partials import partial_name
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
+from expandnet_ofx.swing import MeasuredLight, Swing
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the JSON form; a file of another version is refused."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
@@ -30,6 +31,8 @@ MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
     "rise": (Rise, ("rise.R", "rise.G", "rise.B")),
     "broad": (BroadAreas, ("broad.Y",)),
     "surround": (SurroundColor, ("surround.RG", "surround.BG", "surround.varianceRG", "surround.varianceBG")),
+    "measured": (MeasuredLight, ("measured.Y", "measured.weight")),
+    "swing": (Swing, ("swing.Y",)),
 }
 """Fields that are maps, with the channels that hold them in the file beside the numbers."""
 
@@ -69,6 +72,10 @@ class Analysis:
     surround: SurroundColor | None = None
     """Color of the light around clipped areas, a small map; None where nothing clips, nothing bright is left, nothing is
     merged, or the plate is gray."""
+    measured: MeasuredLight | None = None
+    """What the plate measures, a small map, by which frames of a shot are compared; rendering has no use for it."""
+    swing: Swing | None = None
+    """How light changes over time, a small map; None but in steady analyses of a shot."""
     nan: int
     infinite: int
     negative: int

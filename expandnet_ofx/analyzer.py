@@ -19,6 +19,7 @@ from expandnet_ofx.rise import Rise, rise
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.surround import SurroundColor, surround_color
 from expandnet_ofx.survey import WHITE_EXCESS, Survey
+from expandnet_ofx.swing import MeasuredLight, measured_light
 from expandnet_ofx.transfer import srgb_decode
 from expandnet_ofx.workers import Workers
 
@@ -71,6 +72,7 @@ class Analyzer:
             rise=self._rise(seen, plate, clips),
             broad=self._broad(seen, low, high),
             surround=self._surround(seen, plate, clips),
+            measured=self._measured(seen, plate, clips),
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,
@@ -164,6 +166,15 @@ class Analyzer:
             # The plate clips below full scale, where the rest would be taken for measured light.
             likely = np.zeros_like(likely)
         return surround_color(sure + likely, wrap=self._settings.latlong)
+
+    def _measured(self, seen: Survey, plate: Plate, clips: Triple) -> MeasuredLight | None:
+        """Keep what the reduced plate measures, for the other frames of a shot."""
+        if not self._clips(seen, clips):
+            return None
+        levels = np.array(clips, np.float32)
+        white = srgb_decode(plate.encoding.encode_for_network(levels))
+        starts = srgb_decode(plate.encoding.encode_for_network(np.float32(self._settings.threshold) * levels))
+        return measured_light(np.minimum(srgb_decode(seen.working) / white, 1), starts / white)
 
     def _predict(self, seen: Array, features: Array) -> Array:
         """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""

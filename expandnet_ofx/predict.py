@@ -25,6 +25,7 @@ from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.surround import MIXED, complete, mixtures
+from expandnet_ofx.swing import put_back
 from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
@@ -187,9 +188,14 @@ class TilePredictor:
         if surround is not None:
             color = self._sampled(surround, chosen.shape, corner)[chosen]
             light = complete(light, plate, seen[chosen], own, color, mixed[chosen])
+        log_plate = np.log2(np.maximum(plate, FLOOR))
         if rise is not None:
-            limit = self._sampled(rise, chosen.shape, corner)[chosen]
-            light = hold(light, np.log2(np.maximum(plate, FLOOR)), limit)
+            light = hold(light, log_plate, self._sampled(rise, chosen.shape, corner)[chosen])
+        if self._analysis.swing is not None and self._analysis.recovered is not None:
+            change, found = (
+                self._sampled(m, chosen.shape, corner)[chosen] for m in (self._analysis.swing, self._analysis.recovered)
+            )
+            light = put_back(light, log_plate, change, found[:, 3:])
         if broad is not None:
             wide = self._sampled(broad, chosen.shape, corner)[chosen]
             light = lift_lamps(light, own, wide, self._settings.sun_stops)

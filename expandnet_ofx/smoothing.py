@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,21 +17,19 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.lamps import BroadAreas
-from expandnet_ofx.maps import as_half
+from expandnet_ofx.maps import PlateMap, as_half
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import FREE, Rise
 from expandnet_ofx.surround import SurroundColor
+from expandnet_ofx.swing import Swing, alignment, brightening, moved
 
 Array = NDArray[np.float32]
 
 WINDOW = 9
 """Frames that a default window spans."""
 
-STOPS_APART = 0.25
-"""Standard deviation in stops beyond which a neighbor's map says something else: a lamp that flickers keeps doing so."""
-
 SHARE_APART = 0.3
-"""The same for shares of light that a rise lets through."""
+"""Standard deviation, of shares of light that a rise lets through, beyond which a neighbor's map says something else."""
 
 COLOR_APART = 0.15
 """The same for log ratios of color."""
@@ -108,17 +106,61 @@ def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Cal
         first, weights = window_weights(len(numbers), at, window)
         around = [load(first + k) for k in range(len(weights))]
         own = around[at - first]
+        steady = replace(own, features=tuple(float(np.float32(x)) for x in features[at]), **constants, measured=None)
+        if len(around) == 1:
+            return steady
+        seen = [_Neighbor.of(own, other, float(weight)) for other, weight in zip(around, weights, strict=True)]
+        mean = _mean_change(seen)
+        recovered = _recovered(own, seen, mean)
         return replace(
-            own,
-            features=tuple(float(np.float32(x)) for x in features[at]),
-            **constants,
-            recovered=_recovered([a.recovered for a in around], at - first, weights),
-            rise=_rise([a.rise for a in around], at - first, weights),
-            surround=_surround([a.surround for a in around], at - first, weights),
-            broad=_broad([a.broad for a in around], at - first, weights),
+            steady,
+            recovered=recovered,
+            rise=_rise(own, seen, mean, recovered),
+            surround=_surround(own, seen),
+            broad=_broad(own, seen),
+            swing=Swing(as_half(-mean)) if recovered is not None and mean.size > 1 else None,
         )
 
     return [partial(make, at) for at in range(len(numbers))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Neighbor:
+    """A frame of the window around another one."""
+
+    analysis: Analysis
+    weight: float
+    shift: tuple[float, float]
+    """What moves its maps onto those of the frame."""
+    change: Array
+    """Stops by which its light is brighter, (h, w, 1), or one 0 where nothing tells."""
+
+    @classmethod
+    def of(cls, own: Analysis, other: Analysis, weight: float) -> _Neighbor:
+        if other is own or own.measured is None or other.measured is None:
+            return cls(other, weight, (0.0, 0.0), np.zeros((1, 1, 1), np.float32))
+        shift, agreement = alignment(own.measured.values[:, :, 0], other.measured.values[:, :, 0])
+        seen = moved(other.measured.values, shift)
+        if own.recovered is None or other.recovered is None or not agreement:
+            return cls(other, weight * agreement, shift, np.zeros((1, 1, 1), np.float32))
+        return cls(other, weight * agreement, shift, brightening(own.measured.values, seen))
+
+    def values(self, name: str) -> Array | None:
+        """Return the values of one of its maps, moved; None without it."""
+        found: PlateMap | None = getattr(self.analysis, name)
+        return None if found is None else moved(found.values, self.shift)
+
+
+def _mean_change(seen: Sequence[_Neighbor]) -> Array:
+    """Return by how many stops the mean over time is brighter than a frame: (h, w, 1), or one number."""
+    total = np.zeros((1, 1, 1), np.float32)
+    for neighbor in seen:
+        total = total + np.float32(neighbor.weight) * neighbor.change
+    return np.asarray(total / np.float32(sum(neighbor.weight for neighbor in seen)), np.float32)
+
+
+def _known(seen: Sequence[_Neighbor], name: str) -> list[tuple[Array, _Neighbor]]:
+    return [(values, neighbor) for neighbor in seen if (values := neighbor.values(name)) is not None]
 
 
 def _alike(values: Array, own: Array, sigma: float) -> Array:
@@ -128,61 +170,58 @@ def _alike(values: Array, own: Array, sigma: float) -> Array:
     return result
 
 
-def _recovered(maps: Sequence[RecoveredLight | None], own: int, weights: NDArray[np.float64]) -> RecoveredLight | None:
-    known = [(m.values, w) for m, w in zip(maps, weights, strict=True) if m is not None]
+def _recovered(own: Analysis, seen: Sequence[_Neighbor], mean: Array) -> RecoveredLight | None:
+    """Average light as if it did not change: each frame's less by how much brighter it is than the mean over time."""
+    known = _known(seen, "recovered")
     if not known:
         return None
-    mine = maps[own]
     light = np.zeros((*known[0][0].shape[:2], 3), np.float32)
-    cover, share = np.zeros_like(light[:, :, :1]), np.zeros_like(light[:, :, :1])
-    for values, weight in known:
-        part = np.float32(weight) * np.ones((*values.shape[:2], 1), np.float32)
-        if mine is not None:
-            # Where one of the two sees no wide area, its light is a guess that has no say.
-            both = np.minimum(values[:, :, 3:], mine.values[:, :, 3:])
-            part = part * (1 + both * (_alike(values[:, :, :3], mine.values[:, :, :3], STOPS_APART) - 1))
+    cover = np.zeros_like(light[:, :, :1])
+    for values, neighbor in known:
+        part = np.float32(neighbor.weight)
         held = np.maximum(values[:, :, 3:], np.float32(1e-3))
-        light = light + part * held * values[:, :, :3]
+        light = light + part * held * (values[:, :, :3] - neighbor.change + mean)
         cover = cover + part * held
-        share = share + part
-    absent = np.float32(sum(weights) - sum(weight for _, weight in known))
-    wide = (cover / (share + absent)).clip(0, 1)
+    wide = (cover / np.float32(sum(neighbor.weight for neighbor in seen))).clip(0, 1)
     return RecoveredLight(as_half(np.concatenate((light / cover, wide), 2)))
 
 
-def _averaged(maps: Sequence[Array], own: Array, weights: Sequence[float], sigma: float, *, guide: int) -> Array:
+def _averaged(known: Sequence[tuple[Array, float]], own: Array, sigma: float, *, guide: int) -> Array:
     """Average maps over time as far as their first `guide` channels say what a frame's own say."""
     total, share = np.zeros_like(own), np.zeros_like(own[:, :, :1])
-    for values, weight in zip(maps, weights, strict=True):
+    for values, weight in known:
         part = np.float32(weight) * _alike(values[:, :, :guide], own[:, :, :guide], sigma)
         total, share = total + part * values, share + part
     return np.asarray(total / share, np.float32)
 
 
-def _rise(maps: Sequence[Rise | None], own: int, weights: NDArray[np.float64]) -> Rise | None:
+def _rise(own: Analysis, seen: Sequence[_Neighbor], mean: Array, recovered: RecoveredLight | None) -> Rise | None:
     """Average limits as the share of light that they let through: above `KNEE` stops one is as good as another."""
-    mine = maps[own]
-    if mine is None:
+    if own.rise is None:
         return None
-    known = [(-np.expm1(-m.values / KNEE), float(w)) for m, w in zip(maps, weights, strict=True) if m is not None]
-    through = _averaged(
-        [v for v, _ in known], -np.expm1(-mine.values / KNEE), [w for _, w in known], SHARE_APART, guide=3
-    )
-    limit = -KNEE * np.log(np.maximum(1 - through, math.exp(-FREE / KNEE)))
+
+    def through(values: Array, change: Array) -> Array:
+        return np.asarray(-np.expm1(-np.where(values < FREE, np.maximum(values - change, 0), FREE) / KNEE), np.float32)
+
+    known = [(through(values, n.change), n.weight) for values, n in _known(seen, "rise")]
+    average = _averaged(known, through(own.rise.values, np.zeros(1, np.float32)), SHARE_APART, guide=3)
+    limit = -KNEE * np.log(np.maximum(1 - average, math.exp(-FREE / KNEE)))
+    if recovered is not None:
+        # Where light is put back to how it changes, the limit is that of its mean.
+        limit = np.where(limit < FREE, np.maximum(limit + recovered.values[:, :, 3:] * mean, 0), limit)
     return Rise(as_half(np.minimum(limit, np.float32(FREE)).astype(np.float32)))
 
 
-def _surround(maps: Sequence[SurroundColor | None], own: int, weights: NDArray[np.float64]) -> SurroundColor | None:
-    mine = maps[own]
-    if mine is None:
+def _surround(own: Analysis, seen: Sequence[_Neighbor]) -> SurroundColor | None:
+    if own.surround is None:
         return None
-    known = [(m.values, float(w)) for m, w in zip(maps, weights, strict=True) if m is not None]
-    values = _averaged([v for v, _ in known], mine.values, [w for _, w in known], COLOR_APART, guide=2)
-    return SurroundColor(as_half(values))
+    known = [(values, neighbor.weight) for values, neighbor in _known(seen, "surround")]
+    return SurroundColor(as_half(_averaged(known, own.surround.values, COLOR_APART, guide=2)))
 
 
-def _broad(maps: Sequence[BroadAreas | None], own: int, weights: NDArray[np.float64]) -> BroadAreas | None:
-    known = [(m.values, float(w)) for m, w in zip(maps, weights, strict=True) if m is not None]
-    if maps[own] is None or not known:
+def _broad(own: Analysis, seen: Sequence[_Neighbor]) -> BroadAreas | None:
+    known = _known(seen, "broad")
+    if own.broad is None or not known:
         return None
-    return BroadAreas(as_half(np.average([v for v, _ in known], 0, weights=[w for _, w in known]).astype(np.float32)))
+    values, weights = [values for values, _ in known], [neighbor.weight for _, neighbor in known]
+    return BroadAreas(as_half(np.average(values, 0, weights=weights).astype(np.float32)))

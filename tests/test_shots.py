@@ -133,14 +133,11 @@ def test_a_cut_has_one_clip_level_and_one_anchor() -> None:
         np.testing.assert_allclose(after.features, before.features, atol=1e-6)
 
 
-def test_maps_that_tremble_are_averaged_and_a_lamp_that_switches_is_not() -> None:
+def test_maps_that_tremble_are_averaged() -> None:
     rng = np.random.default_rng(0)
     tremble = [analysis(k, 2 + 0.1 * float(rng.normal())) for k in range(40)]
     values = [[a.recovered.values[2, 2, 0] for a in frames] for frames in (tremble, smoothed(tremble, 9))]
     assert np.std(np.diff(values[1])) < 0.45 * np.std(np.diff(values[0]))
-    switch = [analysis(k, 1.0 if k % 2 else 4.0) for k in range(10)]
-    kept = np.array([a.recovered.values[2, 2, 0] for a in smoothed(switch, 9)])
-    np.testing.assert_allclose(kept, [4.0, 1.0] * 5, atol=0.01)
 
 
 def test_an_area_that_is_wide_now_and_then_fades() -> None:
