@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.bands import Band
 from expandnet_ofx.errors import InputError, OutputError
 from expandnet_ofx.expander import Expander
+from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.provenance import analysis_record, as_text, provenance
 from expandnet_ofx.sources import Identity, Part, Prepared, carried_channels, prepare
@@ -51,10 +52,12 @@ class FrameReport:
     """Tiles that did not fit on the device and were split."""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    glimpse: Glimpse | None = None
+    """A small picture of the result, by which frames of a shot are compared."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data."""
-        return asdict(self)
+        """Return the report as plain data, without pictures."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "glimpse"}
 
 
 class Converter:
@@ -102,7 +105,7 @@ class Converter:
         started = time.perf_counter()
         try:
             analyses = self.analyze(prepared)
-            statistics = self._write(prepared, analyses, target, preview, progress)
+            statistics, glimpse = self._write(prepared, analyses, target, preview, progress)
         finally:
             prepared.close()
         shown = next(analysis for analysis in analyses if analysis is not None)
@@ -120,6 +123,7 @@ class Converter:
             tiles=statistics.tiles,
             splits=statistics.splits,
             warnings=tuple(prepared.warnings + _split_warning(statistics)),
+            glimpse=glimpse,
         )
 
     def analyze(self, prepared: Prepared) -> list[Analysis | None]:
@@ -145,7 +149,7 @@ class Converter:
         target: Path,
         preview: Path | None,
         progress: Progress | None,
-    ) -> RenderStatistics:
+    ) -> tuple[RenderStatistics, Glimpse]:
         record = {"expandnet/provenance": as_text(self.provenance(prepared.identity))}
         record["Software"] = f"expandnet-ofx {__version__}"
         if target.suffix.lower() in (".tif", ".tiff"):
@@ -159,7 +163,9 @@ class Converter:
         statistics = RenderStatistics()
         total = sum(part.layout.height for part in prepared.parts)
         done = 0
-        sheet = _open_sheet(prepared, preview)
+        shown = next(i for i, analysis in enumerate(analyses) if analysis is not None)
+        sheet = _open_sheet(prepared, preview, shown)
+        glimpse = GlimpseBuilder(prepared.parts[shown].plate.width, prepared.parts[shown].plate.height)
         with ExitStack() as stack:
             writer = stack.enter_context(image_writer(target, layouts, self.options))
             matte = stack.enter_context(self._matte_writer(target, layouts[0])) if self.options.separate_matte else None
@@ -171,8 +177,10 @@ class Converter:
                     calls(writer.write, start, pixels)
                     if matte is not None and band is not None:
                         calls(matte.write, start, band.matte)
-                    if sheet is not None and band is not None and index == sheet[1]:
-                        sheet[0].add(band.start, self._rec709(band.plate), self._rec709(band.light))
+                    if band is not None and index == shown:
+                        glimpse.add(band.light, band.matte)
+                        if sheet is not None:
+                            sheet.add(band.start, self._rec709(band.plate), self._rec709(band.light))
                     done += len(pixels)
                     if progress is not None:
                         progress(done / total)
@@ -180,9 +188,9 @@ class Converter:
             if matte is not None:
                 matte.commit()
             if sheet is not None and preview is not None:
-                sheet[0].save(preview, provenance=record["expandnet/provenance"])
+                sheet.save(preview, provenance=record["expandnet/provenance"])
             writer.commit()
-        return statistics
+        return statistics, glimpse.finish()
 
     def _matte_writer(self, target: Path, layout: PartLayout) -> Any:
         options = OutputOptions(interop_id="data")
@@ -238,14 +246,13 @@ def _split_warning(statistics: RenderStatistics) -> list[str]:
     return [f"{statistics.splits} tiles did not fit on the device and were split; a smaller --tile avoids it"]
 
 
-def _open_sheet(prepared: Prepared, preview: Path | None) -> tuple[Any, int] | None:
+def _open_sheet(prepared: Prepared, preview: Path | None, shown: int) -> Any:
     if preview is None:
         return None
     from expandnet_ofx.preview import SheetBuilder
 
-    index = next(i for i, part in enumerate(prepared.parts) if part.survey or part.analysis)
-    plate = prepared.parts[index].plate
-    return SheetBuilder(plate.width, plate.height, title=prepared.identity.source), index
+    plate = prepared.parts[shown].plate
+    return SheetBuilder(plate.width, plate.height, title=prepared.identity.source)
 
 
 def expand_file(

@@ -1,7 +1,7 @@
 """Inputs and outputs of a batch: files, patterns, globs, folders, views and frames become pairs of paths.
 
-Frame notation is that of the field: `shot.####.png`, `shot.%04d.png`, `shot.1001-1100#.png`, ranges such as
-`1001-1100x2`. In a range `:` means step too, as render farms write it.
+Frame notation is that of the field: `shot.####.png`, `shot.%04d.png`, `shot.1001-1100#.png`, `wall.<UDIM>.png`, ranges
+such as `1001-1100x2`. In a range `:` means step too, as render farms write it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expandnet_ofx.errors import UsageError
@@ -19,7 +19,7 @@ from expandnet_ofx.partials import is_by_product
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
-_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*")
+_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
 _GLOB = re.compile(r"[*?\[]")
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)")
 
@@ -34,6 +34,10 @@ class Source:
     root: Path
     """Folder that mirrored sub-folders are counted from."""
     view: str | None = None
+    notation: str | None = None
+    """What was asked for, where it names views: those of one picture share it."""
+    udim: bool = False
+    """The number is that of a tile of one picture, not of a frame."""
     missing: bool = False
     """The frame belongs to the range but is not on disk."""
 
@@ -80,7 +84,8 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
             found = list(_expand(text, wanted, view))
             if not found:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
-            sources += found
+            shared = argument if view else None
+            sources += [replace(source, notation=shared, udim="<UDIM>" in argument) for source in found]
     unique: dict[Path, Source] = {}
     for source in sources:
         unique.setdefault(_absolute(source.path), source)
@@ -167,7 +172,9 @@ def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[
         if not frames:
             on_disk = FileSequence.findSequenceOnDisk(text, strictPadding=True)
             present = [int(frame) for frame in on_disk.frameSet() or ()]
-            frames = list(range(min(present), max(present) + 1)) if present else []
+            # Frames follow each other, tiles need not.
+            tiles = not present or "<UDIM>" in text
+            frames = sorted(present) if tiles else list(range(min(present), max(present) + 1))
     except FileSeqException:
         return
     if not frames:
@@ -226,8 +233,6 @@ def _numbered(source: Source, output: str) -> Path:
 
 def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
     """Give frame numbers to numbered files that stand together; a lone file has none to give."""
-    from dataclasses import replace
-
     groups: dict[tuple[Path, str], int] = {}
     for source in sources:
         key = (source.path.parent, without_number(source.path))

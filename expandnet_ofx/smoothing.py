@@ -7,7 +7,7 @@ may be rendered in any order, on any machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -91,22 +91,25 @@ def constants_of(analyses: Sequence[Analysis]) -> dict[str, Any]:
     }
 
 
-def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Callable[[], Analysis]]:
+def smooth_cut(
+    features: Sequence[Sequence[float]], constants: Mapping[str, Any], load: Load, window: int
+) -> list[Callable[[], Analysis]]:
     """Return, for each frame of a cut, what makes its steady analysis; maps are read only then.
 
     Args:
-        numbers: analyses of the frames, whose maps may be left out.
+        features: global vectors of the frames.
+        constants: what all frames have in common, see `constants_of`.
         load: returns the analysis of a frame of the cut with its maps.
         window: frames, odd.
     """
-    constants = constants_of(numbers)
-    features = smooth_numbers(np.array([a.features for a in numbers], np.float64), window)
+    count = len(features)
+    smooth = smooth_numbers(np.array(features, np.float64), window)
 
     def make(at: int) -> Analysis:
-        first, weights = window_weights(len(numbers), at, window)
+        first, weights = window_weights(count, at, window)
         around = [load(first + k) for k in range(len(weights))]
         own = around[at - first]
-        steady = replace(own, features=tuple(float(np.float32(x)) for x in features[at]), **constants, measured=None)
+        steady = replace(own, features=tuple(float(np.float32(x)) for x in smooth[at]), **constants, measured=None)
         if len(around) == 1:
             return steady
         seen = [_Neighbor.of(own, other, float(weight)) for other, weight in zip(around, weights, strict=True)]
@@ -121,7 +124,7 @@ def smooth_cut(numbers: Sequence[Analysis], load: Load, window: int) -> list[Cal
             swing=Swing(as_half(-mean)) if recovered is not None and mean.size > 1 else None,
         )
 
-    return [partial(make, at) for at in range(len(numbers))]
+    return [partial(make, at) for at in range(count)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import find_cuts
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, runs
 from expandnet_ofx.smoothing import WINDOW, constants_of, smooth_cut
+from expandnet_ofx.workers import in_parallel, usable_processors
 
 Progress = Callable[[int, int], None]
 
@@ -71,6 +73,8 @@ def steady(
     target: Path,
     how: Steadying,
     *,
+    beside: Sequence[Mapping[int, ShotFrame]] = (),
+    kept: Mapping[int, ShotFrame] | None = None,
     progress: Progress | None = None,
 ) -> Shot:
     """Write the steady analyses of a shot and return them.
@@ -80,6 +84,8 @@ def steady(
         settings: what their analyses were made with.
         target: the file to write.
         how: window, cuts.
+        beside: frames of other views of the same shot, with which it shares what is global.
+        kept: steady analyses that stay as they are, of frames that have not changed; others join their constants.
         progress: called with the number of frames that are done, and of all.
     """
     shots = find_shots(frames, how)
@@ -89,30 +95,45 @@ def steady(
         "tiles": how.tiles,
         "shots": [[shot[0], shot[-1]] for shot in shots],
     }
+    settled = {
+        number: frame
+        for number, frame in (kept or {}).items()
+        if number in frames and frames[number].identity == frame.identity
+    }
     writer = ShotWriter(target, settings, smoothing=smoothing)
-    done = 0
-    for shot in shots:
-        for number, make in zip(shot, _makers(frames, shot, how), strict=True):
-            frame = frames[number]
-            writer.add(number, frame.identity, frame.look, make())
-            done += 1
-            if progress is not None:
-                progress(done, len(frames))
+    order = [number for shot in shots for number in shot]
+    makers = [make for shot in shots for make in _makers([frames, *beside], shot, how, settled)]
+    for done, (number, analysis) in enumerate(zip(order, in_parallel(makers), strict=True), 1):
+        writer.add(number, frames[number].identity, frames[number].look, analysis)
+        if progress is not None:
+            progress(done, len(frames))
     return writer.commit()
 
 
-def _makers(frames: Mapping[int, ShotFrame], shot: Sequence[int], how: Steadying) -> Sequence[Callable[[], Analysis]]:
-    numbers = [frames[number].numbers for number in shot]
-    if how.lock_frame is not None:
-        return [_locked(frames, how.lock_frame, number) for number in shot]
-    if how.tiles:
-        return [_shared(frames, shot, number) for number in shot]
+def _makers(
+    views: Sequence[Mapping[int, ShotFrame]], shot: Sequence[int], how: Steadying, settled: Mapping[int, ShotFrame]
+) -> Sequence[Callable[[], Analysis]]:
+    frames = views[0]
+    known = [[view[number].numbers for view in views if number in view] for number in shot]
+    constants = constants_of([settled[n].numbers for n in shot if n in settled] or list(chain.from_iterable(known)))
+    features = [_mean_features(analyses) for analyses in known]
 
-    @lru_cache(maxsize=how.window + 1)
+    @lru_cache(maxsize=how.window + usable_processors())
     def load(position: int) -> Analysis:
         return frames[shot[position]].load()
 
-    return smooth_cut(numbers, load, how.window)
+    if how.lock_frame is not None:
+        made = [_locked(frames, how.lock_frame, number) for number in shot]
+    elif how.tiles:
+        all_features = _mean_features(list(chain.from_iterable(known)))
+        made = smooth_cut([all_features] * len(shot), constants, load, 1)
+    else:
+        made = smooth_cut(features, constants, load, how.window)
+    return [settled[n].load if n in settled else make for n, make in zip(shot, made, strict=True)]
+
+
+def _mean_features(analyses: Sequence[Analysis]) -> list[float]:
+    return [sum(column) / len(analyses) for column in zip(*(a.features for a in analyses), strict=True)]
 
 
 def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Callable[[], Analysis]:
@@ -121,15 +142,3 @@ def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Callable
     if _size(frames[lock]) != _size(frames[number]):
         raise UsageError(f"lock-frame {lock}: frame {number} has another size; lock plates of one size")
     return frames[lock].load
-
-
-def _shared(frames: Mapping[int, ShotFrame], shot: Sequence[int], number: int) -> Callable[[], Analysis]:
-    numbers = [frames[n].numbers for n in shot]
-    constants = constants_of(numbers)
-    columns = zip(*(a.features for a in numbers), strict=True)
-    features = tuple(sum(column) / len(numbers) for column in columns)
-
-    def make() -> Analysis:
-        return replace(frames[number].load(), features=features, **constants)
-
-    return make

@@ -8,6 +8,7 @@ and its changes are then put back as they were measured.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def measured_light(light: Array, thresholds: Array) -> MeasuredLight:
     """
     brightest = light.max(2)
     weight = smoothstep(*BRIGHT, brightest) * (light < np.float32(SURELY) * thresholds).all(2)
-    clipped = (light >= thresholds).all(2)[:, :, None].astype(np.float32)
+    clipped = np.all(light >= thresholds, axis=2, keepdims=True).astype(np.float32)
     near = low_pass_whole(extreme(clipped, 2 * NEAR + 1, np.max), gaussian(NEAR / 3, NEAR), wrap=False)[:, :, 0]
     return MeasuredLight(as_half(np.stack((light.mean(2), weight * near), 2).astype(np.float32)))
 
@@ -116,10 +117,11 @@ def brightening(own: Array, other: Array) -> Array:
     return enlarge(np.asarray(certainty * np.log2((2 + gained) / (2 - gained)), np.float32), *shape)
 
 
-def _gradient(values: Array) -> Array:
+def _gradient(values: Any) -> Array:
     """Return central differences of a map (h, w, 1) down and right: (h, w, 2)."""
     padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    return np.concatenate((padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]), 2) / 2
+    both = (padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2])
+    return np.asarray(np.concatenate(both, 2) / 2, np.float32)
 
 
 def alignment(own: Array, other: Array) -> tuple[tuple[float, float], float]:

@@ -7,7 +7,8 @@ also does other work each wait can last a scheduler's time slice. Whole tiles sh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,19 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def in_parallel(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield the results of calls in their order, each made in a thread; no more wait than there are processors."""
+    count = usable_processors()
+    running: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(count, "expandnet-call") as pool:
+        for call in calls:
+            running.append(pool.submit(call))
+            if len(running) > count:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 class Workers:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fakes
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from commands import batch, invoke, pixels_of, replace_network, save
 from expandnet_batch.tools import command as tools
@@ -16,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx import Analysis, Expander
+from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, distance, find_cuts, look_at
 from expandnet_ofx.maps import as_half
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.shots import Shot, ShotWriter, merge_shots, runs
-from expandnet_ofx.smoothing import smooth_cut, smooth_numbers, window_weights
+from expandnet_ofx.smoothing import constants_of, smooth_cut, smooth_numbers, window_weights
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, find_shots, steady
 
@@ -120,7 +122,9 @@ def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
 
 
 def smoothed(frames: list[Analysis], window: int = 5) -> list[Analysis]:
-    return [make() for make in smooth_cut(frames, lambda at: frames[at], window)]
+    return [
+        make() for make in smooth_cut([a.features for a in frames], constants_of(frames), lambda at: frames[at], window)
+    ]
 
 
 def test_a_cut_has_one_clip_level_and_one_anchor() -> None:
@@ -276,6 +280,13 @@ def run(*words: object) -> str:
     return ran.out
 
 
+def clip_levels_of(path: Path) -> str:
+    source = oiio.ImageInput.open(str(path))
+    found = source.spec().getattribute("expandnet/clipLevels")
+    source.close()
+    return str(found)
+
+
 def test_any_chunks_give_the_same_pixels(footage: Path) -> None:
     assert batch("in/shot.####.png", "-o", "whole", "--steady", "5").code == 0
     run("analyze", "in/shot.####.png", "--frames", "1006-1009", "-o", "late.json")
@@ -310,6 +321,88 @@ def test_results_of_one_shot_stay_until_the_shot_changes(footage: Path) -> None:
     assert "9 up to date" in batch(*words).out
     assert "9 done" in batch(*words[:4], "3", *words[5:]).out
     assert "9 done" in batch(*words[:3], "--existing", "skip").out, "a frame by itself is another result"
+
+
+def test_results_that_can_stay_are_not_analyzed_again(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("in/shot.####.png", "-o", "out", "--existing", "skip")
+    assert batch(*words).code == 0
+    analyzed = []
+    original = Converter.analyze
+    monkeypatch.setattr(Converter, "analyze", lambda self, p: analyzed.append(p.source.name) or original(self, p))
+    assert "9 up to date" in batch(*words).out
+    assert not analyzed
+    # A frame more of the second shot changes that one, not the first.
+    picture = np.clip(np.rint(255 * scenery(7)[::2, 36:236]), 0, 255).astype(np.uint8)
+    save(Path("in/shot.1010.png"), picture)
+    ran = batch(*words)
+    assert "4 done, 6 up to date" in ran.out
+    assert len(analyzed) > 9
+
+
+def test_views_share_what_is_global_and_keep_their_maps(footage: Path) -> None:
+    for k in range(4):
+        picture = scenery(0)[::2, 4 * k : 4 * k + 200].copy()
+        picture[30:60, 80 - 4 * k : 120 - 4 * k] = 1
+        for view, level in (("left", 1.0), ("right", 0.96)):
+            codes = np.clip(np.rint(255 * level * np.roll(picture, 3 * (view == "right"), 1)), 0, 255)
+            save(Path("in") / f"{view}.{1001 + k}.png", codes.astype(np.uint8))
+    words = ("in/%V.####.png", "--views", "left,right", "--frames", "1001-1004", "-o", "out/%V.####.exr")
+    assert batch(*words, "--existing", "skip", "--json", "r.json").code == 0
+    levels = {
+        name: clip_levels_of(Path("out") / f"{name}.exr")
+        for name in ("left.1001", "right.1001", "left.1003", "right.1004")
+    }
+    assert len(set(levels.values())) == 1
+    report = json.loads(Path("r.json").read_text())
+    assert [shot["frames"] for shot in report["shots"]] == [[1001, 1004]] * 2
+    assert "8 up to date" in batch(*words, "--existing", "skip").out
+    assert batch("in/right.####.png", "--frames", "1001-1004", "-o", "alone").code == 0
+    assert clip_levels_of(Path("alone/right.1001.exr")) != levels["right.1001"]
+
+
+def test_tiles_share_what_is_global_and_are_not_smoothed_over_their_numbers(footage: Path) -> None:
+    for number, level in ((1001, 1.0), (1002, 0.97), (1011, 0.95)):
+        picture = scenery(number)[::2, :200].copy()
+        picture[30:60, 80:120] = 1
+        save(Path("in") / f"wall.{number}.png", np.rint(255 * level * picture.clip(0, 1)).astype(np.uint8))
+    assert batch("in/wall.<UDIM>.png", "-o", "out/wall.<UDIM>.exr", "--json", "r.json").code == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == [f"wall.{n}.exr" for n in (1001, 1002, 1011)]
+    levels = {clip_levels_of(path) for path in Path("out").iterdir()}
+    assert len(levels) == 1
+    shots = json.loads(Path("r.json").read_text())["shots"]
+    assert [(shot["frames"], shot["because"], shot["flicker_rms"]) for shot in shots] == [
+        ([1001, 1011], "tiles of one picture", None)
+    ]
+
+
+def test_an_analysis_can_be_frozen_when_frames_are_added(footage: Path) -> None:
+    run("analyze", "in/shot.####.png", "--frames", "1001-1004", "-o", "a.json")
+    run("smooth", "a.json", "-o", "s.json")
+    before = {number: frame.record for number, frame in Shot.load("s.json").frames.items()}
+    run("analyze", "in/shot.####.png", "--frames", "1005-1006", "-o", "b.json")
+    assert invoke(tools, "smooth", "a.json", "-o", "t.json", "--freeze-analysis").code == 2
+    run("smooth", "a.json", "b.json", "-o", "s.json", "--freeze-analysis")
+    frozen = Shot.load("s.json").frames
+    assert {number: frozen[number].record for number in before} == before
+    assert sorted(frozen) == list(range(1001, 1007))
+    assert frozen[1006].numbers.clip_levels == frozen[1001].numbers.clip_levels
+    assert frozen[1006].numbers.anchor == frozen[1001].numbers.anchor
+    run("smooth", "a.json", "-o", "s.json")
+    ran = invoke(tools, "smooth", "a.json", "b.json", "-o", "s.json")
+    assert ran.code == 0
+    assert "2 frames are new, from 1005 on" in ran.err
+    assert Shot.load("s.json").frames[1004].record != before[1004]
+
+
+def test_flicker_is_printed_and_reported(footage: Path) -> None:
+    figures = {}
+    for steady_ in ("off", "auto"):
+        ran = batch("in/shot.####.png", "-o", steady_, "--steady", steady_, "--json", "r.json")
+        assert "stops rms from frame to frame" in ran.out
+        shots = json.loads(Path("r.json").read_text())["shots"]
+        figures[steady_] = shots[0]["flicker_rms"]
+        assert shots[0]["frames"][0] == 1001
+    assert 0 <= figures["auto"] <= figures["off"] + 0.01
 
 
 def test_an_analysis_that_does_not_fit_is_named(footage: Path) -> None:

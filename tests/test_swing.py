@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx import Expander
-from expandnet_ofx.smoothing import smooth_cut
+from expandnet_ofx.smoothing import constants_of, smooth_cut
 from expandnet_ofx.swing import MeasuredLight, alignment, brightening, measured_light, moved, put_back
 from expandnet_ofx.transfer import srgb_decode, srgb_encode
 
@@ -127,7 +127,9 @@ def test_a_lamp_that_flickers_keeps_flickering_in_a_steady_shot() -> None:
     plates = [np.clip(np.rint(c), 0, 255).astype(np.uint8) for c in codes]
     expander = Expander()
     analyses = [expander.analyze(plate) for plate in plates]
-    made = [make() for make in smooth_cut(analyses, lambda k: analyses[k], 9)]
+    made = [
+        make() for make in smooth_cut([a.features for a in analyses], constants_of(analyses), lambda k: analyses[k], 9)
+    ]
     inside = np.hypot(ROWS - 54, COLUMNS - 96) < 8
 
     def amplitude(pictures: list[np.ndarray]) -> float:

@@ -113,7 +113,7 @@ class _Batch:
         try:
             with TemporaryDirectory(prefix="expandnet-") as scratch:
                 book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
-                self._report.shots = book.found
+                self._report.shots = book.records
                 self._convert_all(converter, book)
         finally:
             self._finish()
@@ -130,7 +130,7 @@ class _Batch:
         ahead = prefetch(lambda: self._prepared(converter, book), depth=1)
         with closing(ahead):
             for job, prepared in ahead:
-                if not self._convert(converter, job, prepared) and self._options["on_error"] == "stop":
+                if not self._convert(converter, book, job, prepared) and self._options["on_error"] == "stop":
                     return
 
     def _prepared(self, converter: Converter, book: Book) -> Iterator[tuple[Job, Any]]:
@@ -141,7 +141,7 @@ class _Batch:
             except FRAME_FAILURES as error:
                 yield job, error
 
-    def _convert(self, converter: Converter, job: Job, prepared: Any) -> bool:
+    def _convert(self, converter: Converter, book: Book, job: Job, prepared: Any) -> bool:
         if prepared is None:
             report = FrameReport(input=str(job.source.path), output=str(job.output), status="skipped")
         elif isinstance(prepared, BaseException):
@@ -151,7 +151,7 @@ class _Batch:
                 report = converter.render(prepared, job.output, preview=job.preview, progress=self._advance)
             except FRAME_FAILURES as error:
                 report = self._failure(job, error)
-        self._report.add(report)
+        self._report.add(report, book.record_of(job.source.path, job.number), job.number)
         self._progress.frame(report)
         return report.status != "failed"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
@@ -27,7 +28,6 @@ from expandnet_ofx.sequences import (
     place_outputs,
     refuse_collisions,
 )
-from expandnet_ofx.shots import ShotFrame
 from expandnet_ofx.sources import Identity, Prepared, identify
 from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 
@@ -38,7 +38,17 @@ ZIP_SHARE = 0.6
 FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
 """What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
 
-Analyses = Callable[[Path, "int | None", Identity], "ShotFrame | None"]
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The analysis of a frame, made before."""
+
+    key: str
+    """What tells it from another one."""
+    load: Callable[[], Analysis]
+
+
+Analyses = Callable[[Path, "int | None", Identity], "Given | None"]
 """Gives the analysis of a frame by path, number and identity; None leaves it to be made."""
 
 
@@ -113,7 +123,7 @@ class Job:
 
 def _given(
     analyses: Analyses | None, path: Path, number: int | None, identity: Identity
-) -> tuple[Identity, ShotFrame | None]:
+) -> tuple[Identity, Given | None]:
     """Return what a result is identified by, and the analysis that a shot gives for it."""
     frame = analyses(path, number, identity) if analyses else None
     return (identity, None) if frame is None else (replace(identity, analysis_sha256=frame.key), frame)

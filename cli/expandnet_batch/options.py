@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+WINDOW = 9
+"""What `--steady auto` smooths over, as `smoothing.WINDOW`, which is not loaded for a help text."""
+
 
 def _white(_: click.Context, __: click.Parameter, value: Any) -> float | None:
     if value is None or value == "auto":
@@ -134,9 +137,9 @@ BATCH = _group(
         click.option("--existing", type=click.Choice(["skip", "overwrite", "error"]), default="overwrite",
                      show_default=True, help="skip leaves results that are complete and made from the same source, "
                                              "settings and weights."),
-        click.option("--steady", default="off", show_default=True, metavar="off|auto|FRAMES",
-                     help="Smooth what is global to a frame over the frames of a shot (an odd number; auto: 9). Only "
-                          "consecutive numbers that look alike are a shot."),
+        click.option("--steady", default="auto", show_default=True, metavar="auto|off|FRAMES",
+                     help=f"Smooth what is global to a frame over so many frames of a shot, an odd number; auto: {WINDOW}. "
+                          "Only consecutive numbers of one size that look alike are a shot."),
         click.option("--analysis", type=click.Path(path_type=Path), default=None, metavar="FILE",
                      help="Analyses of the shot, from expandnet smooth, instead of making them."),
         click.option("--on-error", type=click.Choice(["continue", "stop"]), default="continue", show_default=True,

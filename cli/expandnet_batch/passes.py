@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import FrameSequence, analyze_frames
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.sequences import find_sources, parse_frames
-from expandnet_ofx.shots import Shot, merge_shots
+from expandnet_ofx.shots import Shot, ShotFrame, differing, merge_shots
 from expandnet_ofx.steady import Steadying, steady
 
 
@@ -61,10 +61,36 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
     if output.absolute() in {path.absolute() for path in paths}:
         raise UsageError(f"{output}: is one of the inputs; choose another name")
     frames = merge_shots(shots)
+    beside = [Shot.load(path) for path in options["beside"]]
+    for other in beside:
+        if changed := differing(shots[0].settings, other.settings):
+            raise UsageError(f"{other.path}: made with another {changed} than {shots[0].path}; analyze with the same")
     check_folder(output.parent, of=output)
+    kept = _earlier(output, frames, freeze=options["freeze_analysis"])
     with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
-        shot = steady(frames, shots[0].settings, output, how, progress=partial(progress.stage, f"smoothing {output}"))
+        shown = partial(progress.stage, f"smoothing {output}")
+        views = [other.frames for other in beside]
+        shot = steady(frames, shots[0].settings, output, how, beside=views, kept=kept, progress=shown)
         assert shot.smoothing is not None
         for first, last in shot.smoothing["shots"]:
             progress.say(f"{output}  frames {first} to {last}")
     return 0
+
+
+def _earlier(output: Path, frames: Mapping[int, ShotFrame], *, freeze: bool) -> Mapping[int, ShotFrame]:
+    """Return the steady analyses that are there already and stay; say what happens to them if they do not."""
+    if not output.exists():
+        if freeze:
+            raise UsageError(f"--freeze-analysis: {output} is not there yet; smooth the shot once without it")
+        return {}
+    earlier = Shot.load(output).frames
+    if freeze:
+        return earlier
+    added = [number for number in frames if number not in earlier]
+    if added and len(added) < len(frames):
+        click.echo(
+            f"warning  {output}: {len(added)} frames are new, from {min(added)} on, and change the analyses of frames "
+            "that were there; pass --freeze-analysis to keep those",
+            err=True,
+        )
+    return {}

@@ -73,6 +73,9 @@ class PlainProgress(Progress):
     def finish(self, report: Report) -> None:
         """Print the totals."""
         super().finish(report)
+        for shot in report.shots:
+            if shot.line:
+                self.say(shot.line)
         self.say(report.summary)
 
 
@@ -95,7 +98,7 @@ class JsonProgress(Progress):
     def finish(self, report: Report) -> None:
         """Print the totals as an event."""
         super().finish(report)
-        self._event(event="finished", **report.totals)
+        self._event(event="finished", **report.totals, shots=[shot.to_dict() for shot in report.shots])
 
     def _event(self, **event: Any) -> None:
         print(json.dumps(event), flush=True)  # noqa: T201
@@ -140,8 +143,7 @@ class BarProgress(PlainProgress):
     def finish(self, report: Report) -> None:
         """Close the bar, then print the totals."""
         self._bar.close()
-        Progress.finish(self, report)
-        print(report.summary, flush=True)  # noqa: T201
+        PlainProgress.finish(self, report)
 
 
 def open_progress(kind: str, *, total: int | None) -> Progress:

@@ -4,13 +4,61 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import FrameReport
 from expandnet_ofx.errors import OutputError
+from expandnet_ofx.flicker import Flicker, Glimpse
 from expandnet_ofx.partials import partial_name
+
+
+@dataclass(kw_only=True)
+class ShotRecord:
+    """What was taken for a shot: frames that follow each other and look alike."""
+
+    sequence: str
+    first: int
+    last: int
+    window: int | None
+    """Frames that were smoothed over; None for frames that were left to themselves."""
+    tiles: bool = False
+    """Tiles of one picture, which share what is global."""
+    flicker: Flicker = field(default_factory=Flicker)
+    _before: tuple[int, Glimpse] | None = None
+
+    def add(self, number: int, glimpse: Glimpse) -> None:
+        """Compare a frame with the one before it, if that was the last to come."""
+        if not self.tiles and self._before is not None and self._before[0] == number - 1:
+            self.flicker.add(self._before[1], glimpse)
+        self._before = (number, glimpse)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; flicker in stops from frame to frame, None where nothing was compared."""
+        rms, high = self.flicker.rms, self.flicker.high
+        why = "tiles of one picture" if self.tiles else "consecutive numbers, one size, no cut between"
+        return {
+            "sequence": self.sequence,
+            "frames": [self.first, self.last],
+            "because": why,
+            "window": self.window,
+            "flicker_rms": None if rms is None else round(rms, 4),
+            "flicker_95": None if high is None else round(high, 4),
+        }
+
+    @property
+    def line(self) -> str | None:
+        """One line for people; None where nothing was compared."""
+        rms, high = self.flicker.rms, self.flicker.high
+        if rms is None or high is None:
+            return None
+        how = "left to themselves" if self.window is None else f"steady over {self.window}"
+        return (
+            f"{self.sequence} {self.first}-{self.last} ({how}): recovered light changes by {rms:.3f} stops rms from "
+            f"frame to frame, 95 % by less than {high:.3f}"
+        )
 
 
 class Report:
@@ -20,7 +68,7 @@ class Report:
         self.frames: list[FrameReport] = []
         self.seconds = 0.0
         self.missing: list[str] = []
-        self.shots: list[dict[str, Any]] = []
+        self.shots: list[ShotRecord] = []
         self._run: dict[str, Any] = {}
 
     def describe(self, converter: Any, options: dict[str, Any]) -> None:
@@ -40,9 +88,11 @@ class Report:
             "preset": options["preset"],
         }
 
-    def add(self, frame: FrameReport) -> None:
-        """Add a frame."""
-        self.frames.append(frame)
+    def add(self, frame: FrameReport, shot: ShotRecord | None = None, number: int | None = None) -> None:
+        """Add a frame, and compare it within its shot."""
+        if shot is not None and number is not None and frame.glimpse is not None:
+            shot.add(number, frame.glimpse)
+        self.frames.append(replace(frame, glimpse=None))
 
     @property
     def failed(self) -> list[FrameReport]:
@@ -74,7 +124,7 @@ class Report:
             **self._run,
             **self.totals,
             "missing": self.missing,
-            "shots": self.shots,
+            "shots": [shot.to_dict() for shot in self.shots],
             "frames": [frame.to_dict() for frame in self.frames],
         }
         partial = partial_name(path)

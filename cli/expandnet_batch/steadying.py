@@ -2,59 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.jobs import FRAME_FAILURES, Job
+from expandnet_batch.jobs import FRAME_FAILURES, Given, Job
 from expandnet_batch.progress import Progress
+from expandnet_batch.report import ShotRecord
+from expandnet_batch.resume import up_to_date
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
-from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing
+from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
 from expandnet_ofx.smoothing import WINDOW
-from expandnet_ofx.sources import Identity, Prepared
+from expandnet_ofx.sources import Identity, Prepared, identify
 from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.writer import read_provenance
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSequence:
-    """Jobs whose names are numbered alike, in the order of their numbers; or one movie."""
+    """Jobs whose names are numbered alike, in the order of their numbers; or one movie; of one view."""
 
     name: str
     jobs: list[Job]
+    tiles: bool = False
+    """Numbers are those of UDIM tiles."""
 
 
 class Book:
-    """Gives the analyses of a batch's frames, see `jobs.Analyses`."""
+    """Gives the analyses of a batch's frames, see `jobs.Analyses`, and remembers what was taken for a shot."""
 
     def __init__(self) -> None:
-        self._shots: dict[Path, Shot] = {}
+        self._given: dict[tuple[Path, int], Callable[[Identity], Given]] = {}
+        self._records: dict[tuple[Path, int], ShotRecord] = {}
         self.shot: Shot | None = None
         """One for all frames, by number alone."""
-        self.found: list[dict[str, Any]] = []
+        self.records: list[ShotRecord] = []
         """What was taken for a shot, for the report."""
 
-    def __call__(self, path: Path, number: int | None, identity: Identity) -> ShotFrame | None:
+    def __call__(self, path: Path, number: int | None, identity: Identity) -> Given | None:
         """Return the analysis of a frame; None where it is no frame of a shot."""
         if self.shot is not None:
-            return self.shot.frame(number, identity)
-        shot = self._shots.get(path)
-        if shot is None or number not in shot.frames:
-            return None
-        return shot.frame(number, identity)
+            frame = self.shot.frame(number, identity)
+            return Given(key=frame.key, load=frame.load)
+        found = self._given.get((path, number or 0))
+        return None if found is None else found(identity)
 
-    def add(self, sequence: FrameSequence, shot: Shot) -> None:
+    def record_of(self, path: Path, number: int | None) -> ShotRecord | None:
+        """Return the shot of a frame."""
+        return self._records.get((path, number or 0))
+
+    def note(self, sequence: FrameSequence, spans: Sequence[Sequence[int]], *, window: int | None) -> None:
+        """Remember what of a sequence is a shot, by first and last frame."""
+        for first, last in spans:
+            record = ShotRecord(sequence=sequence.name, first=first, last=last, window=window, tiles=sequence.tiles)
+            self.records.append(record)
+            for path, number in _frames_of(sequence, range(first, last + 1)):
+                self._records[path, number] = record
+
+    def add(self, sequence: FrameSequence, shot: Shot, keys: Mapping[int, str]) -> None:
         """Add the steady analyses of a sequence."""
-        self._shots |= {job.source.path: shot for job in sequence.jobs}
-        assert shot.smoothing is not None
-        spans = shot.smoothing["shots"]
-        self.found += [
-            {"sequence": sequence.name, "frames": span, "window": shot.smoothing["window"]} for span in spans
-        ]
+
+        def given(frame: ShotFrame) -> Callable[[Identity], Given]:
+            def check(identity: Identity) -> Given:
+                if identity.source_sha256 != frame.identity.source_sha256:
+                    raise InputError(f"{identity.source}: was replaced while the batch ran; run it again")
+                return Given(key=keys[frame.number], load=frame.load)
+
+            return check
+
+        for path, number in _frames_of(sequence, shot.frames):
+            self._given[path, number] = given(shot.frames[number])
+
+    def settle(self, sequence: FrameSequence, keys: Mapping[int, str]) -> None:
+        """Add a sequence whose results all exist and can stay: nothing of it is analyzed."""
+
+        def load() -> Analysis:
+            raise InputError(f"{sequence.name}: changed while the batch ran; run it again")
+
+        def given(key: str) -> Callable[[Identity], Given]:
+            return lambda _: Given(key=key, load=load)
+
+        for path, number in _frames_of(sequence, keys):
+            self._given[path, number] = given(keys[number])
+
+
+def _frames_of(sequence: FrameSequence, numbers: Iterable[int]) -> Iterator[tuple[Path, int]]:
+    wanted = set(numbers)
+    for job in sequence.jobs:
+        for number in wanted if job.source.is_movie else wanted & {job.number or 0}:
+            yield job.source.path, number
 
 
 def window_of(text: str) -> int | None:
@@ -67,21 +111,32 @@ def window_of(text: str) -> int | None:
         raise UsageError(f"--steady {text}: use auto, off, or an odd number of frames") from None
 
 
-def sequences(jobs: Sequence[Job]) -> list[FrameSequence]:
-    """Return what may be a shot: two or more frames numbered alike in one folder and one view, and movies."""
-    groups: dict[tuple[Path, str, str | None], list[Job]] = {}
+def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:
+    """Return what may be a shot, each a list of its views.
+
+    That is two or more frames numbered alike in one folder, tiles of one picture, views of one picture, and movies.
+    """
+    groups: dict[Any, dict[str | None, list[Job]]] = {}
     for job in jobs:
         source = job.source
-        if not source.missing and (source.is_movie or job.number is not None):
-            name = source.path.name if source.is_movie else without_number(source.path)
-            groups.setdefault((source.path.parent, name, source.view), []).append(job)
+        if source.missing or not (source.is_movie or source.notation or job.number is not None):
+            continue
+        name = source.path.name if source.is_movie else without_number(source.path)
+        key = source.notation or (source.path.parent, name)
+        groups.setdefault(key, {}).setdefault(source.view, []).append(job)
     found = []
-    for (folder, name, _), members in groups.items():
-        movie = members[0].source.is_movie
-        if movie or len(members) > 1:
-            ordered = members if movie else sorted(members, key=lambda job: job.number or 0)
-            found.append(FrameSequence(name=str(folder / name), jobs=ordered))
+    for views in groups.values():
+        first = next(iter(views.values()))
+        if len(views) > 1 or len(first) > 1 or first[0].source.is_movie:
+            found.append([_sequence(members) for members in views.values()])
     return found
+
+
+def _sequence(members: list[Job]) -> FrameSequence:
+    source = members[0].source
+    name = source.path.name if source.is_movie else without_number(source.path)
+    ordered = members if source.is_movie else sorted(members, key=lambda job: job.number or 0)
+    return FrameSequence(name=str(source.path.parent / name), jobs=ordered, tiles=source.udim)
 
 
 def open_book(
@@ -98,20 +153,119 @@ def open_book(
     """
     book = Book()
     settings = analysis_settings(converter.expander)
+    found = sequences(jobs)
     if options["analysis"] is not None:
         book.shot = Shot.load(options["analysis"])
         if changed := differing(book.shot.settings, settings):
             raise UsageError(f"--analysis {book.shot.path}: made with another {changed}; analyze the shot again")
+        for sequence in (view for views in found for view in views):
+            smoothing = book.shot.smoothing or {}
+            book.note(sequence, smoothing.get("shots", []), window=smoothing.get("window"))
         return book
     window = window_of(options["steady"])
-    if window is None or converter.expander.settings.relative:
-        return book
-    for number, sequence in enumerate(sequences(jobs)):
-        shot = analyze_frames(sequence, converter, options, scratch / f"{number}.json", progress)
-        if len(shot.frames) > 1:
-            target = scratch / f"{number}.steady.json"
-            book.add(sequence, steady(shot.frames, settings, target, Steadying(window=window)))
+    off = window is None or converter.expander.settings.relative
+    for number, views in enumerate(found):
+        if off:
+            for view in views:
+                spans = runs(job.number or 0 for job in view.jobs if not job.source.is_movie)
+                book.note(view, [(span[0], span[-1]) for span in spans], window=None)
+            continue
+        how = Steadying(window=window or 1, tiles=views[0].tiles)
+        if options["existing"] == "skip" and _settled(book, views, converter, settings, how):
+            continue
+        _analyze_views(book, views, converter, options, how, scratch / str(number), progress)
     return book
+
+
+def _analyze_views(
+    book: Book,
+    views: Sequence[FrameSequence],
+    converter: Converter,
+    options: dict[str, Any],
+    how: Steadying,
+    scratch: Path,
+    progress: Progress,
+) -> None:
+    settings = analysis_settings(converter.expander)
+    shots = [analyze_frames(view, converter, options, scratch / f"{k}.json", progress) for k, view in enumerate(views)]
+    starts: list[int] | None = None
+    for k, (view, shot) in enumerate(zip(views, shots, strict=True)):
+        if not shot.frames:
+            continue
+        # The first view says where shots begin, so that all views are cut alike.
+        own = how if starts is None or how.tiles else replace(how, cuts=tuple(n for n in starts if n in shot.frames))
+        beside = [other.frames for other in shots if other is not shot]
+        made = steady(shot.frames, settings, scratch / f"{k}.steady.json", own, beside=beside)
+        assert made.smoothing is not None
+        spans = made.smoothing["shots"]
+        starts = [first for first, _ in spans] if starts is None else starts
+        book.add(view, made, _keys(spans, [shot.frames, *beside], settings, how))
+        book.note(view, spans, window=how.window)
+
+
+def _keys(
+    spans: Sequence[Sequence[int]],
+    views: Sequence[Mapping[int, ShotFrame]],
+    settings: Mapping[str, Any],
+    how: Steadying,
+) -> dict[int, str]:
+    """Return for each frame what its steady analysis was made from: span, plates, settings."""
+    plates = [{number: frame.identity.source_sha256 for number, frame in view.items()} for view in views]
+    return {n: key for first, last in spans for n, key in _span_keys(first, last, plates, settings, how).items()}
+
+
+def _span_keys(
+    first: int, last: int, plates: Sequence[Mapping[int, str]], settings: Mapping[str, Any], how: Steadying
+) -> dict[int, str]:
+    numbers = [n for n in plates[0] if first <= n <= last]
+    made_from = [[[n, view.get(n)] for n in sorted(numbers)] for view in plates]
+    record = json.dumps([made_from, settings, how.window, how.tiles], sort_keys=True)
+    return dict.fromkeys(numbers, f"{first}-{last} {hashlib.sha256(record.encode()).hexdigest()}")
+
+
+def _settled(
+    book: Book, views: Sequence[FrameSequence], converter: Converter, settings: Mapping[str, Any], how: Steadying
+) -> bool:
+    """Tell whether all results of a sequence exist and can stay, and if so settle it.
+
+    A result says from which frames its analysis was made. Where those are the same plates still, and no other frame is
+    there, an analysis would come out the same again.
+    """
+    if any(job.source.is_movie for view in views for job in view.jobs):
+        return False
+    try:
+        identities = [{job.number or 0: identify(job.source.path, job.mask) for job in view.jobs} for view in views]
+    except InputError:
+        return False
+    plates = [{number: identity.source_sha256 for number, identity in view.items()} for view in identities]
+    settled: list[tuple[FrameSequence, dict[int, str], list[tuple[int, int]]]] = []
+    for k, view in enumerate(views):
+        keys: dict[int, str] = {}
+        spans: list[tuple[int, int]] = []
+        own = [plates[k], *(other for other in plates if other is not plates[k])]
+        for job in view.jobs:
+            number = job.number or 0
+            if number not in keys:
+                span = _span_of(job.output)
+                if span is None:
+                    return False
+                spans.append(span)
+                keys |= _span_keys(*span, own, settings, how)
+            identity = replace(identities[k][number], analysis_sha256=keys.get(number))
+            if not up_to_date(converter, identity, job.output, preview=job.preview):
+                return False
+        settled.append((view, keys, spans))
+    for view, keys, spans in settled:
+        book.settle(view, keys)
+        book.note(view, spans, window=how.window)
+    return True
+
+
+def _span_of(output: Path) -> tuple[int, int] | None:
+    """Return first and last frame of the shot that a result was made in, as it says itself."""
+    record = read_provenance(output) if output.exists() else None
+    span = str((record or {}).get("analysis_sha256") or "").partition(" ")[0].split("-")
+    return (int(span[0]), int(span[1])) if len(span) == 2 and all(part.isdigit() for part in span) else None
 
 
 def analyze_frames(
@@ -139,8 +293,7 @@ def analyze_frames(
             survey, analysis = prepared.parts[part].survey, analyses[part]
             assert survey is not None
             assert analysis is not None
-            assert job.number is not None
-            writer.add(job.number, prepared.identity, look_at(survey.proxy), analysis)
+            writer.add(job.number or 0, prepared.identity, look_at(survey.proxy), analysis)
         except FRAME_FAILURES as error:
             failed.append(str(error))
             continue

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import FRAMES, PICTURE, RUNNING, SHOWING
+from expandnet_batch.options import FRAMES, PICTURE, RUNNING, SHOWING, WINDOW
 
 SHOT_FILE = click.option(
     "-o",
@@ -81,11 +81,21 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
 @command.command()
 @click.argument("shots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHOT.json...")
 @SHOT_FILE
-@click.option("--window", type=int, default=9, show_default=True, help="Frames to smooth over, odd; 1 for none.")
+@click.option("--window", type=int, default=WINDOW, show_default=True, help="Frames to smooth over, odd; 1 for none.")
 @click.option("--lock-frame", type=int, default=None, help="Take this frame's analysis for all (locked-off cameras).")
 @click.option("--cuts", default=None, metavar="FRAMES", help="First frames of new shots, instead of finding them.")
 @click.option(
     "--tiles", is_flag=True, help="Frames are parts of one picture (UDIM tiles, views): share what is global."
+)
+@click.option(
+    "--beside",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="SHOT.json",
+    help="Analyses of another view of the shot, which share what is global; may be repeated.",
+)
+@click.option(
+    "--freeze-analysis", is_flag=True, help="Keep the analyses that the output holds; frames that are new join them."
 )
 @SHOWING
 def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:

@@ -1,0 +1,111 @@
+"""How far recovered light jumps from frame to frame, from small pictures of results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx.maps import extreme
+from expandnet_ofx.swing import alignment
+
+Array = NDArray[np.float32]
+
+EDGE = 384
+"""Longest edge of a glimpse in pixels."""
+
+MATTE = 0.5
+"""Matte in all channels from which a pixel counts."""
+
+BORDER = 2
+"""Pixels of the plate beside the edge of the matte that are left out: there the matte itself moves."""
+
+BINS = np.concatenate(([0.0], np.geomspace(1e-3, 32.0, 512)))
+"""Edges of the bins that jumps are counted in, in stops."""
+
+
+@dataclass(frozen=True, eq=False)
+class Glimpse:
+    """Every n-th pixel of a result."""
+
+    light: Array
+    """(h, w) mean of the channels."""
+    matte: Array
+    """(h, w) least matte of the channels."""
+    step: int
+    """Pixels of the plate from one to the next."""
+
+
+class GlimpseBuilder:
+    """Picks the pixels of a glimpse while bands of a result pass, in order."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._light: list[Array] = []
+        self._matte: list[Array] = []
+        self._step = max(1, -(-max(width, height) // EDGE))
+        self._row = 0
+
+    def add(self, light: Array, matte: Array) -> None:
+        """Take what falls on finished rows (n, W, 3)."""
+        part = np.s_[-self._row % self._step :: self._step, :: self._step]
+        self._light.append(light[part].mean(2))
+        self._matte.append(matte[part].min(2))
+        self._row += len(light)
+
+    def finish(self) -> Glimpse:
+        """Return the glimpse."""
+        return Glimpse(np.concatenate(self._light), np.concatenate(self._matte), self._step)
+
+
+@dataclass
+class Flicker:
+    """Jumps over the frames of a shot, counted."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BINS) - 1, np.int64))
+    squares: float = 0.0
+
+    def add(self, before: Glimpse, after: Glimpse) -> None:
+        """Count how far light jumps between two frames, which are laid on each other first."""
+        jumps = jumps_between(before, after)
+        self.counts += np.histogram(np.clip(np.abs(jumps), 0, BINS[-1]), BINS)[0]
+        self.squares += float(np.sum(jumps.astype(np.float64) ** 2))
+
+    @property
+    def rms(self) -> float | None:
+        """Root of the mean square of the jumps in stops; None where nothing was compared."""
+        total = int(self.counts.sum())
+        return (self.squares / total) ** 0.5 if total else None
+
+    @property
+    def high(self) -> float | None:
+        """95th percentile of the jumps in stops; None where nothing was compared."""
+        total = int(self.counts.sum())
+        if not total:
+            return None
+        return float(BINS[1 + np.searchsorted(np.cumsum(self.counts), 0.95 * total)])
+
+
+def jumps_between(before: Glimpse, after: Glimpse) -> Array:
+    """Return by how many stops light changes where both frames are recovered, edges left out: (n,).
+
+    True changes of light are among them: a lamp that flickers is no fault of the method. Frames that show different
+    things are not compared.
+    """
+    if before.light.shape != after.light.shape:
+        return np.zeros(0, np.float32)
+    shift, agreement = alignment(np.minimum(after.light, 1), np.minimum(before.light, 1))
+    if not agreement:
+        return np.zeros(0, np.float32)
+    width = 2 * -(-BORDER // after.step) + 1
+    inside = [
+        extreme((g.matte > MATTE).astype(np.float32)[:, :, None], width, np.min)[:, :, 0] for g in (before, after)
+    ]
+    down, right = (round(part) for part in shift)
+    height, across = after.light.shape
+    now = np.s_[max(0, down) : height + min(0, down), max(0, right) : across + min(0, right)]
+    then = np.s_[max(0, -down) : height + min(0, -down), max(0, -right) : across + min(0, -right)]
+    both = (inside[1][now] > 0) & (inside[0][then] > 0)
+    old, new = before.light[then][both], after.light[now][both]
+    result: Array = np.log2(np.maximum(new, np.float32(2**-12)) / np.maximum(old, np.float32(2**-12)))
+    return result
