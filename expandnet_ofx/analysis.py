@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from expandnet_ofx.architecture import FEATURES
-from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.errors import InputError
 from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import write_text
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
@@ -127,14 +126,7 @@ class Analysis:
         """Write the numbers as JSON and the maps as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
         map_path = self.save_maps(path.with_name(f"{path.stem}.maps.exr"))
-        partial = partial_name(path)
-        try:
-            partial.write_text(self.to_json(map_name=map_path.name if map_path else None), encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        write_text(path, self.to_json(map_name=map_path.name if map_path else None))
 
     def save_maps(self, path: Path) -> Path | None:
         """Write the maps as half-float EXR; return the path, None if there are none to write."""

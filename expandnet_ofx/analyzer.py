@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade, tiles
 from expandnet_ofx.analysis import Analysis, Triple
-from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
@@ -174,7 +174,11 @@ class Analyzer:
         levels = np.array(clips, np.float32)
         white = srgb_decode(plate.encoding.encode_for_network(levels))
         starts = srgb_decode(plate.encoding.encode_for_network(np.float32(self._settings.threshold) * levels))
-        return measured_light(np.minimum(srgb_decode(seen.working) / white, 1), starts / white)
+        height, width = seen.working.shape[:2]
+        at = np.ix_(np.arange(height) * GLOBAL_SIZE // height, np.arange(width) * GLOBAL_SIZE // width)
+        hidden = np.isinf(seen.peak.max(2))[at]
+        light = np.where(hidden[:, :, None], 0, np.minimum(srgb_decode(seen.working) / white, 1))
+        return measured_light(light.astype(np.float32), starts / white)
 
     def _predict(self, seen: Array, features: Array) -> Array:
         """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""

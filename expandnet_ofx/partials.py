@@ -7,7 +7,10 @@ import secrets
 import socket
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
+
+from expandnet_ofx.errors import OutputError
 
 PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
@@ -29,6 +32,25 @@ def _host() -> str:
 def partial_name(path: Path) -> Path:
     """Return a unique name beside `path`, with its suffix, that tells who writes it."""
     return path.with_name(f".{path.stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
+
+
+def write_text(path: Path, text: str, *, executable: bool = False) -> None:
+    """Write a file of text, which appears under its name only when complete; folders are made.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = partial_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        if executable:
+            partial.chmod(partial.stat().st_mode | 0o111)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def is_partial(path: Path) -> bool:

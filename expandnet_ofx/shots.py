@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import write_text
 from expandnet_ofx.sources import Identity
 
 SHOT_SCHEMA = 1
@@ -135,14 +134,7 @@ class ShotWriter:
     def commit(self) -> Shot:
         """Write the shot's file, which appears only when complete, and return the shot."""
         frames = {str(number): self._frames[number] for number in sorted(self._frames)}
-        partial = partial_name(self.path)
-        try:
-            partial.write_text(json.dumps({**self._head, "frames": frames}, indent=1) + "\n", encoding="utf-8")
-            partial.replace(self.path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
         return Shot.load(self.path)
 
 

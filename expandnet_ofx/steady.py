@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -37,6 +37,12 @@ class Steadying:
             raise UsageError("window: need an odd number of frames, 1 or more")
         if self.tiles and (self.lock_frame is not None or self.cuts is not None):
             raise UsageError("tiles: hold no time, so no lock frame and no cuts")
+
+    def cut_like(self, starts: Sequence[int] | None, frames: Iterable[int]) -> Steadying:
+        """Return the same for another view, whose shots begin where those of the first do; None leaves them open."""
+        if starts is None or self.tiles:
+            return self
+        return replace(self, cuts=tuple(n for n in frames if n in set(starts)))
 
 
 def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int]]:

@@ -441,7 +441,8 @@ def test_signals_leave_only_complete_files(tmp_path: Path, number: signal.Signal
     names = _frames(tmp_path, 80)
     process = start("in", "-o", "out", cwd=tmp_path)
     assert process.stdout is not None
-    process.stdout.readline()
+    while "out" not in process.stdout.readline():
+        assert process.poll() is None
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,18 +37,31 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
         UsageError, WeightsError: before any work, with nothing written.
     """
     plan = plan_jobs(inputs, output, options)
-    quiet = options["quiet"]
     if options["dry_run"]:
         return _dry_run(plan, options)
-    with open_progress("none" if quiet else options["progress"], total=plan.frames) as progress:
-        return _Batch(plan, options, progress).run()
+    return run_plan(plan, options)
+
+
+OpenBook = Callable[[Converter], Book]
+"""Gives the analyses of a batch's frames, once the weights are open."""
+
+
+def run_plan(plan: JobPlan, options: dict[str, Any], *, open_book: OpenBook | None = None) -> int:
+    """Convert all jobs of a plan; return the exit code.
+
+    Args:
+        open_book: gives analyses; None makes them as `--steady` and `--analysis` say.
+    """
+    kind = "none" if options["quiet"] else options["progress"]
+    with open_progress(kind, total=plan.frames) as progress:
+        return _Batch(plan, options, progress, open_book).run()
 
 
 def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
     """Show what would be written; return the exit code that missing frames would give."""
     from expandnet_ofx.weights import load_weights
 
-    _check_places(plan, options)
+    check_places(plan, options)
     window_of(options["steady"])
     picture_settings(options)
     load_weights(options["weights"])
@@ -57,7 +70,7 @@ def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
     return 1 if any(job.source.missing for job in plan.jobs) else 0
 
 
-def _check_places(plan: JobPlan, options: dict[str, Any]) -> None:
+def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
     """Raise `UsageError` if results or the report cannot be put where they go, or must not."""
     plan.check_outputs(options["existing"])
     plan.check_folders()
@@ -92,8 +105,9 @@ def open_converter(options: dict[str, Any], storing: OutputOptions | None = None
 
 
 class _Batch:
-    def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress) -> None:
+    def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
         self._plan = plan
+        self._given = open_book
         self._options = options
         self._progress = progress
         self._report = Report()
@@ -103,7 +117,7 @@ class _Batch:
     def run(self) -> int:
         tune_process()
         window_of(self._options["steady"])
-        _check_places(self._plan, self._options)
+        check_places(self._plan, self._options)
         for path in self._plan.left_out:
             self._progress.say(f"{path}: missing, left out")
         converter = self._open_converter()
@@ -112,7 +126,10 @@ class _Batch:
         self._plan.check_space(self._progress, self._options)
         try:
             with TemporaryDirectory(prefix="expandnet-") as scratch:
-                book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
+                if self._given is not None:
+                    book = self._given(converter)
+                else:
+                    book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
                 self._report.shots = book.records
                 self._convert_all(converter, book)
         finally:

@@ -267,7 +267,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         Job(source=source, output=output_path, mask=mask, sheet=number in sheets)
         for number, (source, output_path, mask) in enumerate(zip(sources, outputs, masks, strict=True))
     ]
-    how = _output_options(options)
+    how = output_options(options)
     refuse_collisions(sources, [job.files(how) for job in jobs])
     left_out = [source.path for source in missing if options["missing"] == "skip"]
     return JobPlan(jobs=jobs, options=how, left_out=left_out)
@@ -309,7 +309,8 @@ def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
     return masks
 
 
-def _output_options(options: dict[str, Any]) -> OutputOptions:
+def output_options(options: dict[str, Any]) -> OutputOptions:
+    """Return how the command line wants results stored; raise `UsageError` if flags contradict each other."""
     space = "linear-rec709" if options["preset"] == "authors" else options["output_space"]
     aces = space == "aces2065-1"
     compression = options["compression"] or ("none" if aces else "zip")

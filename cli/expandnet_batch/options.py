@@ -125,7 +125,7 @@ FRAMES = _group(
 
 SHOWING = _group(
     [
-        click.option("--progress", type=click.Choice(["auto", "plain", "json", "none"]), default="auto",
+        click.option("--progress", type=click.Choice(["auto", "plain", "json", "openjd", "none"]), default="auto",
                      show_default=True, help="Bar on a terminal, one line per frame elsewhere."),
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
@@ -147,5 +147,14 @@ BATCH = _group(
         click.option("--dry-run", is_flag=True, help="Show what would be written, and stop."),
         click.option("--json", "report", type=click.Path(path_type=Path), default=None, metavar="FILE",
                      help="Write a report of every frame."),
+    ]
+)  # fmt: skip
+
+TASK = _group(
+    [
+        click.option("--progress", type=click.Choice(["auto", "plain", "json", "openjd", "none"]), default="auto",
+                     show_default=True, help="How the task shows that it works; openjd for its farms."),
+        click.option("--path-map", type=click.Path(path_type=Path), default=None, metavar="FILE",
+                     help="Where paths lie here, as Open Job Description tells it (pathmapping-1.0)."),
     ]
 )  # fmt: skip

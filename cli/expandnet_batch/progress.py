@@ -56,8 +56,8 @@ class PlainProgress(Progress):
         print(text, flush=True)  # noqa: T201
 
     def stage(self, what: str, done: int, total: int | None) -> None:
-        """Print a line now and then: at each tenth, and at the end."""
-        step = max(1, (total or 1000) // 10)
+        """Print a line now and then: at each tenth of many frames, and at the end."""
+        step = max(10, (total or 1000) // 10)
         if done % step == 0 or done == total:
             self.say(f"{what}: {done}{f'/{total}' if total else ''} frames")
 
@@ -104,6 +104,33 @@ class JsonProgress(Progress):
         print(json.dumps(event), flush=True)  # noqa: T201
 
 
+class OpenJDProgress(PlainProgress):
+    """Lines of a log, and progress as Open Job Description reads it from standard output."""
+
+    def advance(self, share: float) -> None:
+        """Tell the share of all frames that is done."""
+        if self.total:
+            self._tell(100 * (self.count + min(share, 1.0)) / self.total)
+
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Tell how far the pass is."""
+        super().stage(what, done, total)
+        if total:
+            self._tell(100 * done / total)
+
+    def frame(self, report: FrameReport) -> None:
+        """Print the frame's line, and tell how many are done."""
+        super().frame(report)
+        self.advance(0.0)
+
+    def _tell(self, percent: float) -> None:
+        if int(percent) != self._told:
+            self._told = int(percent)
+            print(f"openjd_progress: {percent:.1f}", flush=True)  # noqa: T201
+
+    _told = -1
+
+
 class BarProgress(PlainProgress):
     """A bar with frame, rate and time left."""
 
@@ -147,10 +174,11 @@ class BarProgress(PlainProgress):
 
 
 def open_progress(kind: str, *, total: int | None) -> Progress:
-    """Return the progress of a kind: auto, plain, json or none."""
+    """Return the progress of a kind: auto, plain, json, openjd or none."""
     if kind == "auto":
         return BarProgress(total) if sys.stderr.isatty() and sys.stdout.isatty() else PlainProgress(total)
-    return {"plain": PlainProgress, "json": JsonProgress, "none": Progress}[kind](total)
+    kinds = {"plain": PlainProgress, "json": JsonProgress, "openjd": OpenJDProgress, "none": Progress}
+    return kinds[kind](total)
 
 
 def _line(report: FrameReport) -> str:

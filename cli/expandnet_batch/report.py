@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import FrameReport
-from expandnet_ofx.errors import OutputError
 from expandnet_ofx.flicker import Flicker, Glimpse
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import write_text
 
 
 @dataclass(kw_only=True)
@@ -46,6 +44,7 @@ class ShotRecord:
             "window": self.window,
             "flicker_rms": None if rms is None else round(rms, 4),
             "flicker_95": None if high is None else round(high, 4),
+            "flicker_pixels": int(self.flicker.counts.sum()),
         }
 
     @property
@@ -127,12 +126,4 @@ class Report:
             "shots": [shot.to_dict() for shot in self.shots],
             "frames": [frame.to_dict() for frame in self.frames],
         }
-        partial = partial_name(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise OutputError(f"{path}: report cannot be written ({error.strerror or error})") from error
+        write_text(path, json.dumps(data, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from expandnet_ofx.convert import Converter
@@ -28,3 +29,14 @@ def up_to_date(converter: Converter, identity: Identity, output: Path, *, previe
     if preview is not None and not shows(preview, as_text(expected)):
         return False
     return all(read_provenance(path) == expected for path in wanted)
+
+
+def made_from(converter: Converter, identity: Identity, output: Path, *, analysis: str | None) -> bool:
+    """Tell whether a result is complete and of this source and these settings, whatever device it was made on."""
+    expected = converter.provenance(replace(identity, analysis_sha256=analysis))
+    found = read_provenance(output) or {}
+    return {**found, **{name: expected[name] for name in OF_THE_MACHINE}} == expected
+
+
+OF_THE_MACHINE = ("device", "engine", "precision")
+"""What a result says of where it was made."""

@@ -193,17 +193,17 @@ def _analyze_views(
         if not shot.frames:
             continue
         # The first view says where shots begin, so that all views are cut alike.
-        own = how if starts is None or how.tiles else replace(how, cuts=tuple(n for n in starts if n in shot.frames))
+        own = how.cut_like(starts, shot.frames)
         beside = [other.frames for other in shots if other is not shot]
         made = steady(shot.frames, settings, scratch / f"{k}.steady.json", own, beside=beside)
         assert made.smoothing is not None
         spans = made.smoothing["shots"]
         starts = [first for first, _ in spans] if starts is None else starts
-        book.add(view, made, _keys(spans, [shot.frames, *beside], settings, how))
+        book.add(view, made, steady_keys(spans, [shot.frames, *beside], settings, how))
         book.note(view, spans, window=how.window)
 
 
-def _keys(
+def steady_keys(
     spans: Sequence[Sequence[int]],
     views: Sequence[Mapping[int, ShotFrame]],
     settings: Mapping[str, Any],

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import FRAMES, PICTURE, RUNNING, SHOWING, WINDOW
+from expandnet_batch.options import BATCH, FRAMES, PICTURE, RUNNING, SHOWING, STORING, TASK, WINDOW
 
 SHOT_FILE = click.option(
     "-o",
@@ -106,6 +106,84 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
     from expandnet_batch.passes import smooth as run
 
     click.get_current_context().exit(run(shots, output, options))
+
+
+@command.command(context_settings={"max_content_width": 110})
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("--output", required=True, metavar="FOLDER|PATTERN", help="Where results go.")
+@click.option(
+    "-o",
+    "--job",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="JOBDIR",
+    help="The job's folder, where all workers reach it.",
+)
+@click.option(
+    "--to", type=click.Choice(["openjd", "slurm", "deadline", "opencue"]), required=True, help="Kind of farm."
+)
+@click.option("--chunk", type=int, default=10, show_default=True, help="Frames per task.")
+@click.option("--gpu", is_flag=True, help="Ask for a GPU per task, and fail without one.")
+@click.option("--name", default=None, help="Name of the job; else its folder's.")
+@click.option("--executable", default=None, metavar="FILE", help="What workers run; else expandnet from their PATH.")
+@click.option("--map", multiple=True, metavar="FROM=TO", help="Where a folder lies on workers; may be repeated.")
+@click.option("--now", is_flag=True, help="Hand the job to the farm as well.")
+@PICTURE
+@STORING
+@RUNNING
+@FRAMES
+@BATCH
+@SHOWING
+def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
+    """Write a farm job that does what expandnet-batch would: analyze in chunks, smooth, expand in chunks, check.
+
+    Options are those of expandnet-batch, but for the short -o, which is the job's folder here.
+    """
+    from expandnet_batch.farm.submit import submit as run
+
+    for name in ("analysis", "report", "dry_run"):
+        if options[name]:
+            raise click.UsageError(f"--{'json' if name == 'report' else name.replace('_', '-')}: not for a farm job")
+    click.get_current_context().exit(run(inputs, folder, options))
+
+
+@command.command()
+@click.argument("job", type=click.Path(path_type=Path), metavar="JOB.json")
+@click.argument("step", type=click.Choice(["analyze", "smooth", "expand"]))
+@TASK
+@click.option("--frames", default=None, metavar="RANGE", help="Frames of this task; else all.")
+@click.option("--chunk", type=int, default=None, metavar="N", help="Or the number of a chunk, from 0 on.")
+def task(job: Path, step: str, frames: str | None, chunk: int | None, **options: Any) -> None:
+    """Run a step of a farm job, for some of its frames; the scripts that submit writes call it.
+
+    It may be run again at any time: what is done already stays.
+    """
+    _run_task(job, step, frames=frames, chunk=chunk, **options)
+
+
+@command.command()
+@click.argument("job", type=click.Path(path_type=Path), metavar="JOB.json")
+@TASK
+@click.option("--keep-scratch", is_flag=True, help="Leave the maps of the analyses where they are.")
+def check(job: Path, **options: Any) -> None:
+    """Look at every result of a farm job, write the job's report, and remove what it needed on the way.
+
+    Exit code 1 if a result is missing, damaged, or not of these plates and settings.
+    """
+    _run_task(job, "check", **options)
+
+
+def _run_task(path: Path, step: str, **options: Any) -> None:
+    from expandnet_batch.farm.job import FarmJob
+    from expandnet_batch.farm.paths import read_rules
+    from expandnet_batch.farm.tasks import run_task
+
+    rules = [] if options["path_map"] is None else read_rules(options["path_map"])
+    job = FarmJob.load(path, rules=rules)
+    frames = job.select(options.get("frames"), options.get("chunk"))
+    keep = options.get("keep_scratch", False)
+    click.get_current_context().exit(run_task(job, step, frames, progress=options["progress"], keep_scratch=keep))
 
 
 @command.command()

@@ -1,0 +1,177 @@
+"""The file of a job: every frame with its paths, the settings, and how the work is divided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.farm.paths import PathRule, mapped
+from expandnet_batch.jobs import Job
+from expandnet_batch.steadying import FrameSequence
+from expandnet_ofx import __version__
+from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.partials import write_text
+from expandnet_ofx.sequences import Source, parse_frames
+from expandnet_ofx.shots import runs
+
+SCHEMA = 1
+"""Version of the file; another one is refused."""
+
+STEPS = ("analyze", "smooth", "expand", "check")
+"""Steps of a job, each after the one before; analyze and expand are divided into chunks."""
+
+MEMORY_BESIDE = 1 << 30
+"""Bytes that a task takes beside what `--memory` plans: the interpreter and its libraries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One frame: paths as they were where the job was submitted."""
+
+    frame: int
+    source: str
+    output: str
+    mask: str | None = None
+    sheet: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSet:
+    """Frames of one sequence and one view, or loose stills."""
+
+    name: str
+    items: tuple[Item, ...]
+    group: int
+    """Views of one shot share it."""
+    tiles: bool = False
+    shot: bool = True
+    """False for stills that belong to no sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmJob:
+    """What a farm is to do."""
+
+    name: str
+    options: dict[str, Any]
+    """Options of `expandnet-batch` that results depend on."""
+    window: int | None
+    """Frames that shots are smoothed over; None leaves each frame to itself, and the first two steps out."""
+    chunk: int
+    """Frames per task."""
+    gpu: bool
+    sequences: tuple[FrameSet, ...]
+    rules: tuple[PathRule, ...] = ()
+    folder: Path = field(default=Path())
+    """Where the job's file lies; results of steps go beside it."""
+
+    @property
+    def frames(self) -> list[int]:
+        """All frame numbers."""
+        return sorted({item.frame for sequence in self.sequences for item in sequence.items})
+
+    @property
+    def chunks(self) -> list[list[int]]:
+        """Frames of each task."""
+        frames = self.frames
+        return [frames[k : k + self.chunk] for k in range(0, len(frames), self.chunk)]
+
+    @property
+    def frame_range(self) -> str:
+        """All frame numbers as farms write them: 1001-1010,1020."""
+        return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs(self.frames))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that this job has."""
+        return STEPS if self.window is not None else STEPS[2:]
+
+    @staticmethod
+    def words(file: str, step: str) -> list[str]:
+        """Return the words after `expandnet` that run a step of a job's file."""
+        return ["check", file] if step == "check" else ["task", file, step]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a task may take."""
+        return int(self.options["memory"]) + MEMORY_BESIDE
+
+    @property
+    def scratch(self) -> Path:
+        """Where analyses are kept while the job runs."""
+        return self.folder / "scratch"
+
+    @property
+    def reports(self) -> Path:
+        """Where tasks leave what they did."""
+        return self.folder / "reports"
+
+    def select(self, frames: str | None, chunk: int | None) -> list[int]:
+        """Return the frames of a task; raise `UsageError` if they are not of this job."""
+        if frames is not None:
+            # Farms divide ranges as they like: a last chunk may reach beyond the last frame, or over a gap.
+            known = set(self.frames)
+            wanted = [frame for frame in parse_frames(frames) if frame in known]
+            if not wanted:
+                raise UsageError(f"--frames {frames}: none is a frame of {self.folder / 'job.json'}")
+            return wanted
+        if chunk is None:
+            return self.frames
+        if not 0 <= chunk < len(self.chunks):
+            raise UsageError(f"--chunk {chunk}: the job has {len(self.chunks)} chunks, counted from 0")
+        return self.chunks[chunk]
+
+    def views(self) -> Iterator[list[FrameSet]]:
+        """Yield the sequences, those of one shot together."""
+        groups: dict[int, list[FrameSet]] = {}
+        for sequence in self.sequences:
+            groups.setdefault(sequence.group, []).append(sequence)
+        yield from groups.values()
+
+    def here(self, sequence: FrameSet, frames: Sequence[int] | None = None) -> FrameSequence:
+        """Return the frames of a sequence as jobs, with paths as they are on this machine."""
+        wanted = None if frames is None else set(frames)
+        jobs = [self._job(item) for item in sequence.items if wanted is None or item.frame in wanted]
+        return FrameSequence(name=sequence.name, jobs=jobs, tiles=sequence.tiles)
+
+    def _job(self, item: Item) -> Job:
+        path = mapped(item.source, self.rules)
+        mask = None if item.mask is None else mapped(item.mask, self.rules)
+        source = Source(path=path, frame=item.frame, root=path.parent)
+        return Job(source=source, output=mapped(item.output, self.rules), mask=mask, sheet=item.sheet)
+
+    def save(self, path: Path) -> None:
+        """Write the file; it appears only when complete."""
+        data = {"kind": "expandnet-job", "schema": SCHEMA, "program": f"expandnet-ofx {__version__}", **asdict(self)}
+        del data["folder"]
+        write_text(path, json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path, *, rules: Sequence[PathRule] = ()) -> FarmJob:
+        """Read a job's file; raise `InputError` if it is none.
+
+        Args:
+            rules: where paths lie on this machine, before those that the job itself holds.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("kind") != "expandnet-job":
+                raise ValueError("another kind of file")
+            if data.pop("schema") != SCHEMA:
+                raise ValueError(f"another version than {SCHEMA}")
+            del data["program"]
+            sequences = [
+                FrameSet(**{**entry, "items": tuple(Item(**item) for item in entry["items"])})
+                for entry in data.pop("sequences")
+            ]
+            own = [PathRule(**rule) for rule in data.pop("rules")]
+            job = cls(**data, sequences=tuple(sequences), rules=(*rules, *own), folder=path.absolute().parent)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
+        for name in ("weights", "ocio"):
+            if job.options.get(name):
+                job.options[name] = str(mapped(job.options[name], job.rules))
+        return job

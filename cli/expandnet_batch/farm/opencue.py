@@ -1,0 +1,57 @@
+"""OpenCue: an outline, a Python script that pycuerun loads (OpenCue, pyoutline)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.farm.job import FarmJob
+from expandnet_ofx.partials import write_text
+
+OUTLINE = '''\
+"""Outline of this job. Launch it with: pycuerun outline_job.py"""
+
+from outline.modules.shell import PyEval
+
+# Runs a chunk as one command: its frames share the network that is loaded once.
+CODE = """
+own = ",".join(map(str, frames))
+self.system(list(map(lambda word, own=own: word.replace("FRAMES", own), {command})))
+"""
+
+LAYERS = {layers}
+
+before = None
+for layer in LAYERS:
+    command = layer.pop("command")
+    task = PyEval(code=CODE.replace("{command}", repr(command)), **layer)
+    if before is not None:
+        task.depend_all(before)
+    before = task
+'''
+
+
+def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+    """Write outline_job.py; return its path."""
+    path = folder / "outline_job.py"
+    layers = (
+        "[\n" + "".join(f"    {layer!r},\n" for layer in (_layer(job, s, folder, executable) for s in job.steps)) + "]"
+    )
+    write_text(path, OUTLINE.replace("{layers}", layers))
+    return [path]
+
+
+def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, Any]:
+    chunked = step in ("analyze", "expand")
+    command = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    layer: dict[str, Any] = {
+        "name": step,
+        "command": [*command, "--frames", "FRAMES"] if chunked else command,
+        "range": job.frame_range if chunked else str(job.frames[0]),
+        "chunk": job.chunk if chunked else 1,
+        "memory": f"{-(-job.memory // (1 << 30))}g",
+        "threadable": True,
+    }
+    if job.gpu and chunked:
+        layer |= {"gpus": 1, "gpu_memory": "4g"}
+    return layer

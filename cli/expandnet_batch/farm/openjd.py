@@ -1,0 +1,93 @@
+"""Open Job Description: a job bundle, as AWS Deadline Cloud takes it and `openjd run` runs it.
+
+Template schema 2023-09 with the extension TASK_CHUNKING (OpenJobDescription/openjd-specifications, RFC 0001).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.farm.job import FarmJob
+from expandnet_ofx.partials import write_text
+
+WARNING_SECONDS = 30
+"""Between the signal that ends a task and its end."""
+
+
+def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+    """Write template.yaml, parameter_values.yaml and asset_references.yaml; return their paths."""
+    files = {
+        "template.yaml": _template(job, executable),
+        "parameter_values.yaml": {"parameterValues": [
+            {"name": "Frames", "value": job.frame_range},
+            {"name": "ChunkSize", "value": job.chunk},
+        ]},
+        "asset_references.yaml": _assets(job, folder),
+    }  # fmt: skip
+    for name, data in files.items():
+        # JSON is YAML as well (YAML 1.2, section 1.3).
+        write_text(folder / name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    return [folder / name for name in files]
+
+
+def _template(job: FarmJob, executable: str) -> dict[str, Any]:
+    steps = []
+    for before, step in zip((None, *job.steps), job.steps, strict=False):
+        steps.append(_step(job, step, before))
+    return {
+        "specificationVersion": "jobtemplate-2023-09",
+        "extensions": ["TASK_CHUNKING"],
+        "name": job.name,
+        "parameterDefinitions": [
+            {
+                "name": "JobFile",
+                "type": "PATH",
+                "objectType": "FILE",
+                "dataFlow": "IN",
+                "default": "job.json",
+                "description": "What is to be done; analyses and reports go beside it, where all workers reach them.",
+            },
+            {"name": "Frames", "type": "STRING", "default": job.frame_range},
+            {"name": "ChunkSize", "type": "INT", "default": job.chunk, "minValue": 1},
+            {"name": "Executable", "type": "STRING", "default": executable},
+        ],
+        "steps": steps,
+    }
+
+
+def _step(job: FarmJob, step: str, before: str | None) -> dict[str, Any]:
+    chunked = step in ("analyze", "expand")
+    arguments = [*job.words("{{Param.JobFile}}", step), "--progress", "openjd"]
+    arguments += ["--path-map", "{{Session.PathMappingRulesFile}}"]
+    if chunked:
+        arguments += ["--frames", "{{Task.Param.Frame}}"]
+    amounts = [{"name": "amount.worker.memory", "min": -(-job.memory // (1 << 20))}]
+    if job.gpu and chunked:
+        amounts.append({"name": "amount.worker.gpu", "min": 1})
+    made: dict[str, Any] = {"name": step.capitalize()}
+    if before is not None:
+        made["dependencies"] = [{"dependsOn": before.capitalize()}]
+    made["hostRequirements"] = {"amounts": amounts}
+    if chunked:
+        chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
+        frame = {"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks}
+        made["parameterSpace"] = {"taskParameterDefinitions": [frame]}
+    ending = {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": WARNING_SECONDS}
+    run = {"command": "{{Param.Executable}}", "args": arguments, "cancelation": ending}
+    made["script"] = {"actions": {"onRun": run}}
+    return made
+
+
+def _assets(job: FarmJob, folder: Path) -> dict[str, Any]:
+    items = [item for sequence in job.sequences for item in sequence.items]
+    inputs = sorted({path for item in items for path in (item.source, item.mask) if path is not None})
+    outputs = sorted({str(Path(item.output).parent) for item in items})
+    return {
+        "assetReferences": {
+            "inputs": {"filenames": [*inputs, str(folder / "job.json")], "directories": []},
+            "outputs": {"directories": [*outputs, str(folder)]},
+            "referencedPaths": [],
+        }
+    }

@@ -1,0 +1,84 @@
+"""Slurm: one batch script per step, and one that submits them after each other.
+
+The index of an array is that of a chunk, not of a frame: Slurm's largest index is 1000 unless a site raises
+MaxArraySize (slurm.conf(5)), and frames begin at 1001.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from expandnet_batch.farm.job import FarmJob
+from expandnet_ofx.partials import write_text
+
+ARRAY = 1000
+"""Most tasks of one array."""
+
+WARNING_SECONDS = 60
+"""Between the signal before a time limit and the limit."""
+
+
+def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+    """Write the scripts of all steps and submit.sh; return their paths, submit.sh first."""
+    scripts = [folder / "submit.sh"]
+    write_text(scripts[0], _submit(job), executable=True)
+    for step in job.steps:
+        scripts.append(folder / f"{step}.sbatch")
+        write_text(scripts[-1], _script(job, step, folder, executable), executable=True)
+    return scripts
+
+
+def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
+    chunked = step in ("analyze", "expand")
+    log = "%x.%A_%a.log" if chunked else "%x.%j.log"
+    lines = [
+        "#!/bin/sh",
+        f"#SBATCH --job-name={_word(job.name)}.{step}",
+        f"#SBATCH --output={_quoted_path(folder / 'logs' / log)}",
+        f"#SBATCH --mem={-(-job.memory // (1 << 20))}M",
+        f"#SBATCH --signal=TERM@{WARNING_SECONDS}",
+        "#SBATCH --requeue",
+    ]
+    if job.gpu and chunked:
+        lines.append("#SBATCH --gres=gpu:1")
+    words = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    command = " ".join(shlex.quote(word) for word in words)
+    if chunked:
+        command += ' --chunk "$((SLURM_ARRAY_TASK_ID + ${EXPANDNET_FIRST_CHUNK:-0}))"'
+    # exec: signals of the farm reach the program itself.
+    return "\n".join([*lines, "", f"exec {command}", ""])
+
+
+def _submit(job: FarmJob) -> str:
+    lines = [
+        "#!/bin/sh",
+        f"# Submits {_word(job.name)}: each step begins when the one before has ended well, and is cancelled when it has not.",
+        "# Options for sbatch go on its command line, such as: sh submit.sh --partition=gpu --time=2:00:00",
+        "set -eu",
+        'cd "$(dirname "$0")"',
+        "mkdir -p logs",
+        'after=""',
+    ]
+    count = len(job.chunks)
+    for step in job.steps:
+        starts = range(0, count, ARRAY) if step in ("analyze", "expand") else [None]
+        lines.append('ids=""')
+        for start in starts:
+            array = ""
+            if start is not None:
+                array = f"--array=0-{min(ARRAY, count - start) - 1} --export=ALL,EXPANDNET_FIRST_CHUNK={start} "
+            lines.append(f'id=$(sbatch --parsable $after {array}"$@" {step}.sbatch)')
+            lines.append('ids="$ids:${id%%;*}"')
+        lines.append(f'echo "{step}$ids"')
+        lines.append('after="--dependency=afterok$ids --kill-on-invalid-dep=yes"')
+    return "\n".join([*lines, ""])
+
+
+def _word(text: str) -> str:
+    """Return a name that needs no quotes."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+
+
+def _quoted_path(path: Path) -> str:
+    return str(path).replace(" ", "\\ ")

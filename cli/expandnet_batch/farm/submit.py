@@ -1,0 +1,136 @@
+"""`expandnet submit`: from a command line to a job that a farm runs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expandnet_batch.batch import check_places, picture_settings
+from expandnet_batch.farm import deadline, opencue, openjd, slurm
+from expandnet_batch.farm.job import FarmJob, Item, FrameSet
+from expandnet_batch.farm.paths import parse_rule
+from expandnet_batch.jobs import Job, check_folder, plan_jobs
+from expandnet_batch.steadying import sequences, window_of
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One kind of farm."""
+
+    write: Any
+    """Writes its files: (job, folder, executable) -> their paths."""
+    submit: tuple[str, ...]
+    """What submits them, in the job's folder."""
+
+
+ENGINES = {
+    "openjd": Engine(openjd.write, ("deadline", "bundle", "submit", ".")),
+    "slurm": Engine(slurm.write, ("sh", "submit.sh")),
+    "deadline": Engine(deadline.write, ("python", "submit.py")),
+    "opencue": Engine(opencue.write, ("pycuerun", "outline_job.py")),
+}
+
+RESULT_OPTIONS = (
+    "preset", "input_space", "output_space", "ocio", "stops", "boldness", "sun_stops", "threshold", "full", "white",
+    "max_stops", "saturated_max_stops", "saturation", "merge", "merge_channels", "latlong", "force", "matte", "pixel",
+    "compression", "weights", "engine", "device", "precision", "threads", "memory", "tile", "feather", "on_error",
+    "preview",
+)  # fmt: skip
+"""Options of `expandnet-batch` that go along with a job."""
+
+
+def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
+    """Write a job's folder, and hand it to the farm if asked; return the exit code.
+
+    Raises:
+        UsageError: before anything is written.
+    """
+    folder = folder.absolute()
+    plan = plan_jobs(inputs, options["output"], options)
+    missing = [job.source.path for job in plan.jobs if job.source.missing]
+    if missing:
+        raise UsageError(f"{missing[0]}: missing frame of the range; render it, or pass --missing skip")
+    if movie := next((job.source.path for job in plan.jobs if job.source.is_movie), None):
+        raise UsageError(
+            f"{movie}: a movie is read from its start, so it is one task; run expandnet-batch as a job of its own"
+        )
+    check_places(plan, options)
+    check_folder(folder)
+    if options["chunk"] < 1:
+        raise UsageError("--chunk: need 1 frame or more")
+    window = window_of(options["steady"])
+    settings = picture_settings(options)
+    load_weights(options["weights"])
+    carried = {name: _plain(options[name]) for name in RESULT_OPTIONS}
+    for name in ("weights", "ocio"):
+        if carried[name] and Path(carried[name]).exists():
+            carried[name] = str(Path(carried[name]).absolute())
+    if options["gpu"] and carried["device"] == "auto":
+        # A task that asked for a GPU must fail without one, not take a hundred times as long.
+        carried["device"] = "cuda"
+    found = _sequences(plan.jobs)
+    steady = window is not None and not settings.relative and any(sequence.shot for sequence in found)
+    job = FarmJob(
+        name=options["name"] or folder.name,
+        options=carried,
+        window=window if steady else None,
+        chunk=options["chunk"],
+        gpu=options["gpu"],
+        sequences=tuple(found),
+        rules=tuple(parse_rule(text) for text in options["map"]),
+        folder=folder,
+    )
+    return _write(job, folder, options)
+
+
+def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
+    engine = ENGINES[options["to"]]
+    executable = options["executable"] or "expandnet"
+    job.save(folder / "job.json")
+    for path in engine.write(job, folder, executable):
+        click.echo(path)
+    click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
+    command = " ".join(engine.submit)
+    if not options["now"]:
+        click.echo(f"submit it with: cd {folder} && {command}")
+        return 0
+    program = shutil.which(engine.submit[0])
+    if program is None:
+        raise UsageError(f"--now: {engine.submit[0]} is not on this machine; run it where it is: {command}")
+    return subprocess.run([program, *engine.submit[1:]], cwd=folder, check=False).returncode
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _sequences(jobs: Sequence[Job]) -> list[FrameSet]:
+    """Return the sequences of a batch; stills that belong to none are numbered from 1 on."""
+    made: list[FrameSet] = []
+    taken: set[Path] = set()
+    for group, views in enumerate(sequences(jobs)):
+        for view in views:
+            items = [_item(job, job.number or 0) for job in view.jobs]
+            if len({item.frame for item in items}) < len(items):
+                raise UsageError(f"{view.name}: two files have the same frame number; submit them one by one")
+            made.append(FrameSet(name=view.name, items=tuple(items), group=group, tiles=view.tiles))
+            taken |= {job.source.path for job in view.jobs}
+    loose = [job for job in jobs if job.source.path not in taken]
+    if loose:
+        items = [_item(job, number) for number, job in enumerate(loose, 1)]
+        made.append(FrameSet(name="stills", items=tuple(items), group=len(made), shot=False))
+    return made
+
+
+def _item(job: Job, frame: int) -> Item:
+    mask = None if job.mask is None else str(job.mask.absolute())
+    source, output = str(job.source.path.absolute()), str(job.output.absolute())
+    return Item(frame=frame, source=source, output=output, mask=mask, sheet=job.sheet)

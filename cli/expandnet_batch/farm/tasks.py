@@ -1,0 +1,241 @@
+"""What a farm runs: one step of a job, for some of its frames.
+
+Every task may be run again, also beside a copy of itself that a farm has lost: files appear only when complete, and the
+same work gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expandnet_batch.batch import open_converter, run_plan
+from expandnet_batch.farm.job import FarmJob, FrameSet
+from expandnet_batch.jobs import Job, JobPlan, output_options
+from expandnet_batch.progress import Progress, open_progress
+from expandnet_batch.resume import made_from
+from expandnet_batch.runtime import tune_process
+from expandnet_batch.steadying import Book, analyze_frames, steady_keys
+from expandnet_ofx import __version__
+from expandnet_ofx.convert import Converter
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.partials import write_text
+from expandnet_ofx.provenance import analysis_settings
+from expandnet_ofx.shots import Shot, ShotFrame, differing
+from expandnet_ofx.sources import identify
+from expandnet_ofx.steady import Steadying, steady
+
+
+def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, keep_scratch: bool = False) -> int:
+    """Run one step for some frames; return the exit code.
+
+    Raises:
+        ExpandNetError: what the step needs is not there.
+    """
+    tune_process()
+    options = {**BATCH_DEFAULTS, **job.options, "progress": progress}
+    click.echo(
+        f"expandnet-ofx {__version__}  {job.name} {step}  on {platform.node()}, Python {platform.python_version()}"
+    )
+    if step == "smooth":
+        return _smooth(job, options)
+    if step == "expand":
+        return _expand(job, frames, options)
+    if step == "check":
+        return _check(job, options, keep_scratch=keep_scratch)
+    return _analyze(job, frames, options)
+
+
+BATCH_DEFAULTS: dict[str, Any] = {
+    "analysis": None, "dry_run": False, "existing": "skip", "first_frame": 1, "fps": None, "frames": None, "mask": None,
+    "missing": "error", "quiet": False, "report": None, "steady": "off", "verbose": True, "views": "",
+}  # fmt: skip
+"""Options of `expandnet-batch` that a job decides by itself."""
+
+
+def _converter(job: FarmJob, options: dict[str, Any]) -> Converter:
+    converter = open_converter(options, output_options(options))
+    engine = converter.expander.engine
+    click.echo(f"{engine.name} on {engine.device}, {engine.precision}, weights {engine.weights.contract.name}")
+    return converter
+
+
+def _raw(job: FarmJob, sequence: FrameSet, frame: int) -> Path:
+    return job.scratch / "analyses" / f"{job.sequences.index(sequence)}.{frame:04d}.json"
+
+
+def _steady(job: FarmJob, sequence: FrameSet) -> Path:
+    return job.scratch / f"steady.{job.sequences.index(sequence)}.json"
+
+
+def _how(job: FarmJob, sequence: FrameSet) -> Steadying:
+    return Steadying(window=job.window or 1, tiles=sequence.tiles)
+
+
+def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
+    converter = _converter(job, options)
+    settings = analysis_settings(converter.expander)
+    wanted = [
+        (sequence, frame)
+        for sequence in job.sequences
+        if sequence.shot
+        for frame in sorted({item.frame for item in sequence.items} & set(frames))
+    ]
+    failed = 0
+    with open_progress(options["progress"], total=len(wanted)) as progress:
+        for done, (sequence, frame) in enumerate(wanted, 1):
+            target = _raw(job, sequence, frame)
+            here = job.here(sequence, [frame])
+            if not _analyzed(target, here.jobs[0], settings):
+                failures: list[str] = []
+                analyze_frames(here, converter, options, target, Progress(None), failures=failures)
+                for text in failures:
+                    click.echo(f"failed  {text}", err=True)
+                if failures:
+                    target.unlink()
+                failed += len(failures)
+            progress.stage(f"analyzing {job.name}", done, len(wanted))
+    return 1 if failed else 0
+
+
+def _analyzed(path: Path, frame: Job, settings: Mapping[str, Any]) -> bool:
+    """Tell whether an analysis is there already, of this plate and these settings."""
+    try:
+        shot = Shot.load(path)
+        found = shot.frames[frame.number or 0]
+        found.load()
+        return differing(shot.settings, settings) is None and found.identity == identify(frame.source.path, frame.mask)
+    except (InputError, KeyError):
+        return False
+
+
+def _smooth(job: FarmJob, options: dict[str, Any]) -> int:
+    with open_progress(options["progress"], total=len(job.frames)) as progress:
+        for views in job.views():
+            if not views[0].shot:
+                continue
+            analyzed = [_collected(job, view) for view in views]
+            starts: list[int] | None = None
+            for view, (frames, settings) in zip(views, analyzed, strict=True):
+                beside = [other for other, _ in analyzed if other is not frames]
+                how = _how(job, view).cut_like(starts, frames)
+                shown = lambda done, total, name=view.name: progress.stage(f"smoothing {name}", done, total)  # noqa: E731
+                made = steady(frames, settings, _steady(job, view), how, beside=beside, progress=shown)
+                assert made.smoothing is not None
+                spans = made.smoothing["shots"]
+                starts = [first for first, _ in spans] if starts is None else starts
+                for first, last in spans:
+                    progress.say(f"{view.name}  frames {first} to {last}")
+    return 0
+
+
+def _collected(job: FarmJob, sequence: FrameSet) -> tuple[dict[int, ShotFrame], Mapping[str, Any]]:
+    frames: dict[int, ShotFrame] = {}
+    settings: Mapping[str, Any] = {}
+    for item in sequence.items:
+        path = _raw(job, sequence, item.frame)
+        if not path.exists():
+            raise InputError(f"{item.source}: frame {item.frame} is not analyzed; run its analyze task again")
+        shot = Shot.load(path)
+        frames |= shot.frames
+        settings = shot.settings
+    return frames, settings
+
+
+def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | None) -> Book:
+    """Return the steady analyses of a job, for some of its frames or all."""
+    book = Book()
+    for views in job.views():
+        if job.window is None or not views[0].shot:
+            for view in views:
+                here = job.here(view, frames)
+                numbers = [job_.number or 0 for job_ in here.jobs]
+                if numbers and view.shot:
+                    book.note(here, [(min(numbers), max(numbers))], window=None)
+            continue
+        shots = [Shot.load(_steady(job, view)) for view in views]
+        for view, shot in zip(views, shots, strict=True):
+            if changed := differing(shot.settings, settings):
+                raise InputError(f"{shot.path}: made with another {changed}; run the job again from its first step")
+            assert shot.smoothing is not None
+            spans = shot.smoothing["shots"]
+            beside = [other.frames for other in shots if other is not shot]
+            here = job.here(view, frames)
+            book.add(here, shot, steady_keys(spans, [shot.frames, *beside], settings, _how(job, view)))
+            book.note(here, spans, window=job.window)
+    return book
+
+
+def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
+    jobs = [frame for sequence in job.sequences for frame in job.here(sequence, frames).jobs]
+    report = job.reports / f"expand.{min(frames):04d}-{max(frames):04d}.json"
+    plan = JobPlan(jobs=jobs, options=output_options(options), left_out=[])
+
+    def open_book(converter: Converter) -> Book:
+        return _book(job, analysis_settings(converter.expander), frames)
+
+    return run_plan(plan, {**options, "report": report}, open_book=open_book)
+
+
+def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
+    """Look at every result, write the job's report, and clean up if all is well."""
+    # Whatever made the results, looking at them needs no accelerator.
+    plain = {**options, "device": "cpu", "engine": "torch", "precision": "fp32", "threads": 1}
+    converter = open_converter(plain, output_options(options))
+    book = _book(job, analysis_settings(converter.expander), None)
+    wrong: list[str] = []
+    jobs = [frame for sequence in job.sequences for frame in job.here(sequence).jobs]
+    with open_progress(options["progress"], total=len(jobs)) as progress:
+        for done, frame in enumerate(jobs, 1):
+            if (text := _fault(frame, converter, book)) is not None:
+                wrong.append(text)
+            progress.stage(f"checking {job.name}", done, len(jobs))
+    _save_report(job, wrong)
+    for text in wrong:
+        click.echo(f"failed  {text}", err=True)
+    click.echo(f"{len(jobs) - len(wrong)} of {len(jobs)} results are complete  {job.folder / 'report.json'}")
+    if not wrong and not keep_scratch:
+        shutil.rmtree(job.scratch / "analyses", ignore_errors=True)
+        for path in job.scratch.glob("*.maps.exr"):
+            with suppress(OSError):
+                path.unlink()
+    return 1 if wrong else 0
+
+
+def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
+    try:
+        identity = identify(frame.source.path, frame.mask)
+        given = book(frame.source.path, frame.number, identity)
+    except InputError as error:
+        return str(error)
+    if not frame.output.exists():
+        return f"{frame.output}: is not there; run the expand task of frame {frame.number} again"
+    if not made_from(converter, identity, frame.output, analysis=None if given is None else given.key):
+        return f"{frame.output}: is damaged, or not of this plate and these settings; run its expand task again"
+    return None
+
+
+def _save_report(job: FarmJob, wrong: Sequence[str]) -> None:
+    """Put what the tasks reported into one file; of a frame that was done twice the later task's word counts."""
+    frames: dict[str, Any] = {}
+    shots: list[Any] = []
+    run: dict[str, Any] = {}
+    for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        for frame in report.pop("frames"):
+            # A task that ran again had nothing left to do, and knows less than the one before.
+            if frame["status"] != "skipped" or frame["output"] not in frames:
+                frames[frame["output"]] = frame
+        shots += [{**shot, "task": path.stem.partition(".")[2]} for shot in report.pop("shots")]
+        run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
+    run.pop("seconds", None)
+    data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong), "shots": shots}
+    data["frames"] = [frames[name] for name in sorted(frames)]
+    write_text(job.folder / "report.json", json.dumps(data, indent=1) + "\n")
