@@ -74,8 +74,6 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
         "BatchName": job.name,
         "Frames": job.frame_range if chunked else "0",
         "ChunkSize": str(job.chunk if chunked else 1),
-        "RequiredRAM": "0",
-        "MachineLimit": "0",
         "OnJobComplete": "Nothing",
     }
     if job.gpu and chunked:

@@ -37,7 +37,7 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
         f"#SBATCH --job-name={_word(job.name)}.{step}",
         f"#SBATCH --output={_quoted_path(folder / 'logs' / log)}",
         f"#SBATCH --mem={-(-job.memory // (1 << 20))}M",
-        f"#SBATCH --signal=TERM@{WARNING_SECONDS}",
+        f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",
     ]
     if job.gpu and chunked:

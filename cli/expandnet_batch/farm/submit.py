@@ -13,7 +13,7 @@ import click
 
 from expandnet_batch.batch import check_places, picture_settings
 from expandnet_batch.farm import deadline, opencue, openjd, slurm
-from expandnet_batch.farm.job import FarmJob, Item, FrameSet
+from expandnet_batch.farm.job import FarmJob, FrameSet, Item
 from expandnet_batch.farm.paths import parse_rule
 from expandnet_batch.jobs import Job, check_folder, plan_jobs
 from expandnet_batch.steadying import sequences, window_of

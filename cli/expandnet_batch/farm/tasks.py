@@ -175,7 +175,9 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
 
 def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
     jobs = [frame for sequence in job.sequences for frame in job.here(sequence, frames).jobs]
-    report = job.reports / f"expand.{min(frames):04d}-{max(frames):04d}.json"
+    # A task that runs again finds most of its work done: its report must not take the place of the first.
+    name = f"expand.{min(frames):04d}-{max(frames):04d}"
+    report = job.reports / f"{name}.{len(list(job.reports.glob(name + '.*')))}.json"
     plan = JobPlan(jobs=jobs, options=output_options(options), left_out=[])
 
     def open_book(converter: Converter) -> Book:
@@ -225,7 +227,7 @@ def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
 def _save_report(job: FarmJob, wrong: Sequence[str]) -> None:
     """Put what the tasks reported into one file; of a frame that was done twice the later task's word counts."""
     frames: dict[str, Any] = {}
-    shots: list[Any] = []
+    shots: dict[str, Any] = {}
     run: dict[str, Any] = {}
     for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -233,9 +235,13 @@ def _save_report(job: FarmJob, wrong: Sequence[str]) -> None:
             # A task that ran again had nothing left to do, and knows less than the one before.
             if frame["status"] != "skipped" or frame["output"] not in frames:
                 frames[frame["output"]] = frame
-        shots += [{**shot, "task": path.stem.partition(".")[2]} for shot in report.pop("shots")]
+        task = path.stem.split(".")[1]
+        for shot in report.pop("shots"):
+            key = f"{shot['sequence']} {shot['frames']} {task}"
+            if key not in shots or shot["flicker_pixels"]:
+                shots[key] = {**shot, "task": task}
         run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
     run.pop("seconds", None)
-    data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong), "shots": shots}
+    data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong), "shots": list(shots.values())}
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(job.folder / "report.json", json.dumps(data, indent=1) + "\n")

@@ -1,0 +1,522 @@
+"""Farm jobs: what submit writes, and that each engine runs it to the end with the pixels of a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slurm
+from commands import ROOT, Outcome, batch, invoke, pixels_of, plate, replace_network, save
+from expandnet_batch.farm.job import FarmJob, FrameSet, Item
+from expandnet_batch.farm.paths import PathRule, mapped, parse_rule, read_rules
+from expandnet_batch.tools import command as tools
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expandnet_ofx.errors import InputError, UsageError
+
+FRAMES = range(1001, 1008)
+NAMES = [f"shot.{frame}.exr" for frame in FRAMES]
+PROGRAM = shutil.which("expandnet", path=str(Path(sys.executable).parent))
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def needed(present: bool, what: str) -> None:
+    """Skip a test where a farm's programs are missing; where they must be there, fail."""
+    if not present and os.environ.get("EXPANDNET_FARM_TESTS") == "required":
+        pytest.fail(f"{what} is missing")
+    if not present:
+        pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture
+def shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven frames of a pan across a clipped window."""
+    monkeypatch.chdir(tmp_path)
+    scene = plate(0, 48, 128)
+    scene[:24, :32] = 120
+    scene[12:36, 50:76] = 255
+    for k, frame in enumerate(FRAMES):
+        noise = np.random.default_rng(k).integers(-1, 2, (48, 64, 3))
+        picture = np.clip(scene[:, 3 * k : 3 * k + 64].astype(int) + noise, 0, 255).astype(np.uint8)
+        save(tmp_path / "in" / f"shot.{frame}.png", picture)
+    return tmp_path
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the network's arithmetic, for tasks that run inside the test."""
+    replace_network(monkeypatch)
+
+
+def submit(*words: object, to: str = "slurm", job: str = "job") -> Outcome:
+    fixed = ("in/shot.####.png", "--output", "out", "-o", job, "--to", to, "--chunk", 3, "--threads", 1)
+    return invoke(tools, "submit", *fixed, "--executable", PROGRAM or "expandnet", *words)
+
+
+def written(*words: object, to: str = "slurm", job: str = "job") -> FarmJob:
+    ran = submit(*words, to=to, job=job)
+    assert ran.code == 0, ran.err
+    return FarmJob.load(Path(job) / "job.json")
+
+
+def task(*words: object) -> Outcome:
+    return invoke(tools, *words)
+
+
+def same_as_a_batch(folder: str) -> None:
+    assert batch("in/shot.####.png", "-o", "batch").code == 0
+    for name in NAMES:
+        np.testing.assert_array_equal(pixels_of(Path(folder) / name), pixels_of(Path("batch") / name))
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "here"),
+    [
+        ("Z:\\shots=/mnt/shots", "Z:\\shots\\a\\b.png", "/mnt/shots/a/b.png"),
+        ("z:/Shots/=/mnt/shots/", "Z:\\SHOTS\\a.png", "/mnt/shots/a.png"),
+        ("\\\\server\\art=/art", "\\\\server\\art\\x.exr", "/art/x.exr"),
+        ("/Volumes/job=/job", "/Volumes/job", "/job"),
+        ("/Volumes/job=/job", "/Volumes/jobs/a.png", "/Volumes/jobs/a.png"),
+        ("/a=/b", "/A/x.png", "/A/x.png"),
+    ],
+)
+def test_paths_lie_where_rules_say(rule: str, path: str, here: str) -> None:
+    assert mapped(path, [parse_rule(rule)]) == Path(here)
+
+
+def test_the_longest_rule_decides_and_windows_paths_need_one() -> None:
+    rules = [PathRule("/a", "/short"), PathRule("/a/b", "/long")]
+    assert mapped("/a/b/c.png", rules) == mapped("/a/b/c.png", rules[::-1]) == Path("/long/c.png")
+    with pytest.raises(UsageError, match="--map"):
+        mapped("C:\\x.png", rules)
+    for wrong in ("Z:\\x", "=b", "a="):
+        with pytest.raises(UsageError, match="--map"):
+            parse_rule(wrong)
+
+
+def test_rules_of_a_session_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    rule = {"source_path_format": "WINDOWS", "source_path": "Z:\\a", "destination_path": "/b"}
+    path.write_text(json.dumps({"version": "pathmapping-1.0", "path_mapping_rules": [rule]}))
+    assert read_rules(path) == [PathRule("Z:\\a", "/b")]
+    for empty in ("", "{}"):
+        path.write_text(empty)
+        assert read_rules(path) == []
+    path.write_text("[1]")
+    with pytest.raises(InputError, match=r"rules\.json"):
+        read_rules(path)
+
+
+# The file of a job
+
+
+@given(st.sets(st.integers(-5, 2000), min_size=1, max_size=40), st.integers(1, 12))
+def test_chunks_hold_each_frame_once(frames: set[int], chunk: int) -> None:
+    items = tuple(Item(frame=frame, source="/a", output="/b") for frame in frames)
+    sequences = (FrameSet(name="a", items=items, group=0),)
+    job = FarmJob(name="x", options={"memory": 0}, window=9, chunk=chunk, gpu=False, sequences=sequences)
+    assert [frame for part in job.chunks for frame in part] == sorted(frames)
+    assert all(1 <= len(part) <= chunk for part in job.chunks)
+    if min(frames) >= 0:
+        assert job.select(job.frame_range, None) == sorted(frames)
+
+
+def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
+    job = written("--stops", "1", "--map", "/a=/b", "--gpu")
+    assert FarmJob.load(Path("job/job.json")) == job
+    assert job.options["stops"] == 1.0
+    assert job.options["device"] == "cuda"
+    assert job.rules == (PathRule("/a", "/b"),)
+    assert job.frame_range == "1001-1007"
+    assert job.select("1006-1012", None) == [1006, 1007]
+    with pytest.raises(UsageError, match="none is a frame"):
+        job.select("1-9", None)
+    with pytest.raises(UsageError, match="3 chunks"):
+        job.select(None, 3)
+    for text in ("{}", "nonsense", '{"kind": "expandnet-job", "schema": 99}'):
+        Path("job/job.json").write_text(text)
+        with pytest.raises(InputError, match=r"job\.json"):
+            FarmJob.load(Path("job/job.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--chunk", "0"), "chunk"),
+        (("--steady", "4"), "window"),
+        (("--analysis", "a.json"), "--analysis"),
+        (("--json", "a.json"), "--json"),
+        (("--dry-run",), "--dry-run"),
+        (("--threshold", "7"), "threshold"),
+        (("--map", "x"), "--map"),
+        (("--frames", "1001-1020"), "missing"),
+        (("--weights", "absent.safetensors"), "absent"),
+        (("--now",), "is not on this machine"),
+    ],
+)
+def test_wrong_words_write_no_job(
+    shot: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], what: str
+) -> None:
+    monkeypatch.setenv("PATH", str(shot))
+    ran = submit(*words, to="opencue")
+    assert ran.code == 2
+    assert what in ran.err
+    if "--now" not in words:
+        assert not Path("job").exists()
+
+
+def test_stills_have_no_analyses_and_movies_are_refused(shot: Path, light: None) -> None:
+    save(shot / "art" / "one.png", plate(1))
+    save(shot / "art" / "two.png", plate(2))
+    words = ("-o", "job", "--to", "slurm", "--output", "out", "--threads", 1)
+    assert invoke(tools, "submit", "art", *words).code == 0
+    job = FarmJob.load(Path("job/job.json"))
+    assert job.steps == ("expand", "check")
+    assert job.frames == [1, 2]
+    assert task("task", "job/job.json", "expand").code == 0
+    assert task("check", "job/job.json").code == 0
+    (shot / "clip.mov").write_bytes(b"")
+    ran = invoke(tools, "submit", "clip.mov", *words)
+    assert (ran.code, "a movie" in ran.complaint) == (2, True)
+
+
+# Tasks
+
+
+def run_all(chunks: int = 3, file: str = "job/job.json") -> None:
+    for words in (
+        *(("task", file, "analyze", "--chunk", k) for k in range(chunks)),
+        ("task", file, "smooth"),
+        *(("task", file, "expand", "--chunk", k) for k in range(chunks)),
+    ):
+        ran = task(*words)
+        assert ran.code == 0, ran.err
+
+
+def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Path, light: None) -> None:
+    written()
+    run_all()
+    ran = task("check", "job/job.json")
+    assert ran.code == 0
+    assert "7 of 7 results are complete" in ran.out
+    same_as_a_batch("out")
+    left = sorted(str(p.relative_to("job")) for p in Path("job").rglob("*") if p.is_file())
+    assert [name for name in left if name.startswith("scratch")] == ["scratch/steady.0.json"]
+    report = json.loads(Path("job/report.json").read_text())
+    assert report["complete"] is True
+    assert [Path(frame["output"]).name for frame in report["frames"]] == NAMES
+    assert all(frame["status"] == "done" for frame in report["frames"])
+    assert {s["task"] for s in report["shots"]} == {"1001-1003", "1004-1006", "1007-1007"}
+    # What a farm made is up to date for a batch as well.
+    assert "7 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
+
+
+def test_tasks_run_again_do_nothing_twice(shot: Path, light: None) -> None:
+    written()
+    run_all()
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    raw = {path: path.stat().st_mtime_ns for path in Path("job/scratch/analyses").iterdir()}
+    run_all()
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in Path("job/scratch/analyses").iterdir()} == raw
+    assert task("check", "job/job.json").code == 0
+    report = json.loads(Path("job/report.json").read_text())
+    assert all(frame["status"] == "done" for frame in report["frames"])
+
+
+def test_check_finds_what_is_missing_damaged_or_of_other_plates(shot: Path, light: None) -> None:
+    written()
+    run_all()
+    Path("out/shot.1001.exr").unlink()
+    damaged = Path("out/shot.1002.exr")
+    damaged.write_bytes(damaged.read_bytes()[:-300])
+    assert batch("in/shot.1003.png", "-o", "out", "--stops", "1").code == 0
+    save(Path("in/shot.1004.png"), plate(9, 48, 64))
+    ran = task("check", "job/job.json")
+    assert ran.code == 1
+    assert "3 of 7" in ran.out
+    for name in ("shot.1001.exr: is not there", "shot.1002.exr: is damaged", "shot.1003.exr", "shot.1004.png"):
+        assert name in ran.err
+    report = json.loads(Path("job/report.json").read_text())
+    assert (report["complete"], len(report["wrong"])) == (False, 4)
+    assert list(Path("job/scratch").glob("*.maps.exr")), "a job that is not done keeps what it needs"
+
+
+def test_steps_that_come_too_early_say_what_is_missing(shot: Path, light: None) -> None:
+    written()
+    ran = task("task", "job/job.json", "smooth")
+    assert (ran.code, "frame 1001 is not analyzed" in ran.complaint) == (1, True)
+    assert task("task", "job/job.json", "expand").code == 1
+    Path("in/shot.1002.png").write_bytes(b"nonsense")
+    ran = task("task", "job/job.json", "analyze")
+    assert (ran.code, "shot.1002.png" in ran.complaint) == (1, True)
+    assert not Path("job/scratch/analyses/0.1002.json").exists()
+
+
+def test_views_of_a_job_share_their_analysis(shot: Path, light: None) -> None:
+    for frame in FRAMES:
+        for view, level in (("left", 1.0), ("right", 0.97)):
+            picture = pixels_of(Path(f"in/shot.{frame}.png")) * level
+            save(Path(f"in/{view}.{frame}.png"), np.rint(255 * picture).astype(np.uint8))
+    words = ("in/%V.####.png", "--views", "left,right")
+    fixed = ("--output", "out/%V.####.exr", "-o", "job", "--to", "slurm", "--chunk", 3, "--threads", 1)
+    assert invoke(tools, "submit", *words, *fixed).code == 0
+    run_all()
+    assert task("check", "job/job.json").code == 0
+    assert batch(*words, "-o", "batch/%V.####.exr").code == 0
+    for path in Path("batch").iterdir():
+        np.testing.assert_array_equal(pixels_of(path), pixels_of(Path("out") / path.name))
+    assert len(list(Path("batch").iterdir())) == 14
+
+
+def test_a_job_of_windows_runs_here(shot: Path, light: None) -> None:
+    written("--map", f"Z:\\show={shot}")
+    path = Path("job/job.json")
+    data = json.loads(path.read_text())
+    for item in data["sequences"][0]["items"]:
+        for name in ("source", "output"):
+            item[name] = item[name].replace(str(shot), "z:\\SHOW").replace("/", "\\")
+    path.write_text(json.dumps(data))
+    run_all()
+    assert sorted(p.name for p in Path("out").iterdir()) == NAMES
+    data["rules"] = []
+    path.write_text(json.dumps(data))
+    assert task("task", "job/job.json", "expand").code == 2
+    rules = {"path_mapping_rules": [{"source_path": "Z:\\show", "destination_path": str(shot)}]}
+    Path("rules.json").write_text(json.dumps(rules))
+    assert task("task", "job/job.json", "expand", "--path-map", "rules.json").code == 0
+
+
+def start_task(*words: object) -> subprocess.Popen[str]:
+    command = [PROGRAM or "expandnet", *map(str, words)]
+    return subprocess.Popen(command, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def done(process: subprocess.Popen[str]) -> None:
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
+def test_a_killed_task_and_one_beside_its_zombie_end_the_same(shot: Path) -> None:
+    written()
+    done(start_task("task", "job/job.json", "analyze"))
+    done(start_task("task", "job/job.json", "smooth"))
+    killed = start_task("task", "job/job.json", "expand")
+    assert killed.stdout is not None
+    while "out" not in killed.stdout.readline():
+        assert killed.poll() is None
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    twins = [start_task("task", "job/job.json", "expand") for _ in range(2)]
+    for twin in twins:
+        done(twin)
+    assert sorted(p.name for p in Path("out").iterdir() if not p.name.startswith(".")) == NAMES
+    done(start_task("check", "job/job.json"))
+    same_as_a_batch("out")
+
+
+def test_a_task_that_asked_for_a_gpu_does_not_run_without_one(shot: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    written("--gpu")
+    ran = task("task", "job/job.json", "expand")
+    assert ran.code == 2
+    assert "cuda" in ran.complaint
+    assert not Path("out").exists()
+
+
+# Engines
+
+
+FAILURE = re.compile(r"ERROR:|Error:|Traceback|rror:|Exception")
+"""What farms take for a failure when they read it in a log."""
+
+
+def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
+    openjd = shutil.which("openjd", path=str(Path(sys.executable).parent))
+    needed(openjd is not None and PROGRAM is not None, "openjd-cli")
+    assert openjd is not None
+    written(to="openjd")
+
+    def run(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [openjd, verb, "job/template.yaml", "--extensions", "TASK_CHUNKING", *words]
+        return subprocess.run(command, env=QUIET, capture_output=True, text=True, check=False)
+
+    checked = run("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    ran = run("run")
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert "openjd_progress: 100.0" in ran.stdout
+    assert not FAILURE.search(ran.stdout)
+    same_as_a_batch("out")
+    # A chunk by itself, after its results were lost.
+    Path("out/shot.1005.exr").unlink()
+    written(to="openjd")
+    for step in ("Analyze", "Smooth"):
+        assert run("run", "--step", step).returncode == 0
+    again = run("run", "--step", "Expand", "--tasks", '[{"Frame":"1004-1006"}]')
+    assert again.returncode == 0, again.stdout[-3000:]
+    same_as_a_batch("out")
+    Path("in/shot.1006.png").write_bytes(b"nonsense")
+    failed = run("run", "--step", "Check", "--run-dependencies")
+    assert failed.returncode != 0
+    assert "Running step 'Check'" not in failed.stdout
+
+
+def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
+    written("--gpu", "--memory", "2GiB", to="openjd")
+    template = json.loads(Path("job/template.yaml").read_text())
+    needs = {step["name"]: step["hostRequirements"]["amounts"] for step in template["steps"]}
+    assert {"name": "amount.worker.gpu", "min": 1} in needs["Expand"]
+    assert {"name": "amount.worker.memory", "min": 3072} in needs["Smooth"]
+    assert len(needs["Smooth"]) == 1
+    assets = json.loads(Path("job/asset_references.yaml").read_text())["assetReferences"]
+    assert str(shot / "in" / "shot.1003.png") in assets["inputs"]["filenames"]
+    assert str(shot / "out") in assets["outputs"]["directories"]
+    values = json.loads(Path("job/parameter_values.yaml").read_text())["parameterValues"]
+    assert {"name": "ChunkSize", "value": 3} in values
+
+
+def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
+    needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
+    written(to="slurm")
+
+    def submitted(environment: dict[str, str], folder: str) -> list[str]:
+        ran = subprocess.run(
+            ["sh", f"{folder}/submit.sh"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return [line.split(":")[1] for line in ran.stdout.splitlines()]
+
+    with slurm.cluster(shot / "cluster") as environment:
+        submitted({**environment, "OMP_NUM_THREADS": "1"}, "job")
+        slurm.wait_for_all(environment, 150)
+        assert json.loads(Path("job/report.json").read_text())["complete"] is True
+        same_as_a_batch("out")
+        logs = "".join(path.read_text() for path in Path("job/logs").iterdir())
+        assert not FAILURE.search(logs)
+        # What depends on a step that failed is cancelled, not left waiting.
+        Path("in/shot.1002.png").write_bytes(b"nonsense")
+        written(to="slurm", job="bad")
+        submitted({**environment, "OMP_NUM_THREADS": "1"}, "bad")
+        slurm.wait_for_all(environment, 60)
+        assert not Path("bad/report.json").exists()
+        assert not list(Path("bad/scratch").glob("steady*"))
+
+
+def test_long_slurm_jobs_are_several_arrays(shot: Path) -> None:
+    job = written()
+    many = tuple(Item(frame=frame, source="/a", output="/b") for frame in range(1001, 3502))
+    long = FarmJob(**{**vars(job), "sequences": (FrameSet(name="a", items=many, group=0),), "chunk": 1})
+    from expandnet_batch.farm import slurm as writer
+
+    writer.write(long, shot / "long", "expandnet")
+    text = (shot / "long" / "submit.sh").read_text()
+    arrays = re.findall(r"--array=0-(\d+) --export=ALL,EXPANDNET_FIRST_CHUNK=(\d+) .*expand", text)
+    assert arrays == [("999", "0"), ("999", "1000"), ("500", "2000")]
+    assert subprocess.run(["sh", "-n", str(shot / "long" / "submit.sh")], check=False).returncode == 0
+
+
+DEADLINE_JOB = """\
+Plugin=CommandLine
+Name=job expand
+BatchName=job
+Frames=1001-1007
+ChunkSize=3
+OnJobComplete=Nothing
+GPUsPerTask=1
+OutputDirectory0={shot}/out
+"""
+
+DEADLINE_PLUGIN = """\
+Executable=/opt/expandnet
+Arguments=task <QUOTE>{shot}/job/job.json<QUOTE> expand --progress plain --frames <STARTFRAME>-<ENDFRAME>
+Shell=default
+ShellExecute=False
+SingleFramesOnly=False
+StartupDirectory=
+"""
+
+
+def test_deadline_files_are_as_its_manual_has_them(shot: Path) -> None:
+    written("--gpu", "--executable", "/opt/expandnet", to="deadline")
+    assert Path("job/expand.job").read_text() == DEADLINE_JOB.format(shot=shot)
+    assert Path("job/expand.plugin").read_text() == DEADLINE_PLUGIN.format(shot=shot)
+    assert "Frames=0\nChunkSize=1\n" in Path("job/smooth.job").read_text()
+    assert "Arguments=check <QUOTE>" in Path("job/check.plugin").read_text()
+
+
+def test_deadline_steps_are_submitted_after_each_other(shot: Path) -> None:
+    written(to="deadline")
+    command = shot / "bin" / "deadlinecommand"
+    command.parent.mkdir()
+    command.write_text(
+        '#!/bin/sh\nn=$(ls given* 2>/dev/null | wc -l)\ncat "$1" > given$n\necho "Result=Success\nJobID=id$n"\n'
+    )
+    command.chmod(0o755)
+    environment = {**os.environ, "DEADLINE_PATH": str(command.parent)}
+    ran = subprocess.run(
+        [sys.executable, "job/submit.py", "Pool=comp"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["analyze", "id0", "smooth", "id1", "expand", "id2", "check", "id3"]
+    given = [Path(f"given{k}").read_text() for k in range(4)]
+    assert "JobDependencies" not in given[0]
+    assert all(f"JobDependencies=id{k}\n" in given[k + 1] for k in range(3))
+    assert all("Pool=comp\n" in text for text in given)
+
+
+CUE = """
+import sys
+import outline, outline.cuerun
+job = outline.load_outline(sys.argv[1])
+launcher = outline.cuerun.OutlineLauncher(job, shot="sh010", os="Linux", facility="local")
+launcher.setup()
+print(job.get_path())
+print(launcher.serialize())
+"""
+
+
+def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
+    pycuerun = shutil.which("pycuerun", path=str(Path(sys.executable).parent))
+    needed(pycuerun is not None and PROGRAM is not None, "opencue-pyoutline")
+    written("--gpu", to="opencue")
+    environment = {**QUIET, "HOME": str(shot), "SHOW": "show", "SHOT": "sh010", "USER": "artist"}
+
+    def run(*command: Any) -> str:
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job/outline_job.py").splitlines()[-2:]
+    assert re.findall(r'<layer name="(\w+)"', xml) == ["analyze", "smooth", "expand", "check"]
+    assert xml.count("<chunk>3</chunk>") == 2
+    assert xml.count("<gpus>1</gpus>") == 2
+    assert xml.count('type="LAYER_ON_LAYER"') == 3
+    # The same without a GPU, which is not here: one chunk, whose last frames are beyond the shot.
+    written(to="opencue")
+    session = run(sys.executable, "-W", "ignore", "-c", CUE, "job/outline_job.py").splitlines()[-2]
+    run(pycuerun, session, "-e", "1007-analyze")
+    assert sorted(p.name for p in Path("job/scratch/analyses").glob("*.json")) == ["0.1007.json"]
+
+
+def test_every_page_of_a_farm_gives_commands_that_exist() -> None:
+    pages = {page.stem for page in (ROOT / "docs" / "farm").glob("*.md")}
+    assert {"openjd", "slurm", "deadline", "opencue"} <= pages
+    for page in (ROOT / "docs" / "farm").glob("*.md"):
+        for words in re.findall(r"^expandnet (\w[\w-]*)", page.read_text(), re.MULTILINE):
+            assert words in tools.commands, f"{page.name}: {words}"
