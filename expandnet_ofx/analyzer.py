@@ -178,7 +178,7 @@ class Analyzer:
         at = np.ix_(np.arange(height) * GLOBAL_SIZE // height, np.arange(width) * GLOBAL_SIZE // width)
         hidden = np.isinf(seen.peak.max(2))[at]
         light = np.where(hidden[:, :, None], 0, np.minimum(srgb_decode(seen.working) / white, 1))
-        return measured_light(light.astype(np.float32), starts / white)
+        return measured_light(light.astype(np.float32), np.asarray(starts / white, np.float32))
 
     def _predict(self, seen: Array, features: Array) -> Array:
         """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""

@@ -37,10 +37,13 @@ GROUND = 0.005
 """Difference of light over white between neighbors, beyond what the change explains, from which it is the ground's."""
 
 ROUNDS = 4
-"""How often votes are counted again."""
+"""How often votes are counted."""
 
 ENOUGH = 5.0
 """How fast near evidence outweighs far evidence, see `maps.spread`."""
+
+SMALLEST = 8
+"""Edge of a map in pixels below which nothing is compared."""
 
 LARGEST = 2.0
 """Stops that light may change by within a window."""
@@ -93,6 +96,8 @@ def brightening(own: Array, other: Array) -> Array:
         own, other: values of `MeasuredLight`, aligned.
     """
     shape = own.shape[:2]
+    if min(shape) < SMALLEST:
+        return np.zeros((*shape, 1), np.float32)
     x, y = halve(own[:, :, :1]), halve(other[:, :, :1])
     weight = halve(np.minimum(own[:, :, 1:], other[:, :, 1:])).clip(0, 1)
     blur = gaussian(1.0, 3)
@@ -104,13 +109,18 @@ def brightening(own: Array, other: Array) -> Array:
     if not weight.any():
         return np.zeros((*shape, 1), np.float32)
     said = np.stack(((change * level).sum(2), (change**2).sum(2), (level**2).sum(2)), 2)
-    votes = weight
-    for _ in range(ROUNDS):
-        both, changes, levels = np.split(spread(np.concatenate((votes, votes * said), 2), enough=ENOUGH), 3, axis=2)
+
+    def averages(votes: Array) -> list[Array]:
+        return np.split(spread(np.concatenate((votes, votes * said), 2), enough=ENOUGH), 3, axis=2)
+
+    both, changes, levels = averages(weight)
+    for _ in range(ROUNDS - 1):
         rest = level - change * both / np.maximum(changes, np.float32(1e-9))
         votes = np.asarray(weight / (1 + (rest**2).sum(2, keepdims=True) / np.float32(GROUND**2)), np.float32)
-    certainty = smoothstep(*BELONGING, np.abs(both) / np.sqrt(np.maximum(changes * levels, np.float32(1e-14))))
-    certainty = certainty * smoothstep(*SEEN, np.sqrt(changes))
+        both, changes, levels = averages(votes)
+    together = np.asarray(np.abs(both) / np.sqrt(np.maximum(changes * levels, np.float32(1e-14))), np.float32)
+    certainty = smoothstep(*BELONGING, together)
+    certainty = certainty * smoothstep(*SEEN, np.sqrt(np.maximum(changes, np.float32(0))))
     bound = np.float32(2 * (2**LARGEST - 1) / (2**LARGEST + 1))
     # Twice the gain less one, over the gain plus one.
     gained = np.clip(changes / np.where(np.abs(both) > 1e-9, both, np.float32(np.inf)), -bound, bound)

@@ -1,0 +1,182 @@
+"""Frames per second over a shot, where the time goes, what more workers give, and what that means for a farm.
+
+    python benchmarks/shot.py [--frames 12] [--width 1920 --height 1080] [--precision mixed] [--out FOLDER]
+
+Stages are timed alone, one after the other, in one process; then the batch runs whole, where they overlap; then as farm
+tasks, by one worker and by two side by side. The last table extrapolates time to many nodes by a model that is printed
+with it and checked against the two workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plates_for_benchmarks import write_plate
+from processes import measure
+
+from expandnet_ofx import Expander, Settings
+from expandnet_ofx.convert import Converter
+from expandnet_ofx.looks import look_at
+from expandnet_ofx.provenance import analysis_settings
+from expandnet_ofx.shots import ShotWriter
+from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+
+COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
+TOOLS = [sys.executable, "-c", "from expandnet_batch.tools import main; main()"]
+
+
+def timed(seconds: dict[str, float], name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call, and add what it took under a name."""
+    started = time.perf_counter()
+    result = call(*arguments, **options)
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+    return result
+
+
+def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, float]:
+    """Return the seconds of each stage over all frames, none beside another."""
+    seconds: dict[str, float] = {}
+    expander = Expander(Settings(), precision=precision)
+    converter = Converter(expander)
+    writer = ShotWriter(folder / "shot.json", analysis_settings(expander))
+    for number, path in enumerate(plates, 1):
+        prepared = timed(seconds, "read and survey", converter.prepare, path)
+        analysis = timed(seconds, "analyze", converter.analyze, prepared)[0]
+        look = look_at(prepared.parts[0].survey.proxy)
+        timed(seconds, "keep analyses", writer.add, number, prepared.identity, look, analysis)
+        prepared.close()
+    shot = writer.commit()
+    made = timed(seconds, "smooth", steady, shot.frames, shot.settings, folder / "steady.json", Steadying())
+    for number, path in enumerate(plates, 1):
+        analysis = made.frames[number].load()
+        prepared = timed(seconds, "read again", converter.prepare, path, analysis=analysis)
+        light = timed(seconds, "expand", expanded, expander, prepared.parts[0].plate, analysis)
+        prepared.close()
+        timed(seconds, "write", write, folder / "out.exr", light)
+    return seconds
+
+
+def expanded(expander: Expander, plate: Any, analysis: Any) -> np.ndarray:
+    """Return the light of a plate in one piece."""
+    return np.concatenate([band.light for band in expander.bands(plate, analysis, statistics=RenderStatistics())])
+
+
+def write(path: Path, light: np.ndarray) -> None:
+    """Write light as the batch does."""
+    height, width = light.shape[:2]
+    layout = PartLayout(width=width, height=height, channels=("R", "G", "B"), formats=("half",) * 3, attributes={})
+    with image_writer(path, [layout], OutputOptions()) as output:
+        output.write(0, light)
+        output.commit()
+
+
+def workers(plates: Sequence[Path], folder: Path, count: int, precision: str) -> float:
+    """Return the seconds in which so many workers, one core each, expand a job's chunks after its analysis."""
+    job = folder / f"job{count}"
+    for made in (job, folder / f"farm{count}"):
+        shutil.rmtree(made, ignore_errors=True)
+    words = [
+        "submit",
+        str(plates[0].with_name("shot.####.png")),
+        "--output",
+        str(folder / f"farm{count}"),
+        "-o",
+        str(job),
+    ]
+    words += [
+        "--to",
+        "slurm",
+        "--chunk",
+        str(math.ceil(len(plates) / count)),
+        "--threads",
+        "1",
+        "--precision",
+        precision,
+    ]
+    subprocess.run([*TOOLS, *words], check=True, stdout=subprocess.DEVNULL)
+    for step in ("analyze", "smooth"):
+        subprocess.run([*TOOLS, "task", str(job / "job.json"), step], check=True, stdout=subprocess.DEVNULL)
+    started = time.perf_counter()
+    tasks = [
+        subprocess.Popen(
+            [*TOOLS, "task", str(job / "job.json"), "expand", "--chunk", str(k)], stdout=subprocess.DEVNULL
+        )
+        for k in range(count)
+    ]
+    if any(task.wait() for task in tasks):
+        raise SystemExit("a task failed")
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--width", type=int, default=1920)
+    parser.add_argument("--height", type=int, default=1080)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--out", type=Path, default=Path("out/shot"))
+    arguments = parser.parse_args()
+    folder = arguments.out.resolve()
+    plates = [folder / "plates" / f"shot.{1000 + k}.png" for k in range(1, arguments.frames + 1)]
+    first = write_plate(folder / "plate.png", arguments.width, arguments.height)
+    for path in plates:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, path)
+    count, precision = len(plates), arguments.precision
+
+    alone = stages(plates, folder, precision)
+    total = sum(alone.values())
+    print(
+        f"{count} frames of {arguments.width}x{arguments.height}, {precision}; seconds per frame, stages by themselves:"
+    )
+    for name, seconds in alone.items():
+        print(f"  {name:16} {seconds / count:7.3f}  {100 * seconds / total:5.1f} %")
+    print(f"  {'sum':16} {total / count:7.3f}  = {count / total:.2f} frames/s without overlap")
+
+    for steady_ in ("auto", "off"):
+        words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
+        usage = measure([*COMMAND, *words, "--steady", steady_])
+        print(f"batch, --steady {steady_}: {count / usage.wall:.2f} frames/s, {usage.cpu / usage.wall:.2f} cores busy")
+
+    one, two = (workers(plates, folder, k, precision) for k in (1, 2))
+    # A task that finds everything done does nothing but start.
+    start = time.perf_counter()
+    subprocess.run([*TOOLS, "task", str(folder / "job1" / "job.json"), "expand"], check=True, stdout=subprocess.DEVNULL)
+    load = time.perf_counter() - start
+    print(f"farm tasks, one core each: 1 worker {one:.1f} s, 2 workers {two:.1f} s, speed-up {one / two:.2f}")
+    model(one, two, load, count, alone)
+
+
+def model(one: float, two: float, load: float, frames: int, alone: dict[str, float]) -> None:
+    """Print what the model says of many nodes, and how far it is from what was measured."""
+    frame = (one - load) / frames
+    smooth = alone["smooth"] / frames
+    print(
+        f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame; smooth {smooth:.3f} s per frame, on one node"
+    )
+    predicted = load + frame * math.ceil(frames / 2)
+    print(f"  2 workers: {predicted:.1f} s by the model, {two:.1f} s measured ({100 * (predicted / two - 1):+.0f} %)")
+    analyze = (alone["read and survey"] + alone["analyze"] + alone["keep analyses"]) / frames
+    print("  a shot of 2000 frames in chunks of 10, by nodes: hours, and node hours")
+    for nodes in (10, 100, 1000):
+        rounds = math.ceil(200 / nodes)
+        chunks = rounds * (2 * load + 10 * (frame + analyze))
+        elapsed = chunks + 2000 * smooth + load
+        spent = (200 * (2 * load + 10 * (frame + analyze)) + 2000 * smooth) / 3600
+        print(f"  {nodes:5} nodes: {elapsed / 3600:.3f} h, {spent:.2f} node hours")
+
+
+if __name__ == "__main__":
+    main()
