@@ -22,6 +22,7 @@ from fakes import decode_srgb
 from PIL import Image
 from test_training import save, scene
 
+from expandnet_ofx import Expander
 from expandnet_ofx.weights import DEFAULT_WEIGHTS
 
 
@@ -372,3 +373,9 @@ def test_without_the_repository_the_commands_say_where_they_live(
         getattr(repository, name)()
     assert absent.value.code == 2
     assert "clone of the repository" in capsys.readouterr().err
+
+
+def test_the_shipped_weights_lift_no_picture_without_light_above_four_times_white() -> None:
+    lifts = patches.lifts(Expander())
+    assert len(lifts) > 5
+    assert max(lifts.values()) <= 2.0, max(lifts.items(), key=lambda item: item[1])

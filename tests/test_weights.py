@@ -59,7 +59,9 @@ def test_the_shipped_weights_say_what_they_are():
     assert contract.antialias
     assert not contract.input_stretch
     assert weights.sha256 == hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest()
-    assert sum(value.size for value in weights.state.values()) == 456_899
+    # The layers of the paper, and what moves the global vector by the knob.
+    assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * 2
+    assert contract.boldness == 0.8
 
 
 @pytest.mark.parametrize("contract", [LOG, AUTHORS, Contract(name="x", input_stretch=True)])
@@ -220,7 +222,7 @@ def test_a_damaged_header_is_refused_or_harmless(data, tmp_path_factory):
         assert str(path) in str(error)
         assert "\n" not in str(error)
     else:
-        assert sum(value.size for value in weights.state.values()) == 456_899
+        assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * 2
 
 
 OTHER = "mid_net.1.0.weight"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,7 +188,10 @@ def _analyze_views(
     progress: Progress,
 ) -> None:
     settings = analysis_settings(converter.expander)
-    shots = [analyze_frames(view, converter, options, scratch / f"{k}.json", progress) for k, view in enumerate(views)]
+    shots = [
+        analyze_frames(view, converter, options, scratch / "raw" / f"{k}.json", progress)
+        for k, view in enumerate(views)
+    ]
     starts: list[int] | None = None
     for k, (view, shot) in enumerate(zip(views, shots, strict=True)):
         if not shot.frames:
@@ -201,6 +205,8 @@ def _analyze_views(
         starts = [first for first, _ in spans] if starts is None else starts
         book.add(view, made, steady_keys(spans, [shot.frames, *beside], settings, how))
         book.note(view, spans, window=how.window)
+    # Maps take about a megabyte per frame.
+    shutil.rmtree(scratch / "raw", ignore_errors=True)
 
 
 def steady_keys(
@@ -289,16 +295,16 @@ def analyze_frames(
     for done, (job, prepared) in enumerate(_opened(sequence, converter, options, failed), 1):
         try:
             analyses = converter.analyze(prepared)
-            part = next(k for k, analysis in enumerate(analyses) if analysis is not None)
-            survey, analysis = prepared.parts[part].survey, analyses[part]
-            assert survey is not None
-            assert analysis is not None
-            writer.add(job.number or 0, prepared.identity, look_at(survey.proxy), analysis)
         except FRAME_FAILURES as error:
             failed.append(str(error))
             continue
         finally:
             prepared.close()
+        part = next(k for k, analysis in enumerate(analyses) if analysis is not None)
+        survey, analysis = prepared.parts[part].survey, analyses[part]
+        assert survey is not None
+        assert analysis is not None
+        writer.add(job.number or 0, prepared.identity, look_at(survey.proxy), analysis)
         progress.stage(f"analyzing {sequence.name}", done, None if job.source.is_movie else len(sequence.jobs))
     return writer.commit()
 
