@@ -33,7 +33,7 @@ VARIANTS: dict[str, list[str]] = {
 def ours(inputs: list[Path], out: Path, options: list[str]) -> Usage:
     """Run the batch command on plates."""
     program = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
-    return measure([*program, *map(str, inputs), "-o", str(out), "--progress", "none", *options])
+    return measure([*program, *map(str, inputs), "-o", str(out), "--progress", "none", "--steady", "off", *options])
 
 
 def theirs(peer: Path, python: str, inputs: list[Path], out: Path) -> Usage:

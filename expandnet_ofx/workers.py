@@ -39,12 +39,16 @@ def in_parallel(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
 
 
 class Workers:
-    """Runs calls in as many threads as the engine wants; in the caller's thread if it wants one."""
+    """Runs calls in as many threads as the engine wants.
+
+    On the CPU also in one of its own where it wants one: how many threads an operation takes in the caller's thread is not
+    ours to set, and it changes the last bits of sums.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
         self._pool: ThreadPoolExecutor | None = None
-        if self.count > 1:
+        if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:

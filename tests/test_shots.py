@@ -405,6 +405,13 @@ def test_flicker_is_printed_and_reported(footage: Path) -> None:
     assert 0 <= figures["auto"] <= figures["off"] + 0.01
 
 
+def test_two_files_of_one_number_are_stills(footage: Path) -> None:
+    save(Path("in/shot.01001.png"), np.full((40, 40, 3), 9, np.uint8))
+    ran = batch("in", "-o", "out", "--json", "r.json")
+    assert ran.code == 0, ran.err
+    assert json.loads(Path("r.json").read_text())["shots"] == []
+
+
 def test_an_analysis_that_does_not_fit_is_named(footage: Path) -> None:
     run("analyze", "in/shot.####.png", "--frames", "1001-1004", "-o", "a.json")
     ran = batch("in/shot.####.png", "--frames", "1004-1005", "-o", "out", "--analysis", "a.json")

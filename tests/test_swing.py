@@ -79,7 +79,7 @@ def test_a_camera_that_moved_is_found_between_pixels(down: float, right: float, 
 
     assume(abs(down) + abs(right) > 0.3)
     shift, agreement = alignment(view(down, right), view(0, 0))
-    np.testing.assert_allclose(shift, (down, right), atol=0.3)
+    np.testing.assert_allclose(shift, (down, right), atol=0.4)
     assert agreement > 0.9
 
 
@@ -139,3 +139,23 @@ def test_a_lamp_that_flickers_keeps_flickering_in_a_steady_shot() -> None:
     assert 0.9 < kept < 1.3
     assert all(a.measured is None and a.swing is not None for a in made)
     assert isinstance(analyses[0].measured, MeasuredLight)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    import torch
+
+    plate = np.clip(np.rint(255 * srgb_encode(np.clip(ground(2) + glow(), 0, 1))), 0, 255).astype(np.uint8)
+    plate = np.repeat(plate[:, :, None], 3, 2)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for own, threads in ((1, 1), (2, 1), (2, 2), (1, 3)):
+            torch.set_num_threads(own)
+            expander = Expander(threads=threads)
+            analysis = expander.analyze(plate)
+            results.append((analysis, expander.render(plate, analysis)))
+    finally:
+        torch.set_num_threads(before)
+    for analysis, light in results[1:]:
+        assert analysis == results[0][0]
+        np.testing.assert_array_equal(light, results[0][1])

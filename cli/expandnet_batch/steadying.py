@@ -128,6 +128,10 @@ def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:
     found = []
     for views in groups.values():
         first = next(iter(views.values()))
+        numbers = [job.number for job in first]
+        if len(set(numbers)) < len(numbers) and not first[0].source.is_movie:
+            # 1001 and 01001: nobody can say which is the frame, so each is a still.
+            continue
         if len(views) > 1 or len(first) > 1 or first[0].source.is_movie:
             found.append([_sequence(members) for members in views.values()])
     return found

@@ -119,8 +119,6 @@ def _sequences(jobs: Sequence[Job]) -> list[FrameSet]:
     for group, views in enumerate(sequences(jobs)):
         for view in views:
             items = [_item(job, job.number or 0) for job in view.jobs]
-            if len({item.frame for item in items}) < len(items):
-                raise UsageError(f"{view.name}: two files have the same frame number; submit them one by one")
             made.append(FrameSet(name=view.name, items=tuple(items), group=group, tiles=view.tiles))
             taken |= {job.source.path for job in view.jobs}
     loose = [job for job in jobs if job.source.path not in taken]
