@@ -33,6 +33,9 @@ from expandnet_ofx.steady import Steadying, steady
 from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
 
 COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
+MAPS = 3e6
+"""Bytes of maps per frame: those of its analysis and of the steady one, written and read."""
+
 TOOLS = [sys.executable, "-c", "from expandnet_batch.tools import main; main()"]
 
 
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--storage", type=float, default=1000, help="MB per second that all nodes share")
     parser.add_argument("--out", type=Path, default=Path("out/shot"))
     arguments = parser.parse_args()
     folder = arguments.out.resolve()
@@ -144,6 +148,8 @@ def main() -> None:
     for name, seconds in alone.items():
         print(f"  {name:16} {seconds / count:7.3f}  {100 * seconds / total:5.1f} %")
     print(f"  {'sum':16} {total / count:7.3f}  = {count / total:.2f} frames/s without overlap")
+    network = alone["analyze"] + alone["smooth"] + alone["expand"]
+    print(f"  ideal: {count / network:.2f} frames/s, reading and writing hidden behind the rest")
 
     for steady_ in ("auto", "off"):
         words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
@@ -156,11 +162,21 @@ def main() -> None:
     subprocess.run([*TOOLS, "task", str(folder / "job1" / "job.json"), "expand"], check=True, stdout=subprocess.DEVNULL)
     load = time.perf_counter() - start
     print(f"farm tasks, one core each: 1 worker {one:.1f} s, 2 workers {two:.1f} s, speed-up {one / two:.2f}")
-    model(one, two, load, count, alone)
+    written = sum(path.stat().st_size for path in (folder / "farm1").iterdir()) / count
+    moved = 2 * plates[0].stat().st_size + written + MAPS
+    print(f"storage: {moved / 1e6:.1f} MB per frame, {arguments.storage:.0f} MB/s for all nodes")
+    model(one, two, load, count, alone, moved, arguments.storage * 1e6)
 
 
-def model(one: float, two: float, load: float, frames: int, alone: dict[str, float]) -> None:
-    """Print what the model says of many nodes, and how far it is from what was measured."""
+def model(
+    one: float, two: float, load: float, frames: int, alone: dict[str, float], moved: float, storage: float
+) -> None:
+    """Print what the model says of many nodes, and how far it is from what was measured.
+
+    Args:
+        moved: bytes that are read and written per frame.
+        storage: bytes per second that all nodes share.
+    """
     frame = (one - load) / frames
     smooth = alone["smooth"] / frames
     print(
@@ -173,7 +189,7 @@ def model(one: float, two: float, load: float, frames: int, alone: dict[str, flo
     for nodes in (10, 100, 1000):
         rounds = math.ceil(200 / nodes)
         chunks = rounds * (2 * load + 10 * (frame + analyze))
-        elapsed = chunks + 2000 * smooth + load
+        elapsed = max(chunks, 2000 * moved / storage) + 2000 * smooth + load
         spent = (200 * (2 * load + 10 * (frame + analyze)) + 2000 * smooth) / 3600
         print(f"  {nodes:5} nodes: {elapsed / 3600:.3f} h, {spent:.2f} node hours")
 

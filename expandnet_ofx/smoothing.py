@@ -25,9 +25,6 @@ from expandnet_ofx.swing import Swing, alignment, brightening, moved
 
 Array = NDArray[np.float32]
 
-WINDOW = 9
-"""Frames that a default window spans."""
-
 SHARE_APART = 0.3
 """Standard deviation, of shares of light that a rise lets through, beyond which a neighbor's map says something else."""
 

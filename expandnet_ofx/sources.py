@@ -39,7 +39,8 @@ class Identity:
     source_sha256: str
     mask_sha256: str | None = None
     analysis_sha256: str | None = None
-    """Of the analysis that is given; None where the source alone decides."""
+    """What tells an analysis that is given: its frames and the hash of what it was made from; None where the source alone
+    decides."""
 
 
 def identify(source: Path, mask: Path | None = None) -> Identity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import find_cuts
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, runs
-from expandnet_ofx.smoothing import WINDOW, constants_of, smooth_cut
+from expandnet_ofx.smoothing import constants_of, smooth_cut
 from expandnet_ofx.workers import in_parallel, usable_processors
 
 Progress = Callable[[int, int], None]
@@ -37,12 +38,6 @@ class Steadying:
             raise UsageError("window: need an odd number of frames, 1 or more")
         if self.tiles and (self.lock_frame is not None or self.cuts is not None):
             raise UsageError("tiles: hold no time, so no lock frame and no cuts")
-
-    def cut_like(self, starts: Sequence[int] | None, frames: Iterable[int]) -> Steadying:
-        """Return the same for another view, whose shots begin where those of the first do; None leaves them open."""
-        if starts is None or self.tiles:
-            return self
-        return replace(self, cuts=tuple(n for n in frames if n in set(starts)))
 
 
 def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int]]:
@@ -114,6 +109,26 @@ def steady(
         if progress is not None:
             progress(done, len(frames))
     return writer.commit()
+
+
+def steady_views(
+    views: Sequence[Mapping[int, ShotFrame]],
+    settings: Mapping[str, Any],
+    targets: Sequence[Path],
+    how: Steadying,
+    *,
+    progress: Progress | None = None,
+) -> list[Shot]:
+    """Write the steady analyses of all views of a shot and return them: cut where the first view is, see `steady`."""
+    made: list[Shot] = []
+    for frames, target in zip(views, targets, strict=True):
+        own = how
+        if made and not how.tiles:
+            assert made[0].smoothing is not None
+            own = replace(how, cuts=tuple(first for first, _ in made[0].smoothing["shots"] if first in frames))
+        beside = [other for other in views if other is not frames]
+        made.append(steady(frames, settings, target, own, beside=beside, progress=progress))
+    return made
 
 
 def _makers(

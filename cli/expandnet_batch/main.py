@@ -10,7 +10,7 @@ import click
 
 from expandnet_batch import config
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import BATCH, FRAMES, PICTURE, RUNNING, SHOWING, STORING
+from expandnet_batch.options import EXPANDING
 
 EPILOG = """\b
 Examples:
@@ -27,12 +27,7 @@ Exit codes: 0 all done or skipped, 1 some frames failed, 2 usage or nothing matc
 )
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", required=True, metavar="FOLDER|PATTERN", help="Where results go.")
-@PICTURE
-@STORING
-@RUNNING
-@FRAMES
-@BATCH
-@SHOWING
+@EXPANDING
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

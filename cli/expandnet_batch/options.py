@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-WINDOW = 9
-"""What `--steady auto` smooths over, as `smoothing.WINDOW`, which is not loaded for a help text."""
+from expandnet_ofx.defaults import WINDOW
 
 
 def _white(_: click.Context, __: click.Parameter, value: Any) -> float | None:
@@ -123,10 +122,13 @@ FRAMES = _group(
     ]
 )  # fmt: skip
 
+PROGRESS = click.option("--progress", type=click.Choice(["auto", "plain", "json", "openjd", "none"]), default="auto",
+                        show_default=True, help="Bar on a terminal, one line per frame elsewhere; json for programs, "
+                                                "openjd for Open Job Description.")  # fmt: skip
+
 SHOWING = _group(
     [
-        click.option("--progress", type=click.Choice(["auto", "plain", "json", "openjd", "none"]), default="auto",
-                     show_default=True, help="Bar on a terminal, one line per frame elsewhere."),
+        PROGRESS,
         click.option("-v", "--verbose", is_flag=True, help="Say more."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
     ]
@@ -150,10 +152,12 @@ BATCH = _group(
     ]
 )  # fmt: skip
 
+EXPANDING = _group([PICTURE, STORING, RUNNING, FRAMES, BATCH, SHOWING])
+"""All that decides about a batch, here or on a farm."""
+
 TASK = _group(
     [
-        click.option("--progress", type=click.Choice(["auto", "plain", "json", "openjd", "none"]), default="auto",
-                     show_default=True, help="How the task shows that it works; openjd for its farms."),
+        PROGRESS,
         click.option("--path-map", type=click.Path(path_type=Path), default=None, metavar="FILE",
                      help="Where paths lie here, as Open Job Description tells it (pathmapping-1.0)."),
     ]

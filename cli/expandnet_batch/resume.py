@@ -31,12 +31,12 @@ def up_to_date(converter: Converter, identity: Identity, output: Path, *, previe
     return all(read_provenance(path) == expected for path in wanted)
 
 
+OF_THE_MACHINE = ("device", "engine", "precision")
+"""What a result says of where it was made."""
+
+
 def made_from(converter: Converter, identity: Identity, output: Path, *, analysis: str | None) -> bool:
     """Tell whether a result is complete and of this source and these settings, whatever device it was made on."""
     expected = converter.provenance(replace(identity, analysis_sha256=analysis))
     found = read_provenance(output) or {}
     return {**found, **{name: expected[name] for name in OF_THE_MACHINE}} == expected
-
-
-OF_THE_MACHINE = ("device", "engine", "precision")
-"""What a result says of where it was made."""

@@ -16,14 +16,14 @@ from expandnet_batch.report import ShotRecord
 from expandnet_batch.resume import up_to_date
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
-from expandnet_ofx.smoothing import WINDOW
 from expandnet_ofx.sources import Identity, Prepared, identify
-from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.steady import Steadying, steady_views
 from expandnet_ofx.writer import read_provenance
 
 
@@ -196,18 +196,14 @@ def _analyze_views(
         analyze_frames(view, converter, options, scratch / "raw" / f"{k}.json", progress)
         for k, view in enumerate(views)
     ]
-    starts: list[int] | None = None
-    for k, (view, shot) in enumerate(zip(views, shots, strict=True)):
-        if not shot.frames:
-            continue
-        # The first view says where shots begin, so that all views are cut alike.
-        own = how.cut_like(starts, shot.frames)
-        beside = [other.frames for other in shots if other is not shot]
-        made = steady(shot.frames, settings, scratch / f"{k}.steady.json", own, beside=beside)
-        assert made.smoothing is not None
-        spans = made.smoothing["shots"]
-        starts = [first for first, _ in spans] if starts is None else starts
-        book.add(view, made, steady_keys(spans, [shot.frames, *beside], settings, how))
+    known = [(view, shot.frames) for view, shot in zip(views, shots, strict=True) if shot.frames]
+    targets = [scratch / f"{k}.steady.json" for k in range(len(known))]
+    made = steady_views([frames for _, frames in known], settings, targets, how)
+    for (view, frames), shot in zip(known, made, strict=True):
+        assert shot.smoothing is not None
+        spans = shot.smoothing["shots"]
+        beside = [other for _, other in known if other is not frames]
+        book.add(view, shot, steady_keys(spans, [frames, *beside], settings, how))
         book.note(view, spans, window=how.window)
     # Maps take about a megabyte per frame.
     shutil.rmtree(scratch / "raw", ignore_errors=True)

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import BATCH, FRAMES, PICTURE, RUNNING, SHOWING, STORING, TASK, WINDOW
+from expandnet_batch.options import EXPANDING, FRAMES, PICTURE, RUNNING, SHOWING, TASK
+from expandnet_ofx.defaults import WINDOW
 
 SHOT_FILE = click.option(
     "-o",
@@ -129,18 +130,13 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
 @click.option("--executable", default=None, metavar="FILE", help="What workers run; else expandnet from their PATH.")
 @click.option("--map", multiple=True, metavar="FROM=TO", help="Where a folder lies on workers; may be repeated.")
 @click.option("--now", is_flag=True, help="Hand the job to the farm as well.")
-@PICTURE
-@STORING
-@RUNNING
-@FRAMES
-@BATCH
-@SHOWING
+@EXPANDING
 def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
     """Write a farm job that does what expandnet-batch would: analyze in chunks, smooth, expand in chunks, check.
 
     Options are those of expandnet-batch, but for the short -o, which is the job's folder here.
     """
-    from expandnet_batch.farm.submit import submit as run
+    from expandnet_batch.submission.submit import submit as run
 
     for name in ("analysis", "report", "dry_run"):
         if options[name]:
@@ -175,9 +171,9 @@ def check(job: Path, **options: Any) -> None:
 
 
 def _run_task(path: Path, step: str, **options: Any) -> None:
-    from expandnet_batch.farm.job import FarmJob
-    from expandnet_batch.farm.paths import read_rules
-    from expandnet_batch.farm.tasks import run_task
+    from expandnet_batch.submission.job import FarmJob
+    from expandnet_batch.submission.paths import read_rules
+    from expandnet_batch.submission.tasks import run_task
 
     rules = [] if options["path_map"] is None else read_rules(options["path_map"])
     job = FarmJob.load(path, rules=rules)

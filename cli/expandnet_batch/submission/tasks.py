@@ -11,18 +11,20 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 
 from expandnet_batch.batch import open_converter, run_plan
-from expandnet_batch.farm.job import FarmJob, FrameSet
 from expandnet_batch.jobs import Job, JobPlan, output_options
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import Book, analyze_frames, steady_keys
+from expandnet_batch.submission.job import FarmJob, FrameSet
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError
@@ -30,7 +32,7 @@ from expandnet_ofx.partials import write_text
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import Shot, ShotFrame, differing
 from expandnet_ofx.sources import identify
-from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.steady import Steadying, steady_views
 
 
 def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, keep_scratch: bool = False) -> int:
@@ -41,9 +43,7 @@ def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, k
     """
     tune_process()
     options = {**BATCH_DEFAULTS, **job.options, "progress": progress}
-    click.echo(
-        f"expandnet-ofx {__version__}  {job.name} {step}  on {platform.node()}, Python {platform.python_version()}"
-    )
+    click.echo(f"expandnet-ofx {__version__}  {job.name} {step}  on {platform.node()}, {_versions()}")
     if step == "smooth":
         return _smooth(job, options)
     if step == "expand":
@@ -58,6 +58,15 @@ BATCH_DEFAULTS: dict[str, Any] = {
     "missing": "error", "quiet": False, "report": None, "steady": "off", "verbose": True, "views": "",
 }  # fmt: skip
 """Options of `expandnet-batch` that a job decides by itself."""
+
+
+def _versions() -> str:
+    """Return what results may depend on, for the log."""
+    found = [f"Python {platform.python_version()}"]
+    for name in ("torch", "openvino", "numpy", "openimageio"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
 
 
 def _converter(job: FarmJob, options: dict[str, Any]) -> Converter:
@@ -122,17 +131,13 @@ def _smooth(job: FarmJob, options: dict[str, Any]) -> int:
             if not views[0].shot:
                 continue
             analyzed = [_collected(job, view) for view in views]
-            starts: list[int] | None = None
-            for view, (frames, settings) in zip(views, analyzed, strict=True):
-                beside = [other for other, _ in analyzed if other is not frames]
-                how = _how(job, view).cut_like(starts, frames)
-                shown = lambda done, total, name=view.name: progress.stage(f"smoothing {name}", done, total)  # noqa: E731
-                made = steady(frames, settings, _steady(job, view), how, beside=beside, progress=shown)
-                assert made.smoothing is not None
-                spans = made.smoothing["shots"]
-                starts = [first for first, _ in spans] if starts is None else starts
-                for first, last in spans:
-                    progress.say(f"{view.name}  frames {first} to {last}")
+            targets = [_steady(job, view) for view in views]
+            shown = partial(progress.stage, f"smoothing {views[0].name}")
+            frames, settings = [found for found, _ in analyzed], analyzed[0][1]
+            for shot in steady_views(frames, settings, targets, _how(job, views[0]), progress=shown):
+                assert shot.smoothing is not None
+                for first, last in shot.smoothing["shots"]:
+                    progress.say(f"{views[0].name}  frames {first} to {last}")
     return 0
 
 

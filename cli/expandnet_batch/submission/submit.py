@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,12 +12,12 @@ from typing import Any
 
 import click
 
-from expandnet_batch.batch import check_places, picture_settings
-from expandnet_batch.farm import deadline, opencue, openjd, slurm
-from expandnet_batch.farm.job import FarmJob, FrameSet, Item
-from expandnet_batch.farm.paths import parse_rule
+from expandnet_batch.batch import SETTING_OPTIONS, check_places, picture_settings
 from expandnet_batch.jobs import Job, check_folder, plan_jobs
 from expandnet_batch.steadying import sequences, window_of
+from expandnet_batch.submission import deadline, opencue, openjd, slurm
+from expandnet_batch.submission.job import FarmJob, FrameSet, Item
+from expandnet_batch.submission.paths import parse_rule
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.weights import load_weights
 
@@ -39,10 +40,8 @@ ENGINES = {
 }
 
 RESULT_OPTIONS = (
-    "preset", "input_space", "output_space", "ocio", "stops", "boldness", "sun_stops", "threshold", "full", "white",
-    "max_stops", "saturated_max_stops", "saturation", "merge", "merge_channels", "latlong", "force", "matte", "pixel",
-    "compression", "weights", "engine", "device", "precision", "threads", "memory", "tile", "feather", "on_error",
-    "preview",
+    *SETTING_OPTIONS, "preset", "matte", "pixel", "compression", "preview", "weights", "engine", "device", "precision",
+    "threads", "on_error",
 )  # fmt: skip
 """Options of `expandnet-batch` that go along with a job."""
 
@@ -69,6 +68,11 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     window = window_of(options["steady"])
     settings = picture_settings(options)
     load_weights(options["weights"])
+    program = ENGINES[options["to"]].submit[0]
+    if options["now"] and shutil.which(program) is None:
+        raise UsageError(
+            f"--now: {program} is not on this machine; submit without it, and hand the job over where it is"
+        )
     carried = {name: _plain(options[name]) for name in RESULT_OPTIONS}
     for name in ("weights", "ocio"):
         if carried[name] and Path(carried[name]).exists():
@@ -98,14 +102,10 @@ def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     for path in engine.write(job, folder, executable):
         click.echo(path)
     click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
-    command = " ".join(engine.submit)
     if not options["now"]:
-        click.echo(f"submit it with: cd {folder} && {command}")
+        click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {' '.join(engine.submit)}")
         return 0
-    program = shutil.which(engine.submit[0])
-    if program is None:
-        raise UsageError(f"--now: {engine.submit[0]} is not on this machine; run it where it is: {command}")
-    return subprocess.run([program, *engine.submit[1:]], cwd=folder, check=False).returncode
+    return subprocess.run(engine.submit, cwd=folder, check=False).returncode
 
 
 def _plain(value: Any) -> Any:

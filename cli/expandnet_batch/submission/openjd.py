@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.farm.job import FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 WARNING_SECONDS = 30

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import slurm
 from commands import ROOT, Outcome, batch, invoke, pixels_of, plate, replace_network, save
-from expandnet_batch.farm.job import FarmJob, FrameSet, Item
-from expandnet_batch.farm.paths import PathRule, mapped, parse_rule, read_rules
+from expandnet_batch.submission.job import FarmJob, FrameSet, Item
+from expandnet_batch.submission.paths import PathRule, mapped, parse_rule, read_rules
 from expandnet_batch.tools import command as tools
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,8 +174,7 @@ def test_wrong_words_write_no_job(
     ran = submit(*words, to="opencue")
     assert ran.code == 2
     assert what in ran.err
-    if "--now" not in words:
-        assert not Path("job").exists()
+    assert not Path("job").exists()
 
 
 def test_stills_have_no_analyses_and_movies_are_refused(shot: Path, light: None) -> None:
@@ -394,7 +393,7 @@ def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
 
 def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
     needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
-    written(to="slurm")
+    written(to="slurm", job="the job")
 
     def submitted(environment: dict[str, str], folder: str) -> list[str]:
         ran = subprocess.run(
@@ -404,11 +403,11 @@ def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
         return [line.split(":")[1] for line in ran.stdout.splitlines()]
 
     with slurm.cluster(shot / "cluster") as environment:
-        submitted({**environment, "OMP_NUM_THREADS": "1"}, "job")
+        submitted({**environment, "OMP_NUM_THREADS": "1"}, "the job")
         slurm.wait_for_all(environment, 150)
-        assert json.loads(Path("job/report.json").read_text())["complete"] is True
+        assert json.loads(Path("the job/report.json").read_text())["complete"] is True
         same_as_a_batch("out")
-        logs = "".join(path.read_text() for path in Path("job/logs").iterdir())
+        logs = "".join(path.read_text() for path in Path("the job/logs").iterdir())
         assert not FAILURE.search(logs)
         # What depends on a step that failed is cancelled, not left waiting.
         Path("in/shot.1002.png").write_bytes(b"nonsense")
@@ -423,7 +422,7 @@ def test_long_slurm_jobs_are_several_arrays(shot: Path) -> None:
     job = written()
     many = tuple(Item(frame=frame, source="/a", output="/b") for frame in range(1001, 3502))
     long = FarmJob(**{**vars(job), "sequences": (FrameSet(name="a", items=many, group=0),), "chunk": 1})
-    from expandnet_batch.farm import slurm as writer
+    from expandnet_batch.submission import slurm as writer
 
     writer.write(long, shot / "long", "expandnet")
     text = (shot / "long" / "submit.sh").read_text()
@@ -515,8 +514,8 @@ def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
 
 
 def test_every_page_of_a_farm_gives_commands_that_exist() -> None:
-    pages = {page.stem for page in (ROOT / "docs" / "farm").glob("*.md")}
+    pages = {page.stem for page in (ROOT / "docs" / "submission").glob("*.md")}
     assert {"openjd", "slurm", "deadline", "opencue"} <= pages
-    for page in (ROOT / "docs" / "farm").glob("*.md"):
+    for page in (ROOT / "docs" / "submission").glob("*.md"):
         for words in re.findall(r"^expandnet (\w[\w-]*)", page.read_text(), re.MULTILINE):
             assert words in tools.commands, f"{page.name}: {words}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from expandnet_batch.farm.job import FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 ARRAY = 1000
@@ -35,7 +35,7 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
     lines = [
         "#!/bin/sh",
         f"#SBATCH --job-name={_word(job.name)}.{step}",
-        f"#SBATCH --output={_quoted_path(folder / 'logs' / log)}",
+        f'#SBATCH --output="{folder / "logs" / log}"',
         f"#SBATCH --mem={-(-job.memory // (1 << 20))}M",
         f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",
@@ -78,7 +78,3 @@ def _submit(job: FarmJob) -> str:
 def _word(text: str) -> str:
     """Return a name that needs no quotes."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
-
-
-def _quoted_path(path: Path) -> str:
-    return str(path).replace(" ", "\\ ")

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.farm.paths import PathRule, mapped
 from expandnet_batch.jobs import Job
 from expandnet_batch.steadying import FrameSequence
+from expandnet_batch.submission.paths import PathRule, mapped
 from expandnet_ofx import __version__
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import write_text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expandnet_batch.farm.job import FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 SUBMIT = '''\

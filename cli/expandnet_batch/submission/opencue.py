@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.farm.job import FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 OUTLINE = '''\

@@ -1,0 +1,65 @@
+"""The flicker of a shot, against jumps that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx.flicker import EDGE, Flicker, Glimpse, GlimpseBuilder, jumps_between
+
+
+def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Light with a recovered area of a few stops, and its matte: (80, 160)."""
+    rng = np.random.default_rng(seed)
+    light = np.kron(rng.uniform(0.02, 0.8, (10, 20)), np.ones((8, 8)))
+    matte = np.zeros_like(light)
+    light[20:60, 50:110] = 2 + 6 * rng.random((40, 60))
+    matte[20:60, 50:110] = 1
+    return light.astype(np.float32), matte.astype(np.float32)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stops=st.floats(-2, 2))
+def test_a_jump_is_found_as_large_as_it_is(stops: float) -> None:
+    light, matte = scene()
+    after = np.where(matte > 0, light * np.float32(2**stops), light)
+    flicker = Flicker()
+    flicker.add(Glimpse(light, matte, 1), Glimpse(after.astype(np.float32), matte, 1))
+    assert flicker.rms == pytest.approx(abs(stops), abs=1e-3)
+    assert flicker.high == pytest.approx(abs(stops), rel=0.03, abs=2e-3)
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (2, -3), (-4, 0)])
+def test_a_camera_that_moves_is_no_flicker(shift: tuple[int, int]) -> None:
+    light, matte = scene(1)
+    before = Glimpse(light[10:70, 20:140], matte[10:70, 20:140], 1)
+    rows, columns = slice(10 + shift[0], 70 + shift[0]), slice(20 + shift[1], 140 + shift[1])
+    jumps = jumps_between(before, Glimpse(light[rows, columns], matte[rows, columns], 1))
+    assert jumps.size > 1000
+    np.testing.assert_allclose(jumps, 0, atol=1e-6)
+
+
+def test_edges_of_the_matte_and_other_pictures_have_no_say() -> None:
+    light, matte = scene()
+    changed = light.copy()
+    changed[20:22, 50:110] *= 8
+    assert not jumps_between(Glimpse(light, matte, 1), Glimpse(changed, matte, 1)).any()
+    other, other_matte = scene(7)
+    assert jumps_between(Glimpse(light, matte, 1), Glimpse(1 - np.minimum(other, 1), other_matte, 1)).size == 0
+    assert jumps_between(Glimpse(light, matte, 1), Glimpse(light[:40], matte[:40], 1)).size == 0
+    assert (Flicker().rms, Flicker().high) == (None, None)
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 60), (EDGE + 1, 200), (300, 3 * EDGE)])
+def test_a_glimpse_is_every_nth_pixel_however_bands_fall(width: int, height: int) -> None:
+    rng = np.random.default_rng(0)
+    light, matte = rng.random((2, height, width, 3), np.float32)
+    builder = GlimpseBuilder(width, height)
+    for part in np.split(np.arange(height), [7, 8, 31]):
+        builder.add(light[part], matte[part])
+    glimpse = builder.finish()
+    assert max(glimpse.light.shape) <= EDGE
+    np.testing.assert_array_equal(glimpse.light, light[:: glimpse.step, :: glimpse.step].mean(2))
+    np.testing.assert_array_equal(glimpse.matte, matte[:: glimpse.step, :: glimpse.step].min(2))
