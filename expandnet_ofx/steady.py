@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -154,7 +155,8 @@ def _makers(
 
 
 def _mean_features(analyses: Sequence[Analysis]) -> list[float]:
-    return [sum(column) / len(analyses) for column in zip(*(a.features for a in analyses), strict=True)]
+    # The exact sum: views come in another order for each of them.
+    return [math.fsum(column) / len(analyses) for column in zip(*(a.features for a in analyses), strict=True)]
 
 
 def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Callable[[], Analysis]:

@@ -36,7 +36,11 @@ class ShotRecord:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; flicker in stops from frame to frame, None where nothing was compared."""
         rms, high = self.flicker.rms, self.flicker.high
-        why = "tiles of one picture" if self.tiles else "consecutive numbers, one size, no cut between"
+        why = "consecutive numbers, one size, no cut between"
+        if self.window is None:
+            why = "consecutive numbers; cuts were not looked for"
+        if self.tiles:
+            why = "tiles of one picture"
         return {
             "sequence": self.sequence,
             "frames": [self.first, self.last],
