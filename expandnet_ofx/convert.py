@@ -16,10 +16,11 @@ from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.bands import Band
-from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
 from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import analysis_record, as_text, provenance
 from expandnet_ofx.sources import Identity, Part, Prepared, carried_channels, prepare
 from expandnet_ofx.statistics import RenderStatistics
@@ -88,7 +89,13 @@ class Converter:
         return provenance(self.expander, self.options, identity)
 
     def render(
-        self, prepared: Prepared, target: Path | str, *, preview: Path | None = None, progress: Progress | None = None
+        self,
+        prepared: Prepared,
+        target: Path | str,
+        *,
+        preview: Path | None = None,
+        region: Region | None = None,
+        progress: Progress | None = None,
     ) -> FrameReport:
         """Expand what `prepare` opened and write it; the file appears only when complete, sources are closed.
 
@@ -96,16 +103,19 @@ class Converter:
             prepared: from `prepare`; used up.
             target: the result, .exr, .hdr or .tif.
             preview: PNG sheet to write as well.
+            region: x0, y0, x1, y1 in pixels of the plate, x1 and y1 excluded; it becomes the result's data window. None
+                for all; only for sources of one part, and without a sheet.
             progress: called with the share of the frame that is done.
 
         Raises:
             InputError, OutputError: nothing is left under the final name.
+            UsageError: the region does not lie inside the plate, or the source has several parts.
         """
         target = Path(target)
         started = time.perf_counter()
         try:
             analyses = self.analyze(prepared)
-            statistics, glimpse = self._write(prepared, analyses, target, preview, progress)
+            statistics, glimpse = self._write(prepared, analyses, target, preview, region, progress)
         finally:
             prepared.close()
         shown = next(analysis for analysis in analyses if analysis is not None)
@@ -148,9 +158,13 @@ class Converter:
         analyses: Sequence[Analysis | None],
         target: Path,
         preview: Path | None,
+        region: Region | None,
         progress: Progress | None,
     ) -> tuple[RenderStatistics, Glimpse]:
-        record = {"expandnet/provenance": as_text(self.provenance(prepared.identity))}
+        made = self.provenance(prepared.identity)
+        if region is not None:
+            made["region"] = list(region)
+        record = {"expandnet/provenance": as_text(made)}
         record["Software"] = f"expandnet-ofx {__version__}"
         if target.suffix.lower() in (".tif", ".tiff"):
             record["ImageDescription"] = record["expandnet/provenance"]
@@ -160,8 +174,10 @@ class Converter:
             replace(part.layout, attributes={**part.layout.attributes, **record, **analysis_record(analysis)})
             for part, analysis in zip(prepared.parts, analyses, strict=True)
         ]
+        if region is not None:
+            layouts = [_cut(prepared, layouts, region)]
         statistics = RenderStatistics()
-        total = sum(part.layout.height for part in prepared.parts)
+        total = sum(layout.height for layout in layouts)
         done = 0
         shown = next(i for i, analysis in enumerate(analyses) if analysis is not None)
         sheet = _open_sheet(prepared, preview, shown)
@@ -173,7 +189,8 @@ class Converter:
             for index, (part, analysis) in enumerate(zip(prepared.parts, analyses, strict=True)):
                 if index:
                     calls(writer.next_part)
-                for start, pixels, band in self._pieces(prepared, part, analysis, statistics):
+                for at, pixels, band in self._pieces(prepared, part, analysis, region, statistics):
+                    start = at - (region[1] if region else 0)
                     calls(writer.write, start, pixels)
                     if matte is not None and band is not None:
                         calls(matte.write, start, band.matte)
@@ -199,7 +216,12 @@ class Converter:
         )
 
     def _pieces(
-        self, prepared: Prepared, part: Part, analysis: Analysis | None, statistics: RenderStatistics
+        self,
+        prepared: Prepared,
+        part: Part,
+        analysis: Analysis | None,
+        region: Region | None,
+        statistics: RenderStatistics,
     ) -> Iterator[tuple[int, Array, Band | None]]:
         plate = part.plate
         carried = carried_channels(plate, self.options)
@@ -209,7 +231,7 @@ class Converter:
                 codes = plate.rows(start, min(start + step, plate.height))
                 yield start, _normalized(codes, carried), None
             return
-        for band in self.expander.bands(plate, analysis, mask=prepared.mask, statistics=statistics):
+        for band in self.expander.bands(plate, analysis, region=region, mask=prepared.mask, statistics=statistics):
             light = band.light
             columns = [light]
             if carried:
@@ -238,6 +260,16 @@ def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
 def _normalized(codes: NDArray[Any], channels: Sequence[int] | range) -> Array:
     picked = codes[:, :, list(channels)]
     return picked.astype(np.float32) / np.float32(full_scale(codes.dtype))
+
+
+def _cut(prepared: Prepared, layouts: Sequence[PartLayout], region: Region) -> PartLayout:
+    """Return the layout of a region of a source of one part."""
+    if len(layouts) > 1:
+        raise UsageError(f"{prepared.source}: has {len(layouts)} parts; a region is of a source of one part")
+    x0, y0, x1, y1 = region
+    left, top = layouts[0].origin
+    display = layouts[0].display or (left, top, layouts[0].width, layouts[0].height)
+    return replace(layouts[0], width=x1 - x0, height=y1 - y0, origin=(left + x0, top + y0), display=display)
 
 
 def _split_warning(statistics: RenderStatistics) -> list[str]:

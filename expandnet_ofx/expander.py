@@ -17,6 +17,7 @@ from expandnet_ofx.bands import Band, BandMerger
 from expandnet_ofx.color import describe_config, input_encoding, output_matrix
 from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.linearized import encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
 from expandnet_ofx.predict import Region, TilePredictor, extended_rows
 from expandnet_ofx.settings import Settings, chosen_boldness
@@ -78,6 +79,7 @@ class Expander:
         if self.settings.input_space != "auto":
             # A wrong name is the user's mistake, not the first plate's.
             input_encoding(self.settings.input_space, ocio=self.settings.ocio, force=self.settings.force)
+        self._recode = recoder(self.settings)
         self._to_output = output_matrix(self.settings.output_space, ocio=self.settings.ocio)
 
     def __call__(self, plate: NDArray[Any] | Plate) -> Array:
@@ -183,8 +185,10 @@ class Expander:
     def _plate(self, plate: NDArray[Any] | Plate) -> Plate:
         if not isinstance(plate, np.ndarray):
             return plate
-        name = "srgb" if self.settings.input_space == "auto" else self.settings.input_space
-        return ArrayPlate(plate, input_encoding(name, ocio=self.settings.ocio))
+        plate = ArrayPlate(plate, encoding_of(self.settings))
+        if self._recode is not None:
+            plate.array = recoded(plate.array, plate.color, self._recode)
+        return plate
 
     def _check(self, plate: Plate, analysis: Analysis, region: Region, mask: Plate | None) -> None:
         size = (plate.width, plate.height)

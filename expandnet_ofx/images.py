@@ -13,6 +13,7 @@ from expandnet_ofx.channels import find_channels
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.linearized import encoding_of, recoded, recoder
 from expandnet_ofx.plates import Codes
 from expandnet_ofx.plausibility import check_cineon_header, check_declared_size
 from expandnet_ofx.settings import Settings
@@ -96,6 +97,7 @@ class ImagePlate:
         if self.turned:
             self.width, self.height = self.height, self.width
         self.window = self._analysis_window()
+        self._recode = recoder(settings)
         # Before any pixel is decoded: a file that is refused costs nothing.
         self.encoding = encoding or self._encoding(settings)
         self._load_if_needed(settings)
@@ -149,6 +151,9 @@ class ImagePlate:
         self._whole = whole
 
     def _encoding(self, settings: Settings) -> Encoding:
+        if settings.linearized is not None:
+            # The file's own tags are those of the host's working space.
+            return encoding_of(settings)
         if settings.input_space == "auto":
             return tagged_encoding(self.spec, self.format_name, self.path, force=settings.force)
         # Naming a curve cannot undo what OpenImageIO's conversion from such a model lost.
@@ -168,7 +173,9 @@ class ImagePlate:
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop) (n, W, C), color not multiplied by alpha; raise `InputError` if damaged."""
         codes = self._whole[start:stop] if self._whole is not None else self._read(start, stop)
-        return _unassociate(codes, self.color, self.alpha) if self._associated and self.alpha is not None else codes
+        if self._associated and self.alpha is not None:
+            codes = _unassociate(codes, self.color, self.alpha)
+        return codes if self._recode is None or not self.has_color else recoded(codes, self.color, self._recode)
 
     def _read(self, start: int, stop: int) -> Codes:
         spec, source = self.spec, self._input

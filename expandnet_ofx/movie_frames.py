@@ -16,7 +16,7 @@ from expandnet_ofx import primaries
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import AlreadyHDRError, InputError
+from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
 from expandnet_ofx.images import open_image
 from expandnet_ofx.movies import Movie, MovieInfo
 from expandnet_ofx.plates import ArrayPlate
@@ -93,6 +93,8 @@ class MovieFrames:
     def __init__(
         self, converter: Converter, path: Path, *, fps: Fraction | None = None, mask: Path | None = None
     ) -> None:
+        if converter.expander.settings.linearized is not None:
+            raise UsageError(f"{path}: a movie holds codes; --linearized is for plates that a host wrote")
         self._converter = converter
         self._mask = mask
         self._file = identify(path, mask)

@@ -16,6 +16,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Named bundles of settings; `authors` reproduces what the paper's own program computes, with the authors' weights."""
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "white": (0.1, 1),
+    "threshold": (0, 1),
+    "full": (0, 1),
+    "stops": (-16, 16),
+    "max_stops": (0, 32),
+    "saturated_max_stops": (0, 32),
+    "boldness": (0.05, 0.95),
+    "sun_stops": (0, 16),
+    "saturation": (0, 4),
+    "tile": (32, 8192),
+    "feather": (0, 64),
+}
+"""Smallest and largest value of each number; None is allowed where it is the default."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a user decides about the picture; validated on construction.
@@ -26,6 +42,9 @@ class Settings:
 
     input_space: str = "auto"
     """Encoding of the plate: a built-in name, an OpenColorIO space, or `auto` (tags of the file, else sRGB)."""
+    linearized: str | None = None
+    """Linear space that a host has brought the plate to (a Nuke script's working space): codes of `input_space` are made
+    again before anything else. None: the plate holds codes."""
     output_space: str = "linear-rec709"
     """Linear space of the result: `linear-rec709`, `acescg`, `aces2065-1`, or a scene-linear OpenColorIO space."""
     ocio: str | None = None
@@ -74,15 +93,9 @@ class Settings:
                 raise UsageError(what)
 
         check(0 < self.threshold < self.full <= 1, "threshold and full: need 0 < threshold < full <= 1")
-        check(self.white is None or 0.1 <= self.white <= 1, "white: a share of full scale from 0.1 to 1, or auto")
-        check(-16 <= self.stops <= 16, "stops: need -16 to 16")
-        check(self.max_stops is None or 0 <= self.max_stops <= 32, "max-stops: need 0 to 32")
-        check(0 <= self.saturated_max_stops <= 32, "saturated-max-stops: need 0 to 32")
-        check(self.boldness is None or 0.05 <= self.boldness <= 0.95, "boldness: need 0.05 to 0.95")
-        check(0 <= self.sun_stops <= 16, "sun-stops: need 0 to 16")
-        check(0 <= self.saturation <= 4, "saturation: need 0 to 4")
-        check(self.tile is None or 32 <= self.tile <= 8192, "tile: need 32 to 8192 pixels")
-        check(0 <= self.feather <= 64, "feather: need 0 to 64 pixels")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            check(value is None or low <= value <= high, f"{name.replace('_', '-')}: need {low:g} to {high:g}")
         check(self.tile is None or self.feather < self.tile, "feather: need less than the tile")
         check(self.memory >= 512 << 20, "memory: need 512 MiB or more, the libraries alone take a third of a GiB")
         check(not (self.latlong and self.border == "zero"), "latlong: a panorama has no border; leave border alone")

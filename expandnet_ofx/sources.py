@@ -110,7 +110,9 @@ def prepare(
         )
         if mask is not None:
             try:
-                prepared.mask = opened.enter_context(open_image(mask, replace(settings, input_space="linear")))
+                prepared.mask = opened.enter_context(
+                    open_image(mask, replace(settings, input_space="linear", linearized=None))
+                )
             except InputError as error:
                 raise InputError(f"{source}: mask {error}") from error
         prepared.warnings = _warnings(prepared) + _left_behind(plates[0], options)

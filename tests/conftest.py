@@ -25,6 +25,7 @@ NEEDS_TORCH = (
     "test_tools.py",
     "test_training.py",
     "test_weights.py",
+    "test_worker.py",
 )
 
 if find_spec("torch") is None:

@@ -17,6 +17,7 @@ from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_batch.steadying import Book, open_book, window_of
 from expandnet_ofx.convert import Converter, FrameReport
+from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
@@ -24,8 +25,9 @@ from expandnet_ofx.settings import Settings
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
-    "input_space", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops", "saturated_max_stops",
-    "saturation", "boldness", "sun_stops", "merge", "merge_channels", "latlong", "force", "memory", "tile", "feather",
+    "input_space", "linearized", "output_space", "ocio", "stops", "threshold", "full", "white", "max_stops",
+    "saturated_max_stops", "saturation", "boldness", "sun_stops", "merge", "merge_channels", "latlong", "force", "memory",
+    "tile", "feather",
 )  # fmt: skip
 """Options that are fields of `Settings` under the same name."""
 
@@ -91,12 +93,18 @@ def picture_settings(options: dict[str, Any]) -> Settings:
     return Settings.preset(options["preset"], **chosen)
 
 
-def open_converter(options: dict[str, Any], storing: OutputOptions | None = None) -> Converter:
-    """Open the weights and the engine of the command line; raise `UsageError` or `WeightsError` if they do not fit."""
+def open_converter(
+    options: dict[str, Any], storing: OutputOptions | None = None, *, engine: Engine | None = None
+) -> Converter:
+    """Open the weights and the engine of the command line; raise `UsageError` or `WeightsError` if they do not fit.
+
+    Args:
+        engine: one that is open already, with the weights, device and precision of the options.
+    """
     expander = Expander(
         picture_settings(options),
         weights=options["weights"],
-        engine=options["engine"],
+        engine=engine or options["engine"],
         device=options["device"],
         precision=options["precision"],
         threads=options["threads"],

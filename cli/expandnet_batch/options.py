@@ -52,6 +52,9 @@ PICTURE = _group(
         click.option("--input-space", default="auto", show_default=True, metavar="NAME",
                      help="Encoding of the plates: srgb, rec709-scene, bt1886, gamma2.2, gamma2.4, linear, display-p3, "
                           "adobe-rgb, prophoto, or an OpenColorIO space; auto reads the file's tags."),
+        click.option("--linearized", default=None, metavar="NAME",
+                     help="Linear space that a host has brought the plates to (Nuke's working space): what --input-space "
+                          "says was undone already."),
         click.option("--output-space", default="linear-rec709", show_default=True, metavar="NAME",
                      help="linear-rec709, acescg, aces2065-1 (an ST 2065-4 file) or a scene-linear OpenColorIO space."),
         click.option("--ocio", default=None, metavar="CONFIG", help="OpenColorIO config; else $OCIO, else the built-in."),
@@ -94,6 +97,9 @@ STORING = _group(
     ]
 )  # fmt: skip
 
+memory_option = click.option("--memory", default="1GiB", show_default=True, callback=_memory,
+                             help="Peak memory of the process to plan for.")  # fmt: skip
+
 RUNNING = _group(
     [
         click.option("--weights", type=click.Path(path_type=Path), default=None, help="Weights instead of the shipped ones."),
@@ -104,8 +110,7 @@ RUNNING = _group(
         click.option("--precision", type=click.Choice(["fp32", "mixed", "half"]), default="fp32", show_default=True,
                      help="fp32 is exact; see the README for the error of the others in stops."),
         click.option("--threads", type=click.IntRange(0), default=0, help="Processor threads; 0 for all."),
-        click.option("--memory", default="1GiB", show_default=True, callback=_memory,
-                     help="Peak memory of the process to plan for."),
+        memory_option,
         click.option("--tile", type=int, default=None, help="Largest edge of a tile in pixels; else what suits the device."),
         click.option("--feather", type=int, default=8, show_default=True, help="Pixels that tiles cross-fade over."),
     ]

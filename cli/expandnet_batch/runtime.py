@@ -64,6 +64,11 @@ class MemoryGuard:
         if self._trim is not None and resident_bytes() > self._threshold:
             self._trim(0)
 
+    def hand_back(self) -> None:
+        """Hand back all that is free."""
+        if self._trim is not None:
+            self._trim(0)
+
 
 def resident_bytes() -> int:
     """Return the resident size of this process (proc(5), statm)."""

@@ -1,0 +1,278 @@
+"""The worker's ear: connections of one user's hosts, their requests in turn, and when to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expandnet_batch.worker.protocol import (
+    CLIENT_LIMIT,
+    LINE_LIMIT,
+    PROTOCOL,
+    WAITING_LIMIT,
+    CancelledError,
+    ProtocolError,
+    Request,
+    failure,
+    parse_request,
+    progress_event,
+    reply,
+)
+from expandnet_batch.worker.service import Service, Token
+from expandnet_ofx import __version__
+
+GREETING = 10.0
+"""Seconds that a connection has to say hello."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a worker waits, in seconds."""
+
+    first: float = 120.0
+    """For the first host, after it was started."""
+    last: float = 5.0
+    """After the last host has gone, for one that comes back."""
+    idle: float = 600.0
+    """Without a request, with hosts connected."""
+    warm: float = 60.0
+    """Without a request, until the network's memory is handed back."""
+
+
+@dataclass(eq=False)
+class Client:
+    """One connection."""
+
+    writer: asyncio.StreamWriter
+    running: dict[int, tuple[Token, list[float]]] = field(default_factory=dict)
+    """Requests that wait or run, by their id, with the share that is done."""
+
+    def send(self, line: bytes) -> None:
+        """Send a line; a host that does not read does not hold up the worker."""
+        if self.writer.is_closing():
+            return
+        if self.writer.transport.get_write_buffer_size() > 4 * LINE_LIMIT:
+            self.writer.close()
+            return
+        self.writer.write(line)
+
+
+class Server:
+    """Listens until its last host has gone; see `Patience`.
+
+    Args:
+        service: executes requests.
+        secret: what the first request of a connection must name.
+        patience: how long to wait for what.
+    """
+
+    def __init__(self, service: Service, secret: str, patience: Patience) -> None:
+        self._service = service
+        self._secret = secret
+        self._patience = patience
+        self._clients: set[Client] = set()
+        self._pool = ThreadPoolExecutor(1, "expandnet-request")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
+        """Serve on a bound socket until it is time to leave; `ready` is called once hosts may come."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._touched = self._loop.time()
+        self._alone_since = self._touched + self._patience.first - self._patience.last
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                self._loop.add_signal_handler(number, self._stop.set)
+        kind: Any = asyncio.start_unix_server if listening.family != socket.AF_INET else asyncio.start_server
+        server = await kind(self._connected, sock=listening, limit=LINE_LIMIT)
+        async with server:
+            ready()
+            await self._wait_to_leave()
+        for client in list(self._clients):
+            self._drop(client)
+        # A request that runs hears of it before its next tile; nobody waits for its reply.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown()
+
+    async def _wait_to_leave(self) -> None:
+        patience = self._patience
+        step = max(0.02, min(1.0, patience.last / 4, patience.idle / 4, patience.warm / 4))
+        while not self._stop.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), step)
+            if self._tasks:
+                continue
+            now = self._loop.time()
+            if not self._clients and now - self._alone_since > patience.last:
+                return
+            if now - self._touched > patience.idle and self._clients:
+                return
+            if self._service.warm and now - self._touched > patience.warm:
+                await self._loop.run_in_executor(self._pool, self._service.release)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Client(writer)
+        try:
+            if len(self._clients) >= CLIENT_LIMIT:
+                client.send(failure(None, ProtocolError(f"{CLIENT_LIMIT} hosts are connected already; close one")))
+                return
+            self._clients.add(client)
+            if await self._greeted(client, reader):
+                await self._listen(client, reader)
+        except (ConnectionError, TimeoutError, asyncio.TimeoutError):
+            pass
+        finally:
+            self._drop(client)
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), 5)
+
+    def _drop(self, client: Client) -> None:
+        """Forget a connection; what it asked for is nobody's any more."""
+        for token, _ in client.running.values():
+            token.cancel()
+        client.writer.close()
+        if client in self._clients:
+            self._clients.discard(client)
+            self._alone_since = self._loop.time()
+
+    async def _greeted(self, client: Client, reader: asyncio.StreamReader) -> bool:
+        """Hear the first request; tell whether the host may go on."""
+        line = await asyncio.wait_for(self._line(client, reader), GREETING)
+        if line is None:
+            return False
+        try:
+            request = parse_request(line)
+            self._admit(request, client.writer)
+        except ProtocolError as error:
+            client.send(failure(None, error))
+            return False
+        client.send(reply(request.id, self._identity()))
+        return True
+
+    def _admit(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        secret = request.values.get("secret")
+        spoken = request.values.get("protocol")
+        same_user = _peer_user(writer) in (None, _own_user())
+        known = isinstance(secret, str) and hmac.compare_digest(secret.encode(), self._secret.encode())
+        if request.name != "hello" or not known or not same_user:
+            raise ProtocolError("not admitted: say hello first, with the secret of the worker's address file")
+        if spoken != PROTOCOL:
+            raise ProtocolError(
+                f"protocol {spoken}: this worker speaks {PROTOCOL}; use a plug-in and a program of one version"
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        return {"protocol": PROTOCOL, "version": __version__, "device": self._service.device, "pid": os.getpid()}
+
+    async def _line(self, client: Client, reader: asyncio.StreamReader) -> bytes | None:
+        """Return the next line, None at the end; a line that is too long ends the connection."""
+        try:
+            line = await reader.readline()
+        except ValueError:
+            client.send(failure(None, ProtocolError(f"a line of more than {LINE_LIMIT} bytes")))
+            return None
+        return line or None
+
+    async def _listen(self, client: Client, reader: asyncio.StreamReader) -> None:
+        while (line := await self._line(client, reader)) is not None:
+            self._touched = self._loop.time()
+            try:
+                request = parse_request(line)
+            except ProtocolError as error:
+                client.send(failure(None, error))
+                continue
+            try:
+                self._answer(client, request)
+            except ProtocolError as error:
+                client.send(failure(request.id, error))
+
+    def _answer(self, client: Client, request: Request) -> None:
+        """Answer at once what needs no network, and queue the rest."""
+        if request.name == "cancel":
+            waiting = client.running.get(request.values.get("target", -1))
+            if waiting is not None:
+                waiting[0].cancel()
+            client.send(reply(request.id, {"cancelled": waiting is not None}))
+        elif request.name == "progress":
+            shares = [{"id": number, "share": done[0]} for number, (_, done) in client.running.items()]
+            client.send(reply(request.id, {"requests": shares}))
+        elif request.name == "hello":
+            client.send(reply(request.id, self._identity()))
+        elif request.name == "shutdown":
+            client.send(reply(request.id, {}))
+            self._stop.set()
+        else:
+            self._queue(client, request)
+
+    def _queue(self, client: Client, request: Request) -> None:
+        if request.id in client.running:
+            raise ProtocolError(f"id {request.id}: in use by a request that is not done")
+        if len(client.running) >= WAITING_LIMIT:
+            raise ProtocolError(f"{WAITING_LIMIT} requests wait already; wait for replies")
+        done = [0.0]
+
+        def tell(share: float, text: str) -> None:
+            done[0] = share
+            # Told from the thread that computes.
+            self._loop.call_soon_threadsafe(client.send, progress_event(request.id, share, text))
+
+        token = Token(tell)
+        client.running[request.id] = token, done
+        task = self._loop.create_task(self._run(client, request, token))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, client: Client, request: Request, token: Token) -> None:
+        try:
+            result = await self._loop.run_in_executor(self._pool, self._service.execute, request, token)
+            line = reply(request.id, result)
+        except CancelledError as error:
+            line = failure(request.id, error)
+        except click.ClickException as error:
+            line = failure(request.id, ProtocolError(error.format_message()))
+        except Exception as error:  # noqa: BLE001 - whatever one request brings out must not end the others
+            line = failure(request.id, error)
+        finally:
+            client.running.pop(request.id, None)
+            self._touched = self._loop.time()
+        client.send(line)
+
+
+def _own_user() -> int | None:
+    return os.getuid() if hasattr(os, "getuid") else None
+
+
+def _peer_user(writer: asyncio.StreamWriter) -> int | None:
+    """Return the user at the other end of a UNIX socket (unix(7), SO_PEERCRED), None where the system cannot tell."""
+    made = writer.get_extra_info("socket")
+    if not hasattr(socket, "SO_PEERCRED") or made is None or made.family != socket.AF_UNIX:
+        return None
+    return int(struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1])
+
+
+def bind(folder: Path, name: str, *, tcp: bool) -> socket.socket:
+    """Return a listening socket: UNIX where there is such a thing, else TCP on 127.0.0.1 alone."""
+    if tcp:
+        made = socket.socket(socket.AF_INET)
+        made.bind(("127.0.0.1", 0))
+    else:
+        path = folder / f"{name}.sock"
+        # Whoever holds the lock owns the name; a socket that is there is a dead worker's.
+        path.unlink(missing_ok=True)
+        made = socket.socket(socket.AF_UNIX)
+        made.bind(str(path))
+        path.chmod(0o600)
+    made.listen(CLIENT_LIMIT)
+    return made

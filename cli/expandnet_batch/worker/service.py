@@ -1,0 +1,246 @@
+"""What the worker does: the same conversions as a batch, with the network kept warm between requests."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+
+from expandnet_batch.batch import open_converter
+from expandnet_batch.jobs import Job, check_folder, output_options
+from expandnet_batch.progress import Progress
+from expandnet_batch.resume import up_to_date
+from expandnet_batch.runtime import MemoryGuard
+from expandnet_batch.steadying import FrameSequence, analyze_frames
+from expandnet_batch.worker.describe import describe, parse_settings
+from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request, is_whole
+from expandnet_ofx.convert import Converter, FrameReport
+from expandnet_ofx.engine import Engine
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.sequences import Source
+from expandnet_ofx.shots import Shot
+from expandnet_ofx.sources import identify
+from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.writer import OutputOptions, check_suffix
+
+ENGINES_KEPT = 2
+"""Engines that stay warm: an artist compares two precisions, not ten."""
+
+Tell = Callable[[float, str], None]
+"""Takes the share of a request that is done, and what is being done."""
+
+
+class Token:
+    """What a running request tells its host, and hears from it."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._cancelled = Event()
+
+    def cancel(self) -> None:
+        """Take the request back."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Raise `CancelledError` if the request was taken back."""
+        if self._cancelled.is_set():
+            raise CancelledError("cancelled")
+
+    def progress(self, share: float, text: str = "") -> None:
+        """Tell the host how far the request is; raise `CancelledError` if it was taken back."""
+        self.check()
+        self._tell(share, text)
+
+
+class _Watched:
+    """An engine that stops before the next tile once its request is taken back."""
+
+    def __init__(self, engine: Engine, token: Token) -> None:
+        self._engine = engine
+        self._token = token
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def expand(self, tile: Any, features: Any) -> Any:
+        """Run a tile, see `Engine.expand`."""
+        self._token.check()
+        return self._engine.expand(tile, features)
+
+
+class Service:
+    """Executes requests, one at a time.
+
+    Args:
+        device: device of the network.
+        threads: processors to use; 0 for all.
+        memory: peak memory of the process to plan for, in bytes.
+    """
+
+    def __init__(self, *, device: str, threads: int, memory: int) -> None:
+        self.device = device
+        self._fixed = {"device": device, "threads": threads, "memory": memory, "mask": None}
+        self._guard = MemoryGuard(memory)
+        self._engines: dict[tuple[Any, ...], Engine] = {}
+
+    def execute(self, request: Request, token: Token) -> dict[str, Any]:
+        """Return the result of a request.
+
+        Raises:
+            CancelledError: the host took it back; nothing is left half-written.
+            ExpandNetError, click.ClickException, OSError, MemoryError: it cannot be done, see the message.
+        """
+        known = {"describe": self._describe, "analyze": self._analyze, "render": self._render}
+        if request.name not in known:
+            raise ProtocolError(f"request {request.name!r}: not known; use {', '.join(known)}")
+        token.check()
+        return known[request.name](request, token)
+
+    def warm_up(self) -> None:
+        """Load the network before the first request asks for it; raise what keeps it from running."""
+        self._converter({**parse_settings({}), **self._fixed}, OutputOptions(), Token(lambda *_: None))
+
+    def release(self) -> None:
+        """Let go of networks, and hand their memory back."""
+        self._engines.clear()
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._guard.hand_back()
+
+    @property
+    def warm(self) -> bool:
+        """True while a network is loaded."""
+        return bool(self._engines)
+
+    def _describe(self, _: Request, __: Token) -> dict[str, Any]:
+        return describe()
+
+    def _render(self, request: Request, token: Token) -> dict[str, Any]:
+        started = time.perf_counter()
+        source, target = request.path("source"), request.path("output")
+        mask = request.path("mask") if request.values.get("mask") else None
+        options = self._options(request)
+        storing = output_options(options)
+        check_suffix(target, storing)
+        check_folder(target.parent, of=target)
+        converter = self._converter(options, storing, token)
+        identity, analysis = identify(source, mask), None
+        if steady_from := request.mapping("analysis"):
+            frame = _steady_shot(steady_from).frame(steady_from.get("frame"), identity)
+            identity, analysis = replace(identity, analysis_sha256=frame.key), frame.load()
+        region = request.integers("region", 4)
+        reuse = request.values.get("existing") == "skip" and region is None
+        if reuse and up_to_date(converter, identity, target):
+            report = FrameReport(input=str(source), output=str(target), status="skipped")
+        else:
+            prepared = converter.prepare(source, mask=mask, identity=identity, analysis=analysis)
+            report = converter.render(
+                prepared,
+                target,
+                region=None if region is None else (region[0], region[1], region[2], region[3]),
+                progress=self._reporter(token, source.name),
+            )
+        return {**report.to_dict(), "seconds": round(time.perf_counter() - started, 4)}
+
+    def _analyze(self, request: Request, token: Token) -> dict[str, Any]:
+        target = request.path("output")
+        check_folder(target.parent, of=target)
+        how, options = _steadying(request), self._options(request)
+        frames = _frames(request)
+        converter = self._converter(options, OutputOptions(), token)
+        # Its number makes a picture a frame of the shot; it need not stand in the name.
+        jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
+        failures: list[str] = []
+        raw = target.with_name(f"{target.stem}.frames.json")
+        told = _Told(token, parts=2)
+        shot = analyze_frames(
+            FrameSequence(name=target.stem, jobs=jobs), converter, {**options, **_STILLS}, raw, told, failures=failures
+        )
+        if failures:
+            raise InputError(failures[0])
+        made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
+        assert made.smoothing is not None
+        return {"output": str(target), "frames": len(made.frames), "shots": made.smoothing["shots"]}
+
+    def _options(self, request: Request) -> dict[str, Any]:
+        return {**parse_settings(request.mapping("settings")), **self._fixed}
+
+    def _converter(self, options: dict[str, Any], storing: OutputOptions, token: Token) -> Converter:
+        """Return a converter on a warm engine."""
+        key = tuple(str(options[name]) for name in ("weights", "engine", "precision"))
+        if key not in self._engines:
+            while len(self._engines) >= ENGINES_KEPT:
+                self._engines.pop(next(iter(self._engines)))
+            self._engines[key] = open_converter(options).expander.engine
+        engine = self._engines[key] = self._engines.pop(key)
+        return open_converter(options, storing, engine=cast(Engine, _Watched(engine, token)))
+
+    def _reporter(self, token: Token, name: str) -> Callable[[float], None]:
+        def report(share: float) -> None:
+            self._guard.check()
+            token.progress(share, name)
+
+        return report
+
+
+_STILLS = {"fps": None, "frames": None, "first_frame": 1}
+"""Options of a batch about movies, which a host has none of."""
+
+
+class _Told(Progress):
+    """Progress of a batch's passes, told to a host."""
+
+    def __init__(self, token: Token, *, parts: int) -> None:
+        super().__init__(None)
+        self._token = token
+        self._parts = parts
+
+    def stage(self, what: str, done: int, total: int | None) -> None:
+        """Tell how far the first pass is."""
+        self.part(0, done, total or done)
+
+    def part(self, number: int, done: int, total: int) -> None:
+        """Tell how far a pass is."""
+        self._token.progress((number + done / max(1, total)) / self._parts, ("analyzing", "smoothing")[number])
+
+
+def _frames(request: Request) -> Sequence[tuple[int, Path]]:
+    given = request.values.get("frames")
+    if not isinstance(given, list) or not given or len(given) > 100_000:
+        raise ProtocolError("analyze: needs frames, a list of [number, path]")
+    found = []
+    for item in given:
+        if not (isinstance(item, list) and len(item) == 2 and is_whole(item[0]) and isinstance(item[1], str)):
+            raise ProtocolError("analyze: frames must be a list of [number, path]")
+        found.append((item[0], Path(item[1])))
+    if len({number for number, _ in found}) < len(found):
+        raise ProtocolError("analyze: a frame is there twice")
+    return found
+
+
+def _steadying(request: Request) -> Steadying:
+    how = request.mapping("steady")
+    if unknown := how.keys() - {"window", "lock_frame", "cuts"}:
+        raise ProtocolError(f"analyze: steady knows window, lock_frame and cuts, not {sorted(unknown)[0]!r}")
+    for name in ("window", "lock_frame"):
+        if how.get(name) is not None and not is_whole(how[name]):
+            raise ProtocolError(f"analyze: steady {name} must be a whole number")
+    cuts = Request(request.id, "analyze", how).integers("cuts")
+    chosen = {name: how[name] for name in ("window", "lock_frame") if how.get(name) is not None}
+    return Steadying(**chosen, cuts=cuts)
+
+
+def _steady_shot(given: Mapping[str, Any]) -> Shot:
+    if not isinstance(given.get("shot"), str) or not is_whole(given.get("frame")):
+        raise ProtocolError("render: analysis needs shot, a path, and frame, a number")
+    shot = Shot.load(given["shot"])
+    if shot.smoothing is None:
+        raise InputError(f"{shot.path}: analyses are not steady yet; ask for analyze first")
+    return shot

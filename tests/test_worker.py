@@ -1,0 +1,518 @@
+"""The worker: what it says, what it survives, whom it refuses, when it leaves; its pixels are those of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import ROOT, batch, files_in, invoke, pixels_of, plate, replace_network, save
+from expandnet_batch.tools import command as tools
+from expandnet_batch.worker.address import Address, runtime_folder
+from expandnet_batch.worker.describe import describe, parse_settings
+from expandnet_batch.worker.main import command as worker_command
+from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT, WAITING_LIMIT
+from expandnet_batch.worker.server import Patience, Server, bind
+from expandnet_batch.worker.service import Service
+from fakes import PointEngine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.settings import Settings
+
+SECRET = "a" * 64
+HELLO = {"request": "hello", "protocol": 1, "secret": SECRET}
+
+
+class Host:
+    """What a host does: lines out, lines in."""
+
+    def __init__(self, path: str, *, hello: bool = True) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rb")
+        self.events: list[dict[str, Any]] = []
+        self._id = 0
+        if hello:
+            assert self.ask(**HELLO)["ok"]
+
+    def send(self, line: bytes) -> None:
+        self.socket.sendall(line)
+
+    def post(self, **request: Any) -> int:
+        self._id += 1
+        self.send(json.dumps({"id": self._id, **request}).encode() + b"\n")
+        return self._id
+
+    def next(self) -> dict[str, Any]:
+        """Return the next reply; empty once the worker has hung up."""
+        while line := self.file.readline():
+            data: dict[str, Any] = json.loads(line)
+            if "event" not in data:
+                return data
+            self.events.append(data)
+        return {}
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        number = self.post(**request)
+        answer = self.next()
+        assert answer.get("id") == number, answer
+        return answer
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+class Running:
+    """A worker's server in a thread of the test, without the network's arithmetic."""
+
+    def __init__(self, folder: Path, patience: Patience) -> None:
+        self.service = Service(device="cpu", threads=1, memory=1 << 30)
+        self.path = str(folder / "w.sock")
+        self.hosts: list[Host] = []
+        listening = bind(folder, "w", tcp=False)
+        ready = threading.Event()
+        server = Server(self.service, SECRET, patience)
+        self.thread = threading.Thread(target=lambda: asyncio.run(server.run(listening, ready.set)), daemon=True)
+        self.thread.start()
+        assert ready.wait(10)
+
+    def host(self, **options: Any) -> Host:
+        self.hosts.append(Host(self.path, **options))
+        return self.hosts[-1]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Start servers; their sockets lie in a folder of a short name, as sockets must."""
+    replace_network(monkeypatch)
+    started: list[Running] = []
+    with tempfile.TemporaryDirectory(prefix="w") as folder:
+
+        def run(**patience: float) -> Running:
+            started.append(Running(Path(folder), Patience(**{"last": 0.2, **patience})))
+            return started[-1]
+
+        yield run
+        for running in started:
+            for host in running.hosts:
+                host.close()
+            running.thread.join(10)
+            assert not running.thread.is_alive()
+
+
+@pytest.fixture
+def worker(start: Any) -> Running:
+    return start()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"secret": "b" * 64}, "not admitted"),
+        ({"secret": None}, "not admitted"),
+        ({"secret": "é"}, "not admitted"),
+        ({"request": "describe"}, "not admitted"),
+        ({"protocol": 2}, "protocol 2"),
+        ({"protocol": None}, "protocol None"),
+    ],
+)
+def test_nobody_is_served_without_a_proper_hello(worker, change, word):
+    stranger = worker.host(hello=False)
+    stranger.post(**{**HELLO, **change})
+    answer = stranger.next()
+    assert not answer["ok"]
+    assert word in answer["error"]["message"]
+    assert stranger.next() == {}
+    stranger.close()
+    assert worker.host().ask(request="describe")["ok"]
+
+
+def test_hello_says_who_serves(worker):
+    host = worker.host()
+    found = host.ask(**HELLO)["result"]
+    assert found["protocol"] == 1
+    assert found["device"] == "cpu"
+    assert found["pid"] == os.getpid()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+NAMES = ("render", "analyze", "cancel", "progress", "hello", "describe", "nonsense", "")
+KEYS = ("source", "output", "settings", "region", "analysis", "frames", "steady", "target", "mask", "existing")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.builds(
+            lambda name, values, number: json.dumps({"id": number, "request": name, **values}).encode(),
+            st.sampled_from(NAMES) | st.text(max_size=5),
+            st.dictionaries(st.sampled_from(KEYS), json_values, max_size=5),
+            st.integers(0, 5) | json_values,
+        ),
+        max_size=6,
+    )
+)
+def test_no_line_ends_the_worker(worker, lines):
+    host = worker.host()
+    for line in lines:
+        host.send(line.replace(b"\n", b" ") + b"\n")
+    number = host.post(request="progress")
+    while True:
+        answer = host.next()
+        if answer.get("id") == number and answer.get("ok"):
+            break
+        assert answer["ok"] in (True, False)
+        if not answer["ok"]:
+            assert "internal fault" not in answer["error"]["message"], answer
+            assert "\n" not in answer["error"]["message"]
+    host.close()
+
+
+def test_a_line_without_end_ends_its_connection_alone(worker):
+    other, host = worker.host(), worker.host()
+    host.send(b"x" * (LINE_LIMIT + 70_000))
+    # What of the line was not read resets the connection, at times before the reply is.
+    with contextlib.suppress(ConnectionResetError):
+        assert "more than" in host.next()["error"]["message"]
+        assert host.next() == {}
+    assert other.ask(request="progress")["ok"]
+
+
+def test_there_is_a_limit_to_hosts(worker):
+    hosts = [worker.host() for _ in range(CLIENT_LIMIT)]
+    late = worker.host(hello=False)
+    assert "connected already" in late.next()["error"]["message"]
+    hosts[0].close()
+    time.sleep(0.1)
+    assert worker.host().ask(request="progress")["ok"]
+
+
+def render(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:
+    chosen = {"compression": "none", "matte": True, **more.pop("settings", {})}
+    return {
+        "request": "render",
+        "source": str(folder / f"{name}.png"),
+        "output": str(folder / f"{name}.exr"),
+        "settings": chosen,
+        **more,
+    }
+
+
+def test_a_rendered_frame_is_that_of_a_batch(worker, tmp_path):
+    save(tmp_path / "a.png", plate(1, 40, 48))
+    host = worker.host()
+    answer = host.ask(**render(tmp_path, settings={"stops": 0.5, "saturation": 0.7, "boldness": 0.4}))
+    assert answer["ok"], answer
+    assert answer["result"]["status"] == "done"
+    assert host.events[-1]["share"] == 1
+    made = batch(
+        tmp_path / "a.png", "-o", tmp_path / "batch", "--stops", 0.5, "--saturation", 0.7, "--boldness", 0.4,
+        "--matte", "--compression", "none",
+    )  # fmt: skip
+    assert made.code == 0
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "batch" / "a.exr").read_bytes()
+    again = host.ask(**render(tmp_path, settings={"stops": 0.5, "saturation": 0.7, "boldness": 0.4}, existing="skip"))
+    assert again["result"]["status"] == "skipped"
+    other = host.ask(**render(tmp_path, settings={"stops": 0.6}, existing="skip"))
+    assert other["result"]["status"] == "done"
+
+
+def test_a_region_is_a_window_of_the_whole(worker, tmp_path):
+    import OpenImageIO as oiio
+
+    save(tmp_path / "a.png", plate(2, 60, 80))
+    host = worker.host()
+    assert host.ask(**render(tmp_path))["ok"]
+    whole = pixels_of(tmp_path / "a.exr")
+    assert host.ask(**render(tmp_path, region=[10, 5, 50, 45], output=str(tmp_path / "part.exr")))["ok"]
+    np.testing.assert_array_equal(pixels_of(tmp_path / "part.exr"), whole[5:45, 10:50])
+    spec = oiio.ImageBuf(str(tmp_path / "part.exr")).spec()
+    assert (spec.x, spec.y, spec.full_width, spec.full_height) == (10, 5, 80, 60)
+    for bad in ([0, 0, 81, 60], [5, 5, 5, 9], [0, 0, 1], ["a", 0, 1, 1], [0, 0, 1.5, 1]):
+        answer = host.ask(**render(tmp_path, region=bad, output=str(tmp_path / "bad.exr")))
+        assert not answer["ok"]
+    assert "bad.exr" not in files_in(tmp_path)
+
+
+def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {n: str(save(tmp_path / f"shot.{n}.png", plate(7, 40, 48) // 2 + n % 3)) for n in range(1001, 1005)}
+    for n in names:
+        picture = plate(7, 40, 48)
+        picture[20:30, n % 7 : n % 7 + 8] = 255
+        save(Path(names[n]), picture)
+    host = worker.host()
+    answer = host.ask(
+        request="analyze",
+        frames=[[n, names[n]] for n in names],
+        output=str(tmp_path / "shot.json"),
+        steady={"window": 3},
+        settings={},
+    )
+    assert answer["ok"], answer
+    assert answer["result"]["frames"] == 4
+    for n in names:
+        analysis = {"shot": str(tmp_path / "shot.json"), "frame": n}
+        assert host.ask(**render(tmp_path, f"shot.{n}", analysis=analysis))["ok"]
+    assert invoke(tools, "analyze", "shot.####.png", "--threads", 1, "-o", "c/raw.json").code == 0
+    assert invoke(tools, "smooth", "c/raw.json", "-o", "c/shot.json", "--window", 3).code == 0
+    ran = batch("shot.####.png", "-o", "c", "--analysis", "c/shot.json", "--matte", "--compression", "none")
+    assert ran.code == 0, ran.err
+    for n in names:
+        np.testing.assert_array_equal(
+            pixels_of(tmp_path / f"shot.{n}.exr"), pixels_of(tmp_path / "c" / f"shot.{n}.exr")
+        )
+    save(Path(names[1002]), plate(8, 40, 48))
+    stale = host.ask(**render(tmp_path, "shot.1002", analysis={"shot": str(tmp_path / "shot.json"), "frame": 1002}))
+    assert "another picture" in stale["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"source": "a.png"}, "absolute"),
+        ({"source": "/nowhere/a.png"}, "cannot be read"),
+        ({"output": "/proc/a.exr"}, "cannot be"),
+        ({"settings": {"stops": 99}}, "stops: need -16 to 16"),
+        ({"settings": {"stops": "much"}}, "stops"),
+        ({"settings": {"stop": 1}}, "not known"),
+        ({"settings": {"latlong": 1}}, "true or false"),
+        ({"settings": {"merge": "x"}}, "merge"),
+        ({"settings": [1]}, "object"),
+        ({"analysis": {"shot": "/nowhere.json", "frame": 1}}, "not the analysis"),
+        ({"request": "fly"}, "not known"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(worker, tmp_path, change, word):
+    save(tmp_path / "a.png", plate())
+    host = worker.host()
+    answer = host.ask(**{**render(tmp_path), **change})
+    assert not answer["ok"]
+    assert word in answer["error"]["message"]
+    assert "internal fault" not in answer["error"]["message"]
+    assert files_in(tmp_path) == ["a.png"]
+    assert host.ask(request="describe")["ok"]
+
+
+class Gate(PointEngine):
+    """An engine that waits before each tile until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__(gain=4)
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def expand(self, tile, features):
+        self.entered.set()
+        assert self.open.wait(20)
+        return super().expand(tile, features)
+
+
+@pytest.fixture
+def gate(worker, monkeypatch, default_weights) -> Gate:
+    engine = Gate()
+    engine.weights = default_weights
+    monkeypatch.setattr("expandnet_ofx.expander.open_engine", lambda *_, **__: engine)
+    return engine
+
+
+def test_a_request_can_be_taken_back_while_it_runs_and_while_it_waits(worker, gate, tmp_path):
+    save(tmp_path / "a.png", plate(1, 80, 400))
+    save(tmp_path / "b.png", plate(1, 80, 400))
+    host = worker.host()
+    running = host.post(**render(tmp_path, "a", settings={"tile": 32, "feather": 0}))
+    assert gate.entered.wait(10)
+    waiting = host.post(**render(tmp_path, "b"))
+    shown = host.ask(request="progress")["result"]["requests"]
+    assert [entry["id"] for entry in shown] == [running, waiting]
+    assert host.ask(request="cancel", target=waiting)["result"]["cancelled"]
+    assert host.ask(request="cancel", target=running)["result"]["cancelled"]
+    gate.open.set()
+    ended = {answer["id"]: answer for answer in (host.next(), host.next())}
+    assert {ended[n]["error"]["kind"] for n in (running, waiting)} == {"CancelledError"}
+    assert files_in(tmp_path) == ["a.png", "b.png"]
+    assert not host.ask(request="cancel", target=running)["result"]["cancelled"]
+    assert host.ask(**render(tmp_path))["ok"]
+
+
+def test_what_a_lost_host_asked_for_is_dropped(worker, gate, tmp_path):
+    for name in "abc":
+        save(tmp_path / f"{name}.png", plate(1, 80, 400))
+    lost, other = worker.host(), worker.host()
+    lost.post(**render(tmp_path, "a", settings={"tile": 32, "feather": 0}))
+    assert gate.entered.wait(10)
+    lost.post(**render(tmp_path, "b"))
+    asked = other.post(**render(tmp_path, "c"))
+    lost.close()
+    time.sleep(0.2)
+    gate.open.set()
+    answer = other.next()
+    assert answer["id"] == asked
+    assert answer["ok"]
+    assert files_in(tmp_path) == ["a.png", "b.png", "c.exr", "c.png"]
+
+
+def test_only_so_many_requests_wait(worker, gate, tmp_path):
+    save(tmp_path / "a.png", plate())
+    host = worker.host()
+    for _ in range(WAITING_LIMIT):
+        host.post(**render(tmp_path))
+    assert "wait already" in host.ask(**render(tmp_path))["error"]["message"]
+    gate.open.set()
+    assert all(host.next()["ok"] for _ in range(WAITING_LIMIT))
+
+
+def test_it_leaves_when_its_last_host_has_gone(start):
+    running = start(last=0.1)
+    first, second = running.host(), running.host()
+    first.close()
+    time.sleep(0.4)
+    assert second.ask(request="progress")["ok"]
+    second.close()
+    running.thread.join(5)
+    assert not running.thread.is_alive()
+
+
+def test_it_leaves_when_nobody_comes_or_nobody_asks(start):
+    lonely = start(first=0.3)
+    lonely.thread.join(5)
+    assert not lonely.thread.is_alive()
+    bored = start(idle=0.3)
+    host = bored.host()
+    assert host.next() == {}
+    bored.thread.join(5)
+    assert not bored.thread.is_alive()
+
+
+def test_it_hands_memory_back_when_idle_and_goes_on(start, tmp_path):
+    save(tmp_path / "a.png", plate())
+    running = start(warm=0.3)
+    host = running.host()
+    assert host.ask(**render(tmp_path))["ok"]
+    assert running.service.warm
+    time.sleep(1.0)
+    assert not running.service.warm
+    assert host.ask(**render(tmp_path))["ok"]
+
+
+def test_networks_that_stay_warm_are_few(worker, tmp_path):
+    save(tmp_path / "a.png", plate())
+    host = worker.host()
+    for precision in ("fp32", "mixed", "half", "fp32"):
+        assert host.ask(**render(tmp_path, settings={"precision": precision}))["ok"]
+    assert len(worker.service._engines) == 2
+
+
+def test_describe_tells_the_ranges_that_settings_hold():
+    found = {entry["name"]: entry for entry in describe()["settings"]}
+    assert found["stops"]["tooltip"]
+    assert all(entry["tooltip"] for entry in found.values())
+    for name, entry in found.items():
+        if entry["minimum"] is None:
+            continue
+        for value in (entry["minimum"], entry["maximum"]):
+            if name not in ("threshold", "full", "tile"):
+                assert getattr(Settings(**{name: value}), name) == value
+        for value in (entry["minimum"] - 0.01, entry["maximum"] + 0.01):
+            with pytest.raises(UsageError, match=name.split("_")[0]):
+                Settings(**{name: value})
+    defaults = Settings()
+    for name, entry in found.items():
+        if name in Settings.__dataclass_fields__ and entry["type"] != "text":
+            assert entry["default"] == getattr(defaults, name), name
+    assert parse_settings({})["matte"] is False
+
+
+# The process itself.
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="w") as folder:
+        monkeypatch.setenv("EXPANDNET_RUNTIME", f"{folder}/r")
+        yield Path(folder) / "r"
+        invoke(worker_command, "--stop", "--device", "cpu")
+
+
+def started(*words: str) -> Address:
+    ran = subprocess.run(
+        [sys.executable, "-m", "expandnet_batch.worker", "--start", "--device", "cpu", "--threads", "1", *words],
+        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return Address.load(Path(ran.stdout.strip()))
+
+
+def test_one_process_serves_a_device_and_a_killed_one_is_replaced(runtime, tmp_path, request):
+    address = started()
+    assert started() == address
+    assert stat.S_IMODE(runtime.stat().st_mode) == 0o700
+    for path in (next(runtime.glob("*.json")), Path(address.path or "")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    host = Host(address.path or "", hello=False)
+    request.addfinalizer(host.close)
+    assert host.ask(**{**HELLO, "secret": address.secret})["ok"]
+    save(tmp_path / "a.png", plate())
+    assert host.ask(**render(tmp_path))["ok"]
+    assert invoke(worker_command, "--device", "cpu").complaint.endswith("runs already")
+    os.kill(address.pid, signal.SIGKILL)
+    assert host.next() == {}
+    again = started()
+    assert again.pid != address.pid
+    assert again.secret != address.secret
+    os.kill(again.pid, signal.SIGTERM)
+    until = time.monotonic() + 10
+    while list(runtime.glob("*.sock")) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not list(runtime.glob("*.json"))
+
+
+def test_a_worker_that_cannot_start_says_why(runtime):
+    ran = invoke(worker_command, "--start", "--device", "cuda:7")
+    assert ran.code == 2
+    assert "cuda:7" in ran.complaint
+
+
+def test_tcp_needs_the_secret_too(runtime):
+    address = started("--tcp", "--last", "0.1")
+    assert address.path is None
+    for secret, admitted in ((address.secret, True), ("x" * 64, False)):
+        made = socket.create_connection(("127.0.0.1", address.port), timeout=10)
+        with made, made.makefile("rb") as answers:
+            made.sendall(json.dumps({"id": 1, **HELLO, "secret": secret}).encode() + b"\n")
+            assert json.loads(answers.readline())["ok"] is admitted
+
+
+def test_a_folder_of_somebody_else_is_refused(runtime):
+    runtime.mkdir()
+    runtime.chmod(0o755)
+    runtime_folder()
+    assert stat.S_IMODE(runtime.stat().st_mode) == 0o700
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    os.chown(runtime, 12345, 12345)
+    with pytest.raises(UsageError, match="another user"):
+        runtime_folder()
+    os.chown(runtime, 0, 0)
