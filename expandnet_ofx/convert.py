@@ -22,7 +22,7 @@ from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import analysis_record, as_text, provenance
-from expandnet_ofx.sources import Identity, Part, Prepared, carried_channels, prepare
+from expandnet_ofx.sources import Identity, Part, Prepared, carried_channels, identify, prepare
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
 from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer, matte_file
@@ -83,6 +83,10 @@ class Converter:
     ) -> Prepared:
         """Open a picture and make the first pass over it; see `sources.prepare`."""
         return prepare(source, self.expander, self.options, mask=mask, identity=identity, analysis=analysis)
+
+    def identify(self, source: Path, mask: Path | None = None) -> Identity:
+        """Tell a source by its content; see `sources.identify`."""
+        return identify(source, mask, settings=self.expander.settings)
 
     def provenance(self, identity: Identity) -> dict[str, Any]:
         """Return what a result of this source says about how it was made."""

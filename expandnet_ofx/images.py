@@ -294,6 +294,33 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def pixel_hash(path: Path) -> str:
+    """Return the SHA-256 of all pixels of a file, with size, windows, channels and pixel aspect; hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    part, parts = 0, 1
+    while part < parts:
+        with ImagePlate(path, Settings(input_space="linear"), part=part) as plate:
+            parts, spec = plate.parts, plate.spec
+            windows = (spec.x, spec.y, spec.full_x, spec.full_y, spec.full_width, spec.full_height)
+            shape = (
+                plate.channels,
+                plate.width,
+                plate.height,
+                windows,
+                spec.get_float_attribute("PixelAspectRatio", 1.0),
+            )
+            digest.update(repr(shape).encode("utf-8", "surrogateescape"))
+            step = max(1, (1 << 20) // plate.width)
+            for start in range(0, plate.height, step):
+                digest.update(plate.rows(start, min(start + step, plate.height)).tobytes())
+        part += 1
+    return digest.hexdigest()
+
+
 def to_array(plate: ImagePlate) -> NDArray[Any]:
     """Return all rows of a plate (H, W, C), as `rows` gives them."""
     return plate.rows(0, plate.height)

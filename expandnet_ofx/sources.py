@@ -11,8 +11,9 @@ from typing import Any
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.images import ImagePlate, content_hash, open_image
+from expandnet_ofx.images import ImagePlate, content_hash, open_image, pixel_hash
 from expandnet_ofx.plates import Plate
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.survey import Survey
 from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes
 
@@ -43,13 +44,19 @@ class Identity:
     decides."""
 
 
-def identify(source: Path, mask: Path | None = None) -> Identity:
-    """Hash a source and its mask; raise `InputError` if one cannot be read."""
+def identify(source: Path, mask: Path | None = None, *, settings: Settings | None = None) -> Identity:
+    """Hash a source and its mask; raise `InputError` if one cannot be read.
+
+    Args:
+        settings: where a host writes plates (`linearized`), only their pixels tell one from another: each time a host
+            writes one anew, its header holds another time.
+    """
+    hosts = settings is not None and settings.linearized is not None
     try:
         return Identity(
             source=source.name,
-            source_bytes=source.stat().st_size,
-            source_sha256=content_hash(source),
+            source_bytes=0 if hosts else source.stat().st_size,
+            source_sha256=pixel_hash(source) if hosts else content_hash(source),
             mask_sha256=content_hash(mask) if mask else None,
         )
     except OSError as error:
@@ -105,7 +112,7 @@ def prepare(
             raise InputError(f"{source}: holds no color channels ({', '.join(first.channels)}); name another file")
         prepared = Prepared(
             source=source,
-            identity=identity or identify(source, mask),
+            identity=identity or identify(source, mask, settings=settings),
             parts=_parts(plates, expander, options, analysis),
         )
         if mask is not None:

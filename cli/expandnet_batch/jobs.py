@@ -28,7 +28,7 @@ from expandnet_ofx.sequences import (
     place_outputs,
     refuse_collisions,
 )
-from expandnet_ofx.sources import Identity, Prepared, identify
+from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 
 ZIP_SHARE = 0.6
@@ -94,7 +94,8 @@ class Job:
         if not self.source.path.is_file():
             yield self, converter.prepare(self.source.path, mask=self.mask)
             return
-        identity, frame = _given(analyses, self.source.path, self.number, identify(self.source.path, self.mask))
+        own = converter.identify(self.source.path, self.mask)
+        identity, frame = _given(analyses, self.source.path, self.number, own)
         if skip and up_to_date(converter, identity, self.output, preview=self.preview):
             yield self, None
         else:

@@ -1,13 +1,16 @@
-"""`expandnet-train` and `expandnet-evaluate`: commands that live in the repository and are not part of the wheel."""
+"""What lies elsewhere in a clone than in an installation: training, evaluation, the folder for Nuke."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
+import expandnet_ofx
 from expandnet_batch.edge import USAGE
+from expandnet_ofx.errors import UsageError
 
 
 def train() -> None:
@@ -18,6 +21,19 @@ def train() -> None:
 def evaluate() -> None:
     """Run `expandnet-evaluate`."""
     _run("evaluate", "expandnet-evaluate")
+
+
+def nuke_plugin() -> Path:
+    """Return the folder for NUKE_PATH: inside the package where it is installed, beside it in a clone.
+
+    Raises:
+        UsageError: it is in neither place.
+    """
+    package = Path(expandnet_ofx.__file__).parent
+    for folder in (package / "nuke_plugin", package.parent / "nuke_plugin"):
+        if (folder / "ExpandNet.gizmo").is_file():
+            return folder
+    raise UsageError(f"{package}: holds no nuke_plugin; install the package again")
 
 
 def _run(module: str, name: str) -> None:

@@ -22,7 +22,7 @@ from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
-from expandnet_ofx.sources import Identity, Prepared, identify
+from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, steady_views
 from expandnet_ofx.writer import read_provenance
 
@@ -240,7 +240,9 @@ def _settled(
     if any(job.source.is_movie for view in views for job in view.jobs):
         return False
     try:
-        identities = [{job.number or 0: identify(job.source.path, job.mask) for job in view.jobs} for view in views]
+        identities = [
+            {job.number or 0: converter.identify(job.source.path, job.mask) for job in view.jobs} for view in views
+        ]
     except InputError:
         return False
     plates = [{number: identity.source_sha256 for number, identity in view.items()} for view in identities]

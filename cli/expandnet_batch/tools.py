@@ -129,6 +129,12 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
 @click.option("--name", default=None, help="Name of the job; else its folder's.")
 @click.option("--executable", default=None, metavar="FILE", help="What workers run; else expandnet from their PATH.")
 @click.option("--map", multiple=True, metavar="FROM=TO", help="Where a folder lies on workers; may be repeated.")
+@click.option(
+    "--then",
+    default=None,
+    metavar="COMMAND",
+    help="Last step, once all results are there, such as 'nuke -x -F {frames} comp.nk'; with {frames} it is divided too.",
+)
 @click.option("--now", is_flag=True, help="Hand the job to the farm as well.")
 @EXPANDING
 def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
@@ -146,7 +152,7 @@ def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
 
 @command.command()
 @click.argument("job", type=click.Path(path_type=Path), metavar="JOB.json")
-@click.argument("step", type=click.Choice(["analyze", "smooth", "expand"]))
+@click.argument("step", type=click.Choice(["analyze", "smooth", "expand", "then"]))
 @TASK
 @click.option("--frames", default=None, metavar="RANGE", help="Frames of this task; else all.")
 @click.option("--chunk", type=int, default=None, metavar="N", help="Or the number of a chunk, from 0 on.")
@@ -180,6 +186,14 @@ def _run_task(path: Path, step: str, **options: Any) -> None:
     frames = job.select(options.get("frames"), options.get("chunk"))
     keep = options.get("keep_scratch", False)
     click.get_current_context().exit(run_task(job, step, frames, progress=options["progress"], keep_scratch=keep))
+
+
+@command.command("nuke-path")
+def nuke_path() -> None:
+    """Print the folder that goes into NUKE_PATH."""
+    from expandnet_batch.repository import nuke_plugin
+
+    click.echo(nuke_plugin())
 
 
 @command.command()

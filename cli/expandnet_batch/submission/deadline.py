@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.job import THEN, FarmJob
 from expandnet_ofx.partials import write_text
 
 SUBMIT = '''\
@@ -58,7 +58,7 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
     for step in job.steps:
         files += [folder / f"{step}.job", folder / f"{step}.plugin"]
         write_text(files[-2], _lines(_job_info(job, step)))
-        write_text(files[-1], _lines(_plugin_info(folder, step, executable)))
+        write_text(files[-1], _lines(_plugin_info(job, folder, step, executable)))
     return files
 
 
@@ -67,7 +67,7 @@ def _lines(values: dict[str, str]) -> str:
 
 
 def _job_info(job: FarmJob, step: str) -> dict[str, str]:
-    chunked = step in ("analyze", "expand")
+    chunked = job.chunked(step)
     info = {
         "Plugin": "CommandLine",
         "Name": f"{job.name} {step}",
@@ -76,7 +76,7 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
         "ChunkSize": str(job.chunk if chunked else 1),
         "OnJobComplete": "Nothing",
     }
-    if job.gpu and chunked:
+    if job.gpu and chunked and step != THEN:
         info["GPUsPerTask"] = "1"
     if step == "expand":
         folders = sorted({str(Path(item.output).parent) for sequence in job.sequences for item in sequence.items})
@@ -84,8 +84,8 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
     return info
 
 
-def _plugin_info(folder: Path, step: str, executable: str) -> dict[str, str]:
-    frames = " --frames <STARTFRAME>-<ENDFRAME>" if step in ("analyze", "expand") else ""
+def _plugin_info(job: FarmJob, folder: Path, step: str, executable: str) -> dict[str, str]:
+    frames = " --frames <STARTFRAME>-<ENDFRAME>" if job.chunked(step) else ""
     arguments = " ".join(FarmJob.words(f"<QUOTE>{folder / 'job.json'}<QUOTE>", step)) + f" --progress plain{frames}"
     return {
         "Executable": executable,

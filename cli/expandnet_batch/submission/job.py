@@ -10,7 +10,7 @@ from typing import Any
 
 from expandnet_batch.jobs import Job
 from expandnet_batch.steadying import FrameSequence
-from expandnet_batch.submission.paths import PathRule, mapped
+from expandnet_batch.submission.paths import PathRule, mapped, ruled
 from expandnet_ofx import __version__
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import write_text
@@ -22,6 +22,12 @@ SCHEMA = 1
 
 STEPS = ("analyze", "smooth", "expand", "check")
 """Steps of a job, each after the one before; analyze and expand are divided into chunks."""
+
+THEN = "then"
+"""A last step, for what waits for the results."""
+
+FRAMES = "{frames}"
+"""Stands for the frames of a task in the words of that step, as 1001-1010."""
 
 MEMORY_BESIDE = 1 << 30
 """Bytes that a task takes beside what `--memory` plans: the interpreter and its libraries."""
@@ -64,6 +70,8 @@ class FarmJob:
     """Frames per task."""
     gpu: bool
     sequences: tuple[FrameSet, ...]
+    then: tuple[str, ...] = ()
+    """Words of a command for when every result is there, such as the render of a comp; {frames} stands for frames."""
     rules: tuple[PathRule, ...] = ()
     folder: Path = field(default=Path())
     """Where the job's file lies; results of steps go beside it."""
@@ -82,12 +90,21 @@ class FarmJob:
     @property
     def frame_range(self) -> str:
         """All frame numbers as farms write them: 1001-1010,1020."""
-        return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs(self.frames))
+        return range_text(self.frames)
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The steps that this job has."""
-        return STEPS if self.window is not None else STEPS[2:]
+        own = STEPS if self.window is not None else STEPS[2:]
+        return (*own, THEN) if self.then else own
+
+    def chunked(self, step: str) -> bool:
+        """Tell whether a step is divided into chunks."""
+        return step in ("analyze", "expand") or (step == THEN and any(FRAMES in word for word in self.then))
+
+    def last_words(self, frames: Sequence[int]) -> list[str]:
+        """Return the words of the last step for some frames, with paths as they are on this machine."""
+        return [ruled(word, self.rules) or word.replace(FRAMES, range_text(frames)) for word in self.then]
 
     @staticmethod
     def words(file: str, step: str) -> list[str]:
@@ -168,10 +185,18 @@ class FarmJob:
                 for entry in data.pop("sequences")
             ]
             own = [PathRule(**rule) for rule in data.pop("rules")]
-            job = cls(**data, sequences=tuple(sequences), rules=(*rules, *own), folder=path.absolute().parent)
+            then = tuple(map(str, data.pop("then")))
+            job = cls(
+                **data, then=then, sequences=tuple(sequences), rules=(*rules, *own), folder=path.absolute().parent
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
         for name in ("weights", "ocio"):
             if job.options.get(name):
                 job.options[name] = str(mapped(job.options[name], job.rules))
         return job
+
+
+def range_text(frames: Sequence[int]) -> str:
+    """Return frame numbers as farms write them: 1001-1010,1020."""
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs(frames))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.job import THEN, FarmJob
 from expandnet_ofx.partials import write_text
 
 OUTLINE = '''\
@@ -42,7 +42,7 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
 
 
 def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, Any]:
-    chunked = step in ("analyze", "expand")
+    chunked = job.chunked(step)
     command = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
     layer: dict[str, Any] = {
         "name": step,
@@ -52,6 +52,6 @@ def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, 
         "memory": f"{-(-job.memory // (1 << 30))}g",
         "threadable": True,
     }
-    if job.gpu and chunked:
+    if job.gpu and chunked and step != THEN:
         layer |= {"gpus": 1, "gpu_memory": "4g"}
     return layer

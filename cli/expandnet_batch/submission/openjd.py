@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.job import THEN, FarmJob
 from expandnet_ofx.partials import write_text
 
 WARNING_SECONDS = 30
@@ -58,13 +58,13 @@ def _template(job: FarmJob, executable: str) -> dict[str, Any]:
 
 
 def _step(job: FarmJob, step: str, before: str | None) -> dict[str, Any]:
-    chunked = step in ("analyze", "expand")
+    chunked = job.chunked(step)
     arguments = [*job.words("{{Param.JobFile}}", step), "--progress", "openjd"]
     arguments += ["--path-map", "{{Session.PathMappingRulesFile}}"]
     if chunked:
         arguments += ["--frames", "{{Task.Param.Frame}}"]
     amounts = [{"name": "amount.worker.memory", "min": -(-job.memory // (1 << 20))}]
-    if job.gpu and chunked:
+    if job.gpu and chunked and step != THEN:
         amounts.append({"name": "amount.worker.gpu", "min": 1})
     made: dict[str, Any] = {"name": step.capitalize()}
     if before is not None:

@@ -61,10 +61,18 @@ def mapped(path: str, rules: Sequence[PathRule]) -> Path:
     Raises:
         UsageError: the path is of another system and no rule fits.
     """
-    for rule in sorted(rules, key=lambda rule: -len(rule.source)):
-        found = rule.apply(path)
-        if found is not None:
-            return Path(found)
+    found = ruled(path, rules)
+    if found is not None:
+        return Path(found)
     if os.name != "nt" and _WINDOWS.match(path) and not path.startswith("//"):
         raise UsageError(f"{path}: is a path of Windows; say where it lies here with --map FROM=TO when submitting")
     return Path(path)
+
+
+def ruled(path: str, rules: Sequence[PathRule]) -> str | None:
+    """Return where the rule with the longest folder puts a path; None if none fits."""
+    for rule in sorted(rules, key=lambda rule: -len(rule.source)):
+        found = rule.apply(path)
+        if found is not None:
+            return found
+    return None

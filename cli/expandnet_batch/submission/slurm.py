@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.job import THEN, FarmJob
 from expandnet_ofx.partials import write_text
 
 ARRAY = 1000
@@ -30,7 +30,7 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
 
 
 def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
-    chunked = step in ("analyze", "expand")
+    chunked = job.chunked(step)
     log = "%x.%A_%a.log" if chunked else "%x.%j.log"
     lines = [
         "#!/bin/sh",
@@ -40,7 +40,7 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
         f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",
     ]
-    if job.gpu and chunked:
+    if job.gpu and chunked and step != THEN:
         lines.append("#SBATCH --gres=gpu:1")
     words = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
     command = " ".join(shlex.quote(word) for word in words)
@@ -62,7 +62,7 @@ def _submit(job: FarmJob) -> str:
     ]
     count = len(job.chunks)
     for step in job.steps:
-        starts = range(0, count, ARRAY) if step in ("analyze", "expand") else [None]
+        starts = range(0, count, ARRAY) if job.chunked(step) else [None]
         lines.append('ids=""')
         for start in starts:
             array = ""

@@ -89,6 +89,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
         chunk=options["chunk"],
         gpu=options["gpu"],
         sequences=tuple(found),
+        then=_words(options["then"]),
         rules=tuple(parse_rule(text) for text in options["map"]),
         folder=folder,
     )
@@ -106,6 +107,13 @@ def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
         click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {' '.join(engine.submit)}")
         return 0
     return subprocess.run(engine.submit, cwd=folder, check=False).returncode
+
+
+def _words(then: str | None) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(then or ""))
+    except ValueError as error:
+        raise UsageError(f"--then: quotes do not match ({error})") from error
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,14 +26,13 @@ from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import Book, analyze_frames, steady_keys
-from expandnet_batch.submission.job import FarmJob, FrameSet
+from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.errors import InputError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import write_text
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import Shot, ShotFrame, differing
-from expandnet_ofx.sources import identify
 from expandnet_ofx.steady import Steadying, steady_views
 
 
@@ -48,9 +49,23 @@ def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, k
         return _smooth(job, options)
     if step == "expand":
         return _expand(job, frames, options)
+    if step == THEN:
+        return _then(job, frames)
     if step == "check":
         return _check(job, options, keep_scratch=keep_scratch)
     return _analyze(job, frames, options)
+
+
+def _then(job: FarmJob, frames: Sequence[int]) -> int:
+    """Run what waits for the results; return its exit code."""
+    if not job.then:
+        raise UsageError(f"{job.folder / 'job.json'}: has no last step; submit with --then")
+    words = job.last_words(frames)
+    click.echo(shlex.join(words))
+    try:
+        return subprocess.run(words, check=False).returncode
+    except OSError as error:
+        raise UsageError(f"{words[0]}: cannot be started ({error.strerror or error})") from error
 
 
 BATCH_DEFAULTS: dict[str, Any] = {
@@ -90,7 +105,6 @@ def _how(job: FarmJob, sequence: FrameSet) -> Steadying:
 
 def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
     converter = _converter(job, options)
-    settings = analysis_settings(converter.expander)
     wanted = [
         (sequence, frame)
         for sequence in job.sequences
@@ -102,7 +116,7 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
         for done, (sequence, frame) in enumerate(wanted, 1):
             target = _raw(job, sequence, frame)
             here = job.here(sequence, [frame])
-            if not _analyzed(target, here.jobs[0], settings):
+            if not _analyzed(target, here.jobs[0], converter):
                 failures: list[str] = []
                 analyze_frames(here, converter, options, target, Progress(None), failures=failures)
                 for text in failures:
@@ -114,13 +128,15 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
     return 1 if failed else 0
 
 
-def _analyzed(path: Path, frame: Job, settings: Mapping[str, Any]) -> bool:
+def _analyzed(path: Path, frame: Job, converter: Converter) -> bool:
     """Tell whether an analysis is there already, of this plate and these settings."""
     try:
         shot = Shot.load(path)
         found = shot.frames[frame.number or 0]
         found.load()
-        return differing(shot.settings, settings) is None and found.identity == identify(frame.source.path, frame.mask)
+        if differing(shot.settings, analysis_settings(converter.expander)) is not None:
+            return False
+        return found.identity == converter.identify(frame.source.path, frame.mask)
     except (InputError, KeyError):
         return False
 
@@ -218,7 +234,7 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
 
 def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
     try:
-        identity = identify(frame.source.path, frame.mask)
+        identity = converter.identify(frame.source.path, frame.mask)
         given = book(frame.source.path, frame.number, identity)
     except InputError as error:
         return str(error)

@@ -22,9 +22,9 @@ from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Reque
 from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import Source
-from expandnet_ofx.shots import Shot
-from expandnet_ofx.sources import identify
+from expandnet_ofx.shots import Shot, differing
 from expandnet_ofx.steady import Steadying, steady
 from expandnet_ofx.writer import OutputOptions, check_suffix
 
@@ -131,9 +131,12 @@ class Service:
         check_suffix(target, storing)
         check_folder(target.parent, of=target)
         converter = self._converter(options, storing, token)
-        identity, analysis = identify(source, mask), None
+        identity, analysis = converter.identify(source, mask), None
         if steady_from := request.mapping("analysis"):
-            frame = _steady_shot(steady_from).frame(steady_from.get("frame"), identity)
+            shot = _steady_shot(steady_from)
+            if changed := differing(shot.settings, analysis_settings(converter.expander)):
+                raise InputError(f"{shot.path}: made with another {changed}; analyze the shot again")
+            frame = shot.frame(steady_from.get("frame"), identity)
             identity, analysis = replace(identity, analysis_sha256=frame.key), frame.load()
         region = request.integers("region", 4)
         reuse = request.values.get("existing") == "skip" and region is None

@@ -1,0 +1,257 @@
+"""The host's end of the worker: start it, talk to it, hear how far it is. Standard library only, Python 3.7 and later.
+
+Nothing here knows Nuke. What is said is described in `expandnet_batch.worker.protocol`.
+"""
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import threading
+
+PROTOCOL = 1
+
+POLL = 0.2
+"""Seconds between two looks at whether the artist cancelled."""
+
+START_SECONDS = 150
+"""A little more than the worker gives itself."""
+
+REPLY_SECONDS = 1800
+"""Without a word from the worker for so long, it is lost: a frame on a slow machine takes minutes."""
+
+DROPPED = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONEXECUTABLE",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_INSERT_LIBRARIES",
+    "QT_PLUGIN_PATH",
+    "QT_QPA_PLATFORM_PLUGIN_PATH",
+    "QML2_IMPORT_PATH",
+)
+"""What a host sets for itself and another Python would trip over."""
+
+
+class ExpandNetError(RuntimeError):
+    """What cannot be done, in one line."""
+
+
+class Cancelled(ExpandNetError):
+    """The artist stopped it."""
+
+
+def clean_environment(environment=None):
+    """Return the environment of a process that is not the host's: its libraries and Python are not the child's."""
+    kept = dict(os.environ if environment is None else environment)
+    for name in DROPPED:
+        kept.pop(name, None)
+    return kept
+
+
+def command_words(command, program):
+    """Return the words that start a program of ours.
+
+    Args:
+        command: what the artist set: nothing (the program is on the PATH), a folder that holds the programs, or a command
+            that runs one of them when its name follows, such as `rez-env expandnet --`.
+        program: its name, such as `expandnet-worker`.
+    """
+    command = command.strip()
+    if not command:
+        return [program]
+    if os.path.isdir(command):
+        for name in (program, program + ".exe"):
+            if os.path.isfile(os.path.join(command, name)):
+                return [os.path.join(command, name)]
+        raise ExpandNetError("%s: holds no %s; name the bin folder of the installation" % (command, program))
+    return shlex.split(command, posix=os.name != "nt") + [program]
+
+
+def run_program(words, what):
+    """Run a program to its end and return what it printed.
+
+    Raises:
+        ExpandNetError: it is not there, or failed; the message is the last line it said.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=clean_environment(),
+            timeout=START_SECONDS,
+            universal_newlines=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExpandNetError("%s: no answer within %d s" % (what, START_SECONDS))
+    except OSError as error:
+        raise ExpandNetError("%s: cannot be started (%s); set Command on the Compute tab" % (words[0], error.strerror))
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or "exit code %d" % done.returncode).splitlines()
+        raise ExpandNetError("%s: %s" % (what, lines[-1]))
+    return done.stdout.strip()
+
+
+def start_worker(command="", device="auto"):
+    """Return the address of the worker of a device, started if there is none.
+
+    Raises:
+        ExpandNetError: it cannot be started.
+    """
+    words = command_words(command, "expandnet-worker")
+    place = run_program(words + ["--start", "--device", device], "expandnet-worker")
+    try:
+        with open(place.splitlines()[-1], encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError, IndexError) as error:
+        raise ExpandNetError("the worker cannot be reached (%s)" % error)
+
+
+class Worker:
+    """A connection to a worker; one request at a time.
+
+    Raises:
+        ExpandNetError: nobody listens, or another protocol is spoken.
+    """
+
+    def __init__(self, address):
+        self.address = address
+        self._ids = 0
+        self._lock = threading.Lock()
+        self._pending = b""
+        try:
+            self._socket = _connect(address)
+        except OSError as error:
+            raise ExpandNetError("the worker cannot be reached (%s)" % error)
+        try:
+            self.identity = self.ask("hello", protocol=PROTOCOL, secret=address["secret"])
+        except ExpandNetError:
+            self.close()
+            raise
+
+    def close(self):
+        """Hang up; a worker without hosts leaves by itself."""
+        self._socket.close()
+
+    def ask(self, request, progress=None, cancelled=None, **values):
+        """Send a request and return its result.
+
+        Args:
+            progress: called with the share that is done and a text.
+            cancelled: asked about five times a second; true takes the request back.
+
+        Raises:
+            Cancelled: it was taken back.
+            ExpandNetError: the worker refuses, fails, or is gone.
+        """
+        with self._lock:
+            number = self._send(request, values)
+            silent = 0
+            told = False
+            while True:
+                if cancelled is not None and cancelled() and not told:
+                    told = True
+                    self._send("cancel", {"target": number})
+                answer = self._receive()
+                if answer is None:
+                    silent += 1
+                    if silent * POLL > REPLY_SECONDS:
+                        raise ExpandNetError(
+                            "the worker has said nothing for %d s; cancel and try again" % REPLY_SECONDS
+                        )
+                    continue
+                silent = 0
+                if answer.get("id") not in (number, None):
+                    continue
+                if answer.get("event") == "progress":
+                    if progress is not None:
+                        progress(answer["share"], answer["text"])
+                elif answer.get("ok"):
+                    return answer["result"]
+                else:
+                    raise _error(answer.get("error") or {})
+
+    def _send(self, request, values):
+        self._ids += 1
+        line = json.dumps(dict(values, id=self._ids, request=request)).encode("ascii") + b"\n"
+        try:
+            # A full socket waits for the worker, not for the moment that replies are polled by.
+            self._socket.settimeout(60.0)
+            self._socket.sendall(line)
+        except OSError:
+            raise ExpandNetError(LOST)
+        finally:
+            self._socket.settimeout(POLL)
+        return self._ids
+
+    def _receive(self):
+        """Return the next message, None if there is none yet."""
+        while b"\n" not in self._pending:
+            try:
+                part = self._socket.recv(1 << 16)
+            except socket.timeout:
+                return None
+            except OSError:
+                part = b""
+            if not part:
+                raise ExpandNetError(LOST)
+            self._pending += part
+        line, _, self._pending = self._pending.partition(b"\n")
+        return json.loads(line.decode("utf-8"))
+
+
+LOST = "the worker has stopped (it may have run out of memory); render again to start it anew"
+
+
+def _connect(address):
+    if address.get("path"):
+        made = socket.socket(socket.AF_UNIX)
+        try:
+            made.settimeout(10)
+            made.connect(address["path"])
+        except OSError:
+            made.close()
+            raise
+        return made
+    return socket.create_connection(("127.0.0.1", address["port"]), timeout=10)
+
+
+def _error(error):
+    if error.get("kind") == "CancelledError":
+        return Cancelled("cancelled")
+    return ExpandNetError(str(error.get("message") or "the worker failed without a word"))
+
+
+class Pool:
+    """Connections of one session: one per worker stays open, so that the network stays warm between two buttons."""
+
+    def __init__(self):
+        self._kept = {}
+        self._lock = threading.Lock()
+
+    def open(self, command="", device="auto"):
+        """Return a connection of its own for one piece of work; its user closes it."""
+        with self._lock:
+            kept = self._kept.get((command, device))
+            if kept is not None:
+                try:
+                    kept.ask("progress")
+                except ExpandNetError:
+                    kept.close()
+                    kept = None
+            if kept is None:
+                kept = self._kept[command, device] = Worker(start_worker(command, device))
+        return Worker(kept.address)
+
+    def close(self):
+        """Hang up; workers without hosts leave by themselves."""
+        with self._lock:
+            for kept in self._kept.values():
+                kept.close()
+            self._kept.clear()

@@ -1,0 +1,88 @@
+"""A node's range as a farm job: plates are written here, the farm expands them, and the comp's render waits for it."""
+
+import os
+import shlex
+import time
+
+import expandnet_scratch
+import nuke
+from expandnet_client import ExpandNetError, command_words, run_program
+
+FLAGS = ("latlong", "force", "matte")
+"""Settings that are switches of the command line."""
+
+
+def send(node, plan):
+    """Write plates and job; return what is to be done next, in a line.
+
+    Raises:
+        ExpandNetError: settings are animated, the shot is locked to a frame, views differ, or the job cannot be written.
+    """
+    settings = _constant(plan)
+    if plan.steady is not None and (plan.steady["lock_frame"] is not None or plan.steady["cuts"]):
+        raise ExpandNetError("Send to farm: lock frame and cuts are not for a farm job; set Steady to off or window")
+    if len(plan.views) > 1:
+        raise ExpandNetError("Send to farm: one view at a time; leave one in the project settings")
+    plan.folder.make()
+    _write_plates(plan)
+    job = "%s/job-%s" % (os.path.dirname(plan.folder.results), time.strftime("%Y%m%d-%H%M%S"))
+    words = command_words(node["command"].evaluate() or "", "expandnet") + [
+        "submit",
+        plan.folder.plates,
+        "--frames",
+        ",".join(str(frame) for frame in plan.frames),
+        "--output",
+        plan.folder.results,
+        "--job",
+        job,
+        "--to",
+        node["farm"].value(),
+        "--chunk",
+        str(int(node["farm_chunk"].value())),
+        "--steady",
+        "off" if plan.steady is None else str(plan.steady["window"]),
+    ]
+    words += setting_words(settings)
+    render = node["farm_render"].value().strip()
+    if render:
+        words += ["--then", render]
+    said = run_program(words, "expandnet submit").splitlines()
+    return said[-1] if said else "job written: %s" % job
+
+
+def setting_words(settings):
+    """Return a worker's settings as flags of `expandnet-batch`."""
+    words = []
+    for name, value in sorted(settings.items()):
+        flag = "--" + name.replace("_", "-")
+        if name in FLAGS:
+            words += [flag] if value else []
+        elif value is not None:
+            words.append("%s=%s" % (flag, value))
+    return words
+
+
+def render_command(script, frames="{frames}"):
+    """Return the command that renders a comp's frames once the light is there."""
+    return "nuke -x -F %s %s" % (frames, shlex.quote(expandnet_scratch.posix(script)))
+
+
+def _constant(plan):
+    first = plan.settings[plan.frames[0]]
+    for frame in plan.frames:
+        other = plan.settings[frame]
+        moving = sorted(name for name in first if first[name] != other[name])
+        if moving:
+            raise ExpandNetError("Send to farm: %s is animated; a farm job holds one value for the shot" % moving[0])
+    return first
+
+
+def _write_plates(plan):
+    task = nuke.ProgressTask("ExpandNet") if nuke.GUI else None
+    for done, frame in enumerate(plan.frames):
+        if task is not None:
+            task.setMessage("%s: plate %d" % (plan.name, frame))
+            task.setProgress(100 * done // len(plan.frames))
+            if task.isCancelled():
+                raise ExpandNetError("cancelled; no job was written")
+        plan.write(frame, plan.views[0])

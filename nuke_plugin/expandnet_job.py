@@ -1,0 +1,195 @@
+"""Work that goes on beside the interface: plates out of the comp, through the worker, results into the scratch folder.
+
+A job runs in a thread of its own, or, without an interface, where it is called. Nodes are touched on the main thread only.
+"""
+
+import json
+import threading
+import time
+import traceback
+
+import expandnet_scratch
+import nuke
+from expandnet_client import Cancelled, ExpandNetError
+
+
+def on_main(call, *arguments):
+    """Call on the main thread and return the result, or raise what was raised there."""
+    if not nuke.GUI or threading.current_thread() is threading.main_thread():
+        return call(*arguments)
+    kept = {}
+
+    def run():
+        # Nuke prints what is raised over there and gives back None.
+        try:
+            kept["value"] = call(*arguments)
+        except Exception as error:
+            kept["error"] = error
+
+    nuke.executeInMainThreadWithResult(run)
+    if "error" in kept:
+        raise kept["error"]
+    return kept.get("value")
+
+
+class Plan:
+    """All that a job needs to know of its node, gathered on the main thread before it starts.
+
+    Attributes:
+        name: full name of the node.
+        folder: its `NodeFolder`.
+        views: names of views, one or more.
+        frames: numbers, ascending.
+        settings: of each frame, by number.
+        steady: see `expandnet_knobs.steady_of`; None for each frame by itself.
+        expands: whether frames are expanded, or only analyzed.
+        quota: bytes that the scratch folder may hold; 0 for no limit.
+        open_worker: gives a connection.
+        write: writes the plate of a frame and view into the folder, on the main thread.
+        finished: takes the job at its end, on the main thread.
+    """
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+class Job:
+    """One press of a button; see `Plan`.
+
+    Attributes:
+        error: one line, None if all went well.
+        cancelled: whether the artist stopped it.
+        reports: what the worker said of each frame.
+        doing: a few words for the node's status.
+    """
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.error = None
+        self.cancelled = False
+        self.reports = []
+        self.doing = "starting"
+        self._stop = threading.Event()
+        self._thread = None
+        self._task = None
+        self._share = 0.0
+
+    def start(self):
+        """Begin; without an interface, do it all before returning."""
+        if not nuke.GUI:
+            self._run()
+            return
+        self._thread = threading.Thread(target=self._run, name="ExpandNet", daemon=True)
+        self._thread.start()
+
+    def cancel(self):
+        """Stop as soon as may be; what is complete stays."""
+        self._stop.set()
+
+    def wait(self, seconds):
+        """Wait for the end; tell whether it came."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _run(self):
+        # Progress is shown for as long as the task lives, so this thread alone holds it.
+        self._task = nuke.ProgressTask("ExpandNet") if nuke.GUI else None
+        try:
+            self._work()
+        except Cancelled:
+            self.cancelled = True
+        except (ExpandNetError, OSError, RuntimeError) as error:
+            self.error = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:
+            traceback.print_exc()
+            self.error = "internal fault, %s: %s; please report it" % (type(error).__name__, error)
+        finally:
+            self._task = None
+            on_main(self.plan.finished, self)
+
+    def _work(self):
+        plan = self.plan
+        plan.folder.make()
+        expandnet_scratch.hold_to_quota(plan.folder.scratch, plan.quota, plan.folder.path.rpartition("/")[2])
+        self._tell(0.0, "starting the worker")
+        worker = plan.open_worker()
+        try:
+            for view in plan.views:
+                self._work_view(worker, view)
+        finally:
+            worker.close()
+            self._write_report()
+
+    def _work_view(self, worker, view):
+        plan = self.plan
+        if plan.steady is not None:
+            # A steady frame knows its neighbors: all plates come first.
+            for done, frame in enumerate(plan.frames):
+                self._write(frame, view, 0.3 * done / len(plan.frames))
+            self._analyze(worker, view)
+        if not plan.expands:
+            return
+        first = 0.6 if plan.steady is not None else 0.0
+        for done, frame in enumerate(plan.frames):
+            share = first + (1 - first) * done / len(plan.frames)
+            if plan.steady is None:
+                self._write(frame, view, share)
+            self._expand(worker, frame, view, share, (1 - first) / len(plan.frames))
+
+    def _write(self, frame, view, share):
+        self._tell(share, "frame %d: writing the plate" % frame)
+        on_main(self.plan.write, frame, view)
+
+    def _analyze(self, worker, view):
+        plan = self.plan
+        frames = [[frame, plan.folder.plate(frame, view)] for frame in plan.frames]
+        worker.ask(
+            "analyze",
+            progress=lambda share, text: self._tell(0.3 + 0.3 * share, text),
+            cancelled=self._is_cancelled,
+            frames=frames,
+            output=plan.folder.shot(view),
+            steady=plan.steady,
+            settings=plan.settings[plan.frames[0]],
+        )
+
+    def _expand(self, worker, frame, view, start, length):
+        plan = self.plan
+        analysis = {"shot": plan.folder.shot(view), "frame": frame} if plan.steady is not None else None
+        report = worker.ask(
+            "render",
+            progress=lambda share, _: self._tell(start + length * share, "frame %d" % frame),
+            cancelled=self._is_cancelled,
+            source=plan.folder.plate(frame, view),
+            output=plan.folder.result(frame, view),
+            settings=plan.settings[frame],
+            analysis=analysis,
+            existing="skip",
+        )
+        self.reports.append(dict(report, frame=frame, view=view))
+
+    def _is_cancelled(self):
+        if self._task is not None and self._task.isCancelled():
+            self._stop.set()
+        return self._stop.is_set()
+
+    def _tell(self, share, text):
+        """Show how far it is; raise `Cancelled` if the artist has had enough."""
+        self.doing = text
+        if self._is_cancelled():
+            raise Cancelled("cancelled")
+        percent = int(100 * share)
+        if self._task is not None:
+            self._task.setMessage("%s: %s" % (self.plan.name, text))
+            self._task.setProgress(percent)
+        elif percent != int(100 * self._share):
+            print("ExpandNet %s: %s, %d%%" % (self.plan.name, text, percent))
+        self._share = share
+
+    def _write_report(self):
+        if not self.reports:
+            return
+        record = {"node": self.plan.name, "time": time.strftime("%Y-%m-%d %H:%M:%S"), "frames": self.reports}
+        with open(self.plan.folder.report, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)

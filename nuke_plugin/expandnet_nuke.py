@@ -1,0 +1,337 @@
+"""What the buttons and callbacks of ExpandNet.gizmo do. Standard library only, Python 3.7 and later.
+
+The gizmo's own scripts are one call each, so that nodes of old scripts run the code that is installed. In a terminal,
+`nuke -t expandnet_nuke.py comp.nk 1001-1100 [NODE ...]` computes what `nuke -x` then reads.
+"""
+
+import os
+import re
+import sys
+import webbrowser
+
+import expandnet_color
+import expandnet_farm
+import expandnet_knobs
+import expandnet_scratch
+import nuke
+from expandnet_client import ExpandNetError, Pool
+from expandnet_job import Job, Plan
+
+CLASS = "ExpandNet"
+
+COLORS = {"idle": 0, "busy": 0xB08020FF, "error": 0xA02020FF}
+"""Tile colors; 0 is the host's own."""
+
+REFRESHING = ("showPanel", "scratch", "encoding", "encoding_name", "frames")
+"""Names of knobs, and of the panel's opening, after which the node looks again; with those that decide about results."""
+
+_jobs = {}  # type: dict[str, Job]
+_pool = Pool()
+
+
+def created(node):
+    """Callback of a new, pasted or loaded node: give it an identity of its own, and bring it up to date."""
+    if not nuke.GUI:
+        # A render only reads: what the script says was computed is what it shows.
+        return
+    expandnet_knobs.upgrade(node)
+    identifier = node["node_id"].value()
+    if not expandnet_scratch.NODE.match(identifier):
+        node["node_id"].setValue(expandnet_knobs.new_identifier())
+    elif any(other["node_id"].value() == identifier for other in _others(node)):
+        before = _folder_or_none(node)
+        node["node_id"].setValue(expandnet_knobs.new_identifier())
+        _adopt(node, before)
+    _note_mask(node)
+    refresh(node)
+
+
+def changed(node, knob):
+    """Callback of a knob: what is computed under other settings is another folder, so the node shows what holds now."""
+    name = knob.name()
+    if name == "inputChange":
+        _note_mask(node)
+        refresh(node)
+    elif name in REFRESHING or name in expandnet_knobs.STATE:
+        refresh(node)
+
+
+def refresh(node):
+    """Point the node at the results of its settings, and say how far they are."""
+    try:
+        folder = folder_of(node)
+        text = describe(node, folder)
+    except ExpandNetError as error:
+        _say(node, str(error), "error")
+        return
+    for knob, path in (("plate_file", folder.plates), ("result_file", folder.results)):
+        if node[knob].value() != path:
+            node[knob].setValue(path)
+    if node.fullName() not in _jobs:
+        _say(node, text, "idle")
+
+
+def describe(node, folder):
+    """Return how far the frames of a node are, in a few words."""
+    wanted = frames_of(node)
+    there = set(folder.frames(_views()[0]))
+    done = [frame for frame in wanted if frame in there]
+    text = "%d of %d frames computed" % (len(done), len(wanted))
+    if not done:
+        return text + "; others show the plate"
+    return text + " (%s)%s" % (_ranges(done), "" if len(done) == len(wanted) else "; others show the plate")
+
+
+def folder_of(node):
+    """Return the node's folder for its settings as they are; raise `ExpandNetError` if it cannot be told."""
+    scratch = node["scratch"].evaluate() or expandnet_scratch.default_folder()
+    if not os.path.isabs(scratch):
+        raise ExpandNetError("Scratch folder %s: not an absolute path; save the script, or name another" % scratch)
+    key = expandnet_scratch.settings_key(expandnet_knobs.state_of(node, expandnet_knobs.color_of(node)))
+    return expandnet_scratch.NodeFolder(scratch, node["node_id"].value(), key, nuke.views())
+
+
+def frames_of(node):
+    """Return the frames of the node's range, ascending; raise `ExpandNetError` if it is none."""
+    text = node["frames"].value().strip()
+    if not text:
+        return list(range(nuke.root().firstFrame(), nuke.root().lastFrame() + 1))
+    found = set()  # type: set[int]
+    for word in text.replace(",", " ").split():
+        match = re.match(r"^(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?$", word)
+        if match is None or match.group(3) == "0":
+            raise ExpandNetError("Frames %s: write them like 1001-1100, 1001-1100x2 or 1001 1005" % text)
+        first = int(match.group(1))
+        last = first if match.group(2) is None else int(match.group(2))
+        found.update(range(first, last + 1, int(match.group(3) or 1)))
+    if not found:
+        raise ExpandNetError("Frames %s: holds none; write them like 1001-1100" % text)
+    return sorted(found)
+
+
+def render_range(node):
+    """Button: expand the frames of the range; return the job, None if it did not start."""
+    return _begin(node, lambda: frames_of(node), steady=expandnet_knobs.steady_of(node), expands=True)
+
+
+def analyze_range(node):
+    """Button: analyze the range, so that single frames come out as they will in the shot."""
+    steady = expandnet_knobs.steady_of(node) or {"window": 1, "lock_frame": None, "cuts": None}
+    return _begin(node, lambda: frames_of(node), steady=steady, expands=False)
+
+
+def render_frame(node):
+    """Button: expand the frame that is shown, by itself where the shot is not analyzed yet."""
+    return _begin(node, lambda: [nuke.frame()], steady=None, expands=True)
+
+
+def cancel(node):
+    """Button: stop what runs for this node."""
+    job = _jobs.get(node.fullName())
+    if job is not None:
+        job.cancel()
+
+
+def clear_cache(node):
+    """Button: remove the plates and results of this node."""
+    try:
+        if node.fullName() in _jobs:
+            raise ExpandNetError("Clear: cancel what runs first")
+        folder_of(node).clear()
+        _reload(node)
+        refresh(node)
+    except ExpandNetError as error:
+        _say(node, str(error), "error")
+
+
+def open_report(node):
+    """Button: show what the worker said about the frames of the last run."""
+    try:
+        path = folder_of(node).report
+        if not os.path.isfile(path):
+            raise ExpandNetError("Report: nothing was rendered under these settings yet")
+        webbrowser.open("file://" + path)
+    except ExpandNetError as error:
+        _say(node, str(error), "error")
+
+
+def send_to_farm(node):
+    """Button: write the plates and a farm job for the range; the comp's render waits for it."""
+    try:
+        plan = _plan(node, frames_of(node), steady=expandnet_knobs.steady_of(node), expands=True)
+        _say(node, expandnet_farm.send(node, plan), "idle")
+    except (ExpandNetError, OSError, RuntimeError) as error:
+        _say(node, str(error), "error")
+
+
+def _begin(node, frames, steady, expands):
+    """Start a job for a node; a reason why not goes to the node."""
+    try:
+        if node.fullName() in _jobs:
+            raise ExpandNetError("runs already; cancel it, or wait")
+        job = Job(_plan(node, frames(), steady, expands))
+    except ExpandNetError as error:
+        _say(node, str(error), "error")
+        if not nuke.GUI:
+            raise
+        return None
+    _jobs[node.fullName()] = job
+    _say(node, "working", "busy")
+    job.start()
+    return job
+
+
+def _plan(node, frames, steady, expands):
+    if node.input(0) is None:
+        raise ExpandNetError("no plate: connect one")
+    color = expandnet_knobs.color_of(node)
+    moving = expandnet_knobs.animated(node) if steady is not None else None
+    if moving is not None:
+        raise ExpandNetError("%s is animated, a steady shot needs it constant; or set Steady to off" % moving)
+    folder = folder_of(node)
+    node["plate_file"].setValue(folder.plates)
+    node["result_file"].setValue(folder.results)
+    command, device = node["command"].evaluate() or "", _device(node)
+    name = node.fullName()
+    return Plan(
+        name=name,
+        folder=folder,
+        views=_views(),
+        frames=frames,
+        settings={frame: expandnet_knobs.settings_at(node, frame, color) for frame in frames},
+        steady=steady,
+        expands=expands,
+        quota=int(node["quota"].value() * expandnet_scratch.GIB),
+        open_worker=lambda: _pool.open(command, device),
+        write=lambda frame, view: write_plate(nuke.toNode(name), frame, view),
+        finished=lambda job: _finish(name, job),
+    )
+
+
+def write_plate(node, frame, view):
+    """Write what upstream gives at a frame, at full size, into the scratch folder."""
+    if node is None:
+        raise ExpandNetError("the node was deleted")
+    root = nuke.root()
+    write = node.node("PlateWrite")
+    write["channels"].setValue("rgba" if node["premultiplied"].value() else "rgb")
+    proxy = root.proxy()
+    root.setProxy(False)
+    # Enabled for this moment only: a render of all Writes of a script must pass it by.
+    write["disable"].setValue(False)
+    try:
+        nuke.execute(write, frame, frame, 1, [view])
+    finally:
+        write["disable"].setValue(True)
+        root.setProxy(proxy)
+
+
+def _finish(name, job):
+    """Show the end of a job on its node, which may be gone."""
+    _jobs.pop(name, None)
+    node = nuke.toNode(name)
+    if node is None:
+        return
+    _reload(node)
+    if job.error is not None:
+        _say(node, job.error, "error")
+        if not nuke.GUI:
+            raise ExpandNetError("%s: %s" % (name, job.error))
+        return
+    if nuke.GUI:
+        refresh(node)
+    warnings = sorted({text for report in job.reports for text in report["warnings"]})
+    if job.cancelled:
+        _say(node, "cancelled; " + node["status"].value(), "idle")
+    elif warnings:
+        _say(node, "%s. %s" % (node["status"].value(), "; ".join(warnings)), "idle")
+
+
+def _say(node, text, state):
+    node["status"].setValue(text)
+    node["failed"].setValue(state == "error")
+    node["tile_color"].setValue(COLORS[state])
+
+
+def _reload(node):
+    reader = node.node("ResultRead")
+    reader["reload"].execute()
+
+
+def _device(node):
+    chosen = node["device"].value()
+    return node["device_name"].value().strip() if chosen == expandnet_color.CUSTOM else chosen
+
+
+def _views():
+    return list(nuke.views()) or ["main"]
+
+
+def _others(node):
+    return [other for other in nuke.allNodes(CLASS, recurseGroups=True) if other.fullName() != node.fullName()]
+
+
+def _note_mask(node):
+    node["mask_connected"].setValue(node.input(1) is not None)
+
+
+def _folder_or_none(node):
+    try:
+        return folder_of(node)
+    except ExpandNetError:
+        return None
+
+
+def _adopt(node, before):
+    """Let a copied node show what the node it was copied from has computed, as long as nothing of it is computed anew."""
+    after = _folder_or_none(node)
+    if before is None or after is None:
+        return
+    try:
+        after.make()
+        for view in _views():
+            for frame in before.frames(view):
+                os.link(before.result(frame, view), after.result(frame, view))
+    except OSError:
+        # Across disks there are no links; the copy computes its own.
+        return
+
+
+def _ranges(frames):
+    """Return ascending numbers as `1001-1005, 1009`."""
+    runs = []  # type: list[list[int]]
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return ", ".join("%d" % a if a == b else "%d-%d" % (a, b) for a, b in runs)
+
+
+def main(words):
+    """Compute the nodes of a script in a terminal; return the exit code."""
+    if not words:
+        print("usage: nuke -t expandnet_nuke.py SCRIPT.nk [FRAMES] [NODE ...]")
+        return 2
+    nuke.scriptOpen(words[0])
+    named = words[2:]
+    found = [nuke.toNode(name) for name in named] if named else nuke.allNodes(CLASS, recurseGroups=True)
+    nodes = [node for node in found if node is not None]
+    if not nodes or len(nodes) < len(found):
+        print("%s: holds no such ExpandNet node" % words[0])
+        return 2
+    failed = 0
+    for node in nodes:
+        if len(words) > 1:
+            node["frames"].setValue(words[1])
+        try:
+            render_range(node)
+            print("%s: done" % node.fullName())
+        except ExpandNetError as error:
+            print("failed  %s" % error)
+            failed += 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
