@@ -33,7 +33,8 @@ CLASSES: dict[str, dict[str, Any]] = {
               "create_directories": False, "autocrop": False, "metadata": "", "checkHashOnRead": True,
               "disable": False, "colorspace": "linear"},
     "Copy": {**{f"from{k}": "" for k in range(4)}, **{f"to{k}": "" for k in range(4)}},
-    "Expression": {"temp_name0": "", "temp_expr0": "", **{f"channel{k}": "" for k in range(4)},
+    "Expression": {"temp_name0": "", "temp_expr0": "",
+                   **{f"channel{k}": f"rgba.{c}" for k, c in enumerate(("red", "green", "blue", "alpha"))},
                    **{f"expr{k}": "" for k in range(4)}},
     "Remove": {"operation": "remove", "channels": "all", "disable": False},
     "Input": {"number": 0},
@@ -266,9 +267,11 @@ class Node:
 
         channels = dict(picture.channels)
         for k in range(4):
-            target = self[f"channel{k}"].value()
-            if target and target != "none":
-                value = evaluate(self[f"expr{k}"].value(), look_up)
+            text = self[f"expr{k}"].value()
+            # A set of channels: those with a minus are known and left out.
+            chosen = [word for word in self[f"channel{k}"].value().split() if not word.startswith("-")]
+            for target in chosen if text else ():
+                value = evaluate(text, look_up)
                 channels[target] = np.broadcast_to(np.asarray(value, np.float32), picture.size[::-1])
         return Picture(channels, picture.origin, picture.display, picture.aspect)
 

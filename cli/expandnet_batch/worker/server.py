@@ -26,6 +26,7 @@ from expandnet_batch.worker.protocol import (
     ProtocolError,
     Request,
     failure,
+    is_whole,
     parse_request,
     progress_event,
     reply,
@@ -201,7 +202,8 @@ class Server:
     def _answer(self, client: Client, request: Request) -> None:
         """Answer at once what needs no network, and queue the rest."""
         if request.name == "cancel":
-            waiting = client.running.get(request.values.get("target", -1))
+            target = request.values.get("target")
+            waiting = client.running.get(target) if is_whole(target) else None
             if waiting is not None:
                 waiting[0].cancel()
             client.send(reply(request.id, {"cancelled": waiting is not None}))
