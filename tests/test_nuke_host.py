@@ -492,6 +492,21 @@ def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     assert "not for a farm job" in comp.status
 
 
+def test_each_view_has_files_of_its_own(comp):
+    comp.host.view_names = ["left", "right"]
+    for view in comp.host.view_names:
+        save(comp.folder / "in" / f"{view}.1001.png", plate(len(view), 40, 64))
+    read = comp.host.create("Read", file=str(comp.folder / "in" / "%V.%04d.png"))
+    comp.add(read, frames="1001")
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    assert comp.status == "1 of 1 frames computed (1001)"
+    for view in comp.host.view_names:
+        picture = comp.node.picture(1001, view)
+        found = np.stack([picture.channel(name) for name in RGB], 2)
+        np.testing.assert_allclose(found, expected(plate(len(view), 40, 64)), rtol=6e-3)
+
+
 def test_the_scratch_folder_is_held_to_its_quota(comp):
     other = comp.folder / "scratch" / "n0123456789abcdef" / "plates"
     other.mkdir(parents=True)

@@ -24,6 +24,7 @@ from expandnet_batch.tools import command as tools
 from expandnet_batch.worker.describe import describe
 from expandnet_batch.worker.main import command as worker_command
 from nuke_pictures import LETTERS, names_in
+from nuke_tcl import read_script, user_knob_options
 
 PLUGIN = ROOT / "nuke_plugin"
 GIZMO = (PLUGIN / "ExpandNet.gizmo").read_text(encoding="utf-8")
@@ -36,7 +37,7 @@ STANDARD = {
 
 def head() -> list[tuple[str, str]]:
     """Return what stands at the head of the gizmo."""
-    return next(pairs for kind, pairs in fake_nuke.read_script(GIZMO) if kind == "Gizmo")
+    return next(pairs for kind, pairs in read_script(GIZMO) if kind == "Gizmo")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def module(name: str, nuke: ModuleType | None = None) -> Any:
 
 
 def test_every_class_is_known_and_every_connection_is_there(node):
-    kinds = [kind for kind, _ in fake_nuke.read_script(GIZMO)]
+    kinds = [kind for kind, _ in read_script(GIZMO)]
     assert set(kinds) <= {*fake_nuke.CLASSES, "Gizmo", "version", "add_layer", "set", "push", "end_group"}
     assert kinds.count("Output") == 1
     for member in node.members:
@@ -73,7 +74,7 @@ def user_knobs() -> dict[str, dict[str, str]]:
     for name, value in head():
         if name == "addUserKnob":
             words = [str(word) for word in tkinter.Tcl().splitlist(value)]
-            found[words[1]] = {"kind": words[0], "flags": value, **fake_nuke.user_knob_options(words[2:])}
+            found[words[1]] = {"kind": words[0], "flags": value, **user_knob_options(words[2:])}
     return found
 
 
@@ -125,7 +126,7 @@ def test_knobs_agree_with_what_the_worker_describes(node):
 
 def test_what_expressions_mention_is_there(node):
     layers = {"rgba.red", "rgba.green", "rgba.blue", "rgba.alpha", *LETTERS}
-    for kind, pairs in fake_nuke.read_script(GIZMO):
+    for kind, pairs in read_script(GIZMO):
         if kind == "add_layer":
             layers |= set(tkinter.Tcl().splitlist(pairs[0][1])[1:])
     mentioned = 0
@@ -292,7 +293,7 @@ def test_init_and_menu_do_what_a_host_expects(monkeypatch):
     seen: list[Any] = []
 
     class Menu:
-        def addCommand(self, *words: Any, **options: Any) -> None:  # noqa: N802
+        def addCommand(self, *words: Any, **options: Any) -> None:
             seen.append((words, options))
 
     nuke = ModuleType("nuke")

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.sequences import parse_frames
 
 FRAMES = range(1001, 1008)
 NAMES = [f"shot.{frame}.exr" for frame in FRAMES]
@@ -162,6 +163,7 @@ def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
         (("--dry-run",), "--dry-run"),
         (("--threshold", "7"), "threshold"),
         (("--map", "x"), "--map"),
+        (("--then", "it's"), "quotes"),
         (("--frames", "1001-1020"), "missing"),
         (("--weights", "absent.safetensors"), "absent"),
         (("--now",), "is not on this machine"),
@@ -350,7 +352,7 @@ def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
     openjd = shutil.which("openjd", path=str(Path(sys.executable).parent))
     needed(openjd is not None and PROGRAM is not None, "openjd-cli")
     assert openjd is not None
-    written(to="openjd")
+    written("--then", f"touch {shot}/then.{{frames}}", to="openjd")
 
     def run(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         command = [openjd, verb, "job/template.yaml", "--extensions", "TASK_CHUNKING", *words]
@@ -363,6 +365,8 @@ def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
     assert "openjd_progress: 100.0" in ran.stdout
     assert not FAILURE.search(ran.stdout)
     same_as_a_batch("out")
+    ran_last = [parse_frames(path.name.removeprefix("then.")) for path in shot.glob("then.*")]
+    assert sorted(frame for part in ran_last for frame in part) == list(FRAMES)
     # A chunk by itself, after its results were lost.
     Path("out/shot.1005.exr").unlink()
     written(to="openjd")
@@ -393,7 +397,7 @@ def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
 
 def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
     needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
-    written(to="slurm", job="the job")
+    written("--then", "touch after", to="slurm", job="the job")
 
     def submitted(environment: dict[str, str], folder: str) -> list[str]:
         ran = subprocess.run(
@@ -407,6 +411,7 @@ def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
         slurm.wait_for_all(environment, 150)
         assert json.loads(Path("the job/report.json").read_text())["complete"] is True
         same_as_a_batch("out")
+        assert Path("after").exists() or Path("the job/after").exists()
         logs = "".join(path.read_text() for path in Path("the job/logs").iterdir())
         assert not FAILURE.search(logs)
         # What depends on a step that failed is cancelled, not left waiting.

@@ -93,6 +93,9 @@ def _described(name: str, option: click.Option) -> dict[str, Any]:
 
 
 def _devices() -> list[str]:
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        # The other engine runs without it, on the processor.
+        return ["cpu"]
     return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]

@@ -1,0 +1,143 @@
+"""What the worker adds to a frame: round trips at 1920x1080 through scratch EXR against the same work in this process.
+
+    python benchmarks/worker.py [--rounds 20]
+
+The plate is a half-float EXR without compression, made linear as a host does, with about a tenth of it clipped. Printed are
+medians: the round trip; what the same `Expander` takes for the same pixels in memory, in turn; their difference, which is
+reading, writing, hashing and the socket; and how long the network alone runs, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio
+
+from expandnet_ofx import Expander, Settings
+from expandnet_ofx.engine import open_engine
+from expandnet_ofx.weights import load_weights
+
+SETTINGS = {"linearized": "linear-rec709", "input_space": "srgb", "compression": "none", "matte": True}
+
+
+def plate(height: int = 1080, width: int = 1920) -> np.ndarray:
+    """Return linear light (H, W, 3) of an 8-bit sRGB plate: soft tones, a clipped window and lamps."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:height, :width] / height
+    light = 0.18 * np.exp2(2 * y - 1 + 1.5 * np.sin(5 * x))[..., None] * np.array([1.1, 1.0, 0.85])
+    light[int(0.2 * height) : int(0.5 * height), int(0.6 * width) : int(0.9 * width)] = 4.0
+    for _ in range(20):
+        top, left = rng.integers(0, height - 40), rng.integers(0, width - 40)
+        light[top : top + 24, left : left + 24] = 9.0
+    light *= np.exp2(0.05 * rng.normal(size=light.shape))
+    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    code = np.clip(np.rint(code * 255), 0, 255) / 255
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+class Timed:
+    """An engine that adds up how long it runs."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self.seconds = engine, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def expand(self, *arguments: Any) -> Any:
+        """Run a tile."""
+        return self._timed(self._engine.expand, *arguments)
+
+    def global_features(self, *arguments: Any) -> Any:
+        """Run the global branch."""
+        return self._timed(self._engine.global_features, *arguments)
+
+    def _timed(self, call: Any, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        result = call(*arguments)
+        self.seconds += time.perf_counter() - started
+        return result
+
+
+class Host:
+    """A connection to a worker."""
+
+    def __init__(self, threads: int) -> None:
+        words = [
+            sys.executable,
+            "-m",
+            "expandnet_batch.worker",
+            "--start",
+            "--device",
+            "cpu",
+            "--threads",
+            str(threads),
+        ]
+        place = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        address = json.loads(Path(place).read_text(encoding="utf-8"))
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(address["path"])
+        self._file = self._socket.makefile("rb")
+        self.ask(request="hello", protocol=1, secret=address["secret"])
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Return the result of a request."""
+        self._socket.sendall(json.dumps({"id": 1, **request}).encode() + b"\n")
+        while True:
+            answer = json.loads(self._file.readline())
+            if "event" not in answer:
+                assert answer["ok"], answer
+                result: dict[str, Any] = answer["result"]
+                return result
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    light = plate()
+    engine = Timed(open_engine(load_weights(None), device="cpu", threads=1))
+    expander = Expander(Settings(linearized="linear-rec709", input_space="srgb"), engine=engine)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EXPANDNET_RUNTIME"] = f"{folder}/r"
+        source, target = f"{folder}/plate.exr", f"{folder}/light.exr"
+        buffer = oiio.ImageBuf(light)
+        buffer.specmod().attribute("compression", "none")
+        buffer.set_write_format("half")
+        assert buffer.write(source)
+        half = light.astype(np.float16)
+        host = Host(threads=1)
+        host.ask(request="render", source=source, output=target, settings=SETTINGS)
+        trips, inside, network = [], [], []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            host.ask(request="render", source=source, output=target, settings=SETTINGS)
+            trips.append(time.perf_counter() - started)
+            engine.seconds = 0.0
+            started = time.perf_counter()
+            expander(half)
+            inside.append(time.perf_counter() - started)
+            network.append(engine.seconds)
+        host.ask(request="shutdown")
+    trip, own, net = (statistics.median(values) for values in (trips, inside, network))
+    beyond = statistics.median(a - b for a, b in zip(trips, inside, strict=True))
+    print(
+        f"round trip {trip:.3f} s, in memory {own:.3f} s, of it the network {net:.3f} s  (medians of {rounds}, 1 thread)"
+    )
+    print(f"the worker adds {1000 * beyond:.0f} ms; beside the network a round trip takes {1000 * (trip - net):.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
