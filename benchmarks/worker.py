@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
     light = plate()
-    engine = Timed(open_engine(load_weights(None), device="cpu", threads=1))
+    engine: Any = Timed(open_engine(load_weights(None), device="cpu", threads=1))
     expander = Expander(Settings(linearized="linear-rec709", input_space="srgb"), engine=engine)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EXPANDNET_RUNTIME"] = f"{folder}/r"

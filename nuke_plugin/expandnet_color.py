@@ -86,12 +86,12 @@ def config_path():
         if not path or not os.path.isfile(path):
             raise ExpandNetError("OCIO config %s: not there; see the project settings" % (path or "(none named)"))
         return path
-    folder = os.path.join(os.path.dirname(nuke.EXE_PATH), "plugins", "OCIOConfigs", "configs")
-    places = [os.path.join(folder, chosen, "config.ocio"), os.path.join(folder, chosen + ".ocio")]
-    for place in places:
-        if os.path.isfile(place):
-            return place
-    raise ExpandNetError("OCIO config %s: not found in %s; name it as a custom one" % (chosen, folder))
+    # Where those that come with Nuke lie is for it to say.
+    knob = root.knob("OCIOConfigPath")
+    path = None if knob is None else _evaluated(knob)
+    if not path:
+        raise ExpandNetError("OCIO config %s: Nuke does not say where it lies; name it as a custom one" % chosen)
+    return path
 
 
 def plate_encoding(node, chosen, custom):
@@ -146,7 +146,7 @@ def sources(node):
 
 def _evaluated(knob):
     """Return a file knob's path with its expressions worked out."""
-    return knob.evaluate()
+    return knob.getEvaluatedValue()
 
 
 def _raw(read):

@@ -1,7 +1,7 @@
 """What the buttons and callbacks of ExpandNet.gizmo do. Standard library only, Python 3.7 and later.
 
 The gizmo's own scripts are one call each, so that nodes of old scripts run the code that is installed. In a terminal,
-`nuke -t expandnet_nuke.py comp.nk 1001-1100 [NODE ...]` computes what `nuke -x` then reads.
+`nuke -t expandnet_nuke.py comp.nk --frames=1001-1100 [NODE ...]` computes what `nuke -x` then reads.
 """
 
 import os
@@ -310,11 +310,14 @@ def _ranges(frames):
 
 def main(words):
     """Compute the nodes of a script in a terminal; return the exit code."""
+    # Nuke takes a last word that looks like frames for itself, so they have a name.
+    frames = [word.partition("=")[2] for word in words if word.startswith("--frames=")]
+    words = [word for word in words if not word.startswith("--frames=")]
     if not words:
-        print("usage: nuke -t expandnet_nuke.py SCRIPT.nk [FRAMES] [NODE ...]")
+        print("usage: nuke -t expandnet_nuke.py SCRIPT.nk [--frames=RANGE] [NODE ...]")
         return 2
     nuke.scriptOpen(words[0])
-    named = words[2:]
+    named = words[1:]
     found = [nuke.toNode(name) for name in named] if named else nuke.allNodes(CLASS, recurseGroups=True)
     nodes = [node for node in found if node is not None]
     if not nodes or len(nodes) < len(found):
@@ -322,8 +325,8 @@ def main(words):
         return 2
     failed = 0
     for node in nodes:
-        if len(words) > 1:
-            node["frames"].setValue(words[1])
+        if frames:
+            node["frames"].setValue(frames[-1])
         try:
             render_range(node)
             print("%s: done" % node.fullName())

@@ -2,4 +2,4 @@
 
 import nuke
 
-nuke.pluginAddPath("./Cattery")
+nuke.pluginAddPath("./icons")

@@ -15,6 +15,7 @@ NEEDS_TORCH = (
     "test_batch.py",
     "test_convert.py",
     "test_evaluation.py",
+    "test_export.py",
     "test_expander.py",
     "test_movie_batch.py",
     "test_network.py",

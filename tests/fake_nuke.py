@@ -29,7 +29,7 @@ DEFAULTS = {"Int_Knob": 0, "Double_Knob": 0.0, "Boolean_Knob": False}
 
 CLASSES: dict[str, dict[str, Any]] = {
     "Read": {"file": "", "file_type": "", "first": 1, "last": 1, "origfirst": 1, "origlast": 1, "origset": False,
-             "on_error": "error", "raw": False, "colorspace": "sRGB", "reload": None},
+             "on_error": "error", "localizationPolicy": "", "raw": False, "colorspace": "sRGB", "reload": None},
     "Write": {"file": "", "file_type": "", "datatype": "", "compression": "", "raw": False, "channels": "rgb",
               "create_directories": False, "autocrop": False, "metadata": "", "checkHashOnRead": True,
               "disable": False, "colorspace": "linear"},
@@ -109,6 +109,10 @@ class Knob:
         """File_Knob.evaluate: the path with its expressions worked out; None without a path."""
         assert self._kind == "File_Knob", f"{self._name} is a {self._kind}, which has no evaluate"
         return self._node.host.tcl_text(self._node, self._value) or None  # type: ignore[return-value]
+
+    def getEvaluatedValue(self) -> str:
+        """File_Knob.getEvaluatedValue."""
+        return self.evaluate()
 
     def execute(self) -> None:
         """Script_Knob.execute: press the button."""
@@ -375,6 +379,7 @@ class Host:
         for name, value in (("colorManagement", "Nuke"), ("OCIO_config", "custom"), ("workingSpaceLUT", "linear")):
             self.root_node.add(name, "String_Knob", value)
         self.root_node.add("customOCIOConfigPath", "File_Knob", "")
+        self.root_node.add("OCIOConfigPath", "File_Knob", "")
 
     # The module
 

@@ -457,14 +457,14 @@ def test_a_terminal_computes_what_a_render_reads(comp, capsys):
     comp.build()
     comp.host.save(comp.folder / "comp.nk")
     terminal = Comp(comp.folder, gui=False)
-    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "1001-1002"]) == 0
+    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "--frames=1001-1002"]) == 0
     assert "ExpandNet1: done" in capsys.readouterr().out
     farm = reopened(comp, gui=False)
     assert farm.shown(1002).max() > 1.3
     shutil.rmtree(comp.folder / "in")
-    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "1003"]) == 1
+    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "--frames=1003"]) == 1
     assert "failed" in capsys.readouterr().out
-    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "1003", "Nobody"]) == 2
+    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "--frames=1003", "Nobody"]) == 2
     assert terminal.plugin.main([]) == 2
     terminal.close()
 

@@ -188,6 +188,35 @@ def _run_task(path: Path, step: str, **options: Any) -> None:
     click.get_current_context().exit(run_task(job, step, frames, progress=options["progress"], keep_scratch=keep))
 
 
+@command.command(context_settings={"max_content_width": 110})
+@click.argument("kind", type=click.Choice(["torchscript", "onnx"]))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Such as ExpandNet.pt."
+)
+@click.option("--weights", type=click.Path(path_type=Path), default=None, help="Weights instead of the shipped ones.")
+@click.option("--stops", type=float, default=None, help="Gain of the recovered light, in stops.")
+@click.option("--threshold", type=float, default=None, help="Code where the matte starts; 0.94.")
+@click.option("--full", type=float, default=None, help="Code where the matte is complete; 0.992.")
+@click.option("--saturated-max-stops", type=float, default=None, help="Most stops that a saturated color may gain; 2.")
+@click.option("--boldness", type=float, default=None, help="From careful to bold; else the weights' own.")
+@click.option("--merge", type=click.Choice(["highlights", "full"]), default=None, help="As in expandnet-batch.")
+def export(kind: str, output: Path, weights: Path | None, **knobs: Any) -> None:
+    """Write the model as one file for hosts that run it by themselves: one scale, whole frames; see docs/export.md.
+
+    In TorchScript the knobs are attributes that a host may set later; in ONNX they are part of the model.
+    """
+    from expandnet_ofx.export import write_onnx, write_torchscript
+
+    suffix = ".pt" if kind == "torchscript" else ".onnx"
+    if output.suffix != suffix:
+        raise click.UsageError(f"-o {output}: {kind} files end with {suffix}")
+    if kind == "torchscript":
+        write_torchscript(output, weights, knobs)
+        click.echo(output)
+    else:
+        click.echo(f"{output}\n{write_onnx(output, weights, knobs)}")
+
+
 @command.command("nuke-path")
 def nuke_path() -> None:
     """Print the folder that goes into NUKE_PATH."""

@@ -26,7 +26,6 @@ from expandnet_batch.worker.protocol import (
     ProtocolError,
     Request,
     failure,
-    is_whole,
     parse_request,
     progress_event,
     reply,
@@ -203,7 +202,7 @@ class Server:
         """Answer at once what needs no network, and queue the rest."""
         if request.name == "cancel":
             target = request.values.get("target")
-            waiting = client.running.get(target) if is_whole(target) else None
+            waiting = client.running.get(target) if isinstance(target, int) else None
             if waiting is not None:
                 waiting[0].cancel()
             client.send(reply(request.id, {"cancelled": waiting is not None}))

@@ -1,0 +1,144 @@
+"""Files for hosts that run models by themselves: TorchScript for Nuke, ONNX with a sidecar for Flame and others."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx.errors import MissingExtraError, OutputError, UsageError, WeightsError
+from expandnet_ofx.export_model import ExpandNetModel, load
+from expandnet_ofx.partials import partial_name, write_text
+from expandnet_ofx.settings import RANGES
+from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
+
+MERGES = {"highlights": 0, "full": 1}
+"""What the attribute `merge` means."""
+
+OPSET = 17
+"""ONNX operator set, which Flame 2025 and Houdini 20.5 read as well as new runtimes."""
+
+
+def model(weights: Path | None, knobs: Mapping[str, Any]) -> ExpandNetModel:
+    """Return the module with its knobs set; None in `knobs` leaves the default.
+
+    Raises:
+        UsageError: a knob is out of its range, or the weights have none.
+        WeightsError: the weights cannot be read, or are of another curve.
+    """
+    path = weights or DEFAULT_WEIGHTS
+    # Checked as everywhere; the module itself reads the file by what an old environment has.
+    contract = load_weights(path).contract
+    try:
+        made = load(str(path))
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+    if knobs.get("boldness") is not None and contract.boldness is None:
+        raise UsageError(f"boldness: the weights {contract.name} have no such knob; leave it out")
+    for name, value in knobs.items():
+        if value is None:
+            continue
+        if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
+            raise UsageError(f"{name}: need {RANGES[name][0]:g} to {RANGES[name][1]:g}")
+        setattr(made, name, MERGES[value] if name == "merge" else value)
+    if not made.threshold < made.full:
+        raise UsageError("threshold and full: need 0 < threshold < full <= 1")
+    return made
+
+
+def write_torchscript(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> None:
+    """Write TorchScript of this environment's PyTorch, whose attributes a host may set.
+
+    Raises:
+        OutputError: it cannot be written. And see `model`.
+    """
+    import torch
+
+    made = model(weights, knobs)
+    with warnings.catch_warnings():
+        # Hosts read nothing newer.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted: Any = torch.jit.script(made)
+        _complete(target, lambda path: scripted.save(str(path)))
+
+
+def write_onnx(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> Path:
+    """Write ONNX of any height and width, and Flame's sidecar beside it; return the sidecar.
+
+    Knobs are part of the model: ONNX has no attributes that a host could set.
+
+    Raises:
+        MissingExtraError: the package onnx is not installed.
+        OutputError: it cannot be written. And see `model`.
+    """
+    import torch
+
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("ONNX needs a package: pip install 'expandnet-ofx[onnx]'") from error
+    made = model(weights, knobs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.freeze(torch.jit.script(made))
+        sizes = {2: "height", 3: "width"}
+        _complete(
+            target,
+            lambda path: torch.onnx.export(
+                scripted,
+                (torch.zeros(1, 3, 64, 96),),
+                str(path),
+                input_names=["plate"],
+                output_names=["light"],
+                dynamic_axes={"plate": sizes, "light": sizes},
+                opset_version=OPSET,
+                dynamo=False,
+            ),
+            check=lambda path: onnx.checker.check_model(str(path)),
+        )
+    sidecar = target.with_suffix(".json")
+    write_text(sidecar, json.dumps(flame_description(target.stem), indent=2) + "\n")
+    return sidecar
+
+
+def flame_description(name: str) -> dict[str, Any]:
+    """Return what Flame reads beside a model (Autodesk Flame 2025, "Inference Builder")."""
+    return {
+        "ModelDescription": {
+            "MinimumVersion": "2025.1",
+            "Name": name,
+            "Description": "Light of a display-referred plate. In: sRGB codes, 0 to 1. Out: scene-linear Rec.709.",
+            "SupportsSceneLinear": True,
+            "KeepAspectRatio": True,
+            "Padding": 1,
+            "Inputs": [{"Name": "plate", "Description": "sRGB plate", "Type": "Front", "Gain": 1.0, "Channels": "RGB"}],
+            "Outputs": [
+                {
+                    "Name": "light",
+                    "Description": "Light",
+                    "Type": "Result",
+                    "InverseGain": 1.0,
+                    "ScalingFactor": 1.0,
+                    "Channels": "RGB",
+                }
+            ],
+            "Attributes": [],
+        }
+    }
+
+
+def _complete(target: Path, write: Any, check: Any = None) -> None:
+    """Write a file under another name first; it appears only when complete and checked."""
+    partial = partial_name(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        if check is not None:
+            check(partial)
+        partial.replace(target)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{target}: cannot be written ({str(error).splitlines()[0]})") from error
+    finally:
+        partial.unlink(missing_ok=True)
