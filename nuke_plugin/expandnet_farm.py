@@ -1,10 +1,8 @@
 """A node's range as a farm job: plates are written here, the farm expands them, and the comp's render waits for it."""
 
 import os
-import shlex
 import time
 
-import expandnet_scratch
 import nuke
 from expandnet_client import ExpandNetError, command_words, run_program
 
@@ -60,11 +58,6 @@ def setting_words(settings):
         elif value is not None:
             words.append("%s=%s" % (flag, value))
     return words
-
-
-def render_command(script, frames="{frames}"):
-    """Return the command that renders a comp's frames once the light is there."""
-    return "nuke -x -F %s %s" % (frames, shlex.quote(expandnet_scratch.posix(script)))
 
 
 def _constant(plan):

@@ -4,6 +4,7 @@ A job runs in a thread of its own, or, without an interface, where it is called.
 """
 
 import json
+import os
 import threading
 import time
 import traceback
@@ -41,7 +42,8 @@ class Plan:
         views: names of views, one or more.
         frames: numbers, ascending.
         settings: of each frame, by number.
-        steady: see `expandnet_knobs.steady_of`; None for each frame by itself.
+        steady: how the frames are made a steady shot first, see `expandnet_knobs.steady_of`; None leaves that out.
+        in_shot: whether a frame takes its steady analysis from the shot where there is one.
         expands: whether frames are expanded, or only analyzed.
         quota: bytes that the scratch folder may hold; 0 for no limit.
         open_worker: gives a connection.
@@ -60,6 +62,7 @@ class Job:
         error: one line, None if all went well.
         cancelled: whether the artist stopped it.
         reports: what the worker said of each frame.
+        alone: frames of a shot that were expanded by themselves, for want of an analysis.
         doing: a few words for the node's status.
     """
 
@@ -68,6 +71,7 @@ class Job:
         self.error = None
         self.cancelled = False
         self.reports = []
+        self.alone = []
         self.doing = "starting"
         self._stop = threading.Event()
         self._thread = None
@@ -156,7 +160,24 @@ class Job:
 
     def _expand(self, worker, frame, view, start, length):
         plan = self.plan
-        analysis = {"shot": plan.folder.shot(view), "frame": frame} if plan.steady is not None else None
+        shot = plan.folder.shot(view)
+        if plan.steady is None and plan.in_shot and not os.path.isfile(shot):
+            self.alone.append(frame)
+        elif plan.in_shot:
+            try:
+                self._render(worker, frame, view, start, length, {"shot": shot, "frame": frame})
+                return
+            except Cancelled:
+                raise
+            except ExpandNetError:
+                if plan.steady is not None:
+                    raise
+                # Analyzed before the plate, the range or a setting changed: a look at the frame is worth more than none.
+                self.alone.append(frame)
+        self._render(worker, frame, view, start, length, None)
+
+    def _render(self, worker, frame, view, start, length, analysis):
+        plan = self.plan
         report = worker.ask(
             "render",
             progress=lambda share, _: self._tell(start + length * share, "frame %d" % frame),

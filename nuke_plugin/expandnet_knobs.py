@@ -30,9 +30,6 @@ SETTINGS = (
 OF_THE_RESULT = ("stops", "max_stops", "saturated_max_stops", "saturation")
 """Settings that no analysis depends on: only these may be animated over a steady shot."""
 
-LIVE = ("mix", "invert_mask", "output_matte")
-"""Knobs that act inside the node, without the worker."""
-
 STEADY_OFF, STEADY_WINDOW, STEADY_LOCK = "off", "window", "lock frame"
 
 

@@ -121,7 +121,7 @@ def analyze_range(node):
 
 
 def render_frame(node):
-    """Button: expand the frame that is shown, by itself where the shot is not analyzed yet."""
+    """Button: expand the frame that is shown: as part of the shot where that is analyzed, else by itself."""
     return _begin(node, lambda: [nuke.frame()], steady=None, expands=True)
 
 
@@ -200,6 +200,7 @@ def _plan(node, frames, steady, expands):
         frames=frames,
         settings={frame: expandnet_knobs.settings_at(node, frame, color) for frame in frames},
         steady=steady,
+        in_shot=expandnet_knobs.steady_of(node) is not None,
         expands=expands,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
         open_worker=lambda: _pool.open(command, device),
@@ -240,17 +241,27 @@ def _finish(name, job):
         return
     if nuke.GUI:
         refresh(node)
+    if job.alone:
+        _say(
+            node,
+            "%s. Frame %d by itself; Analyze range makes it part of the shot" % (_status(node), job.alone[0]),
+            "idle",
+        )
     warnings = sorted({text for report in job.reports for text in report["warnings"]})
     if job.cancelled:
-        _say(node, "cancelled; " + node["status"].value(), "idle")
+        _say(node, "cancelled; " + _status(node), "idle")
     elif warnings:
-        _say(node, "%s. %s" % (node["status"].value(), "; ".join(warnings)), "idle")
+        _say(node, "%s. %s" % (_status(node), "; ".join(warnings)), "idle")
 
 
 def _say(node, text, state):
     node["status"].setValue(text)
     node["failed"].setValue(state == "error")
     node["tile_color"].setValue(COLORS[state])
+
+
+def _status(node):
+    return node["status"].value()
 
 
 def _reload(node):

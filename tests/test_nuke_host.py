@@ -194,6 +194,26 @@ def test_a_steady_shot_is_that_of_the_batch(comp):
     assert "threshold is animated" in comp.status
 
 
+def test_a_frame_of_an_analyzed_shot_is_that_of_the_range(comp):
+    comp.build(steady="window", steady_window=3)
+    job = comp.press("render_frame")
+    assert "by itself" in comp.status
+    alone = comp.shown()
+    comp.press("analyze_range")
+    job = comp.press("render_frame")
+    assert job.reports[0]["status"] == "done"
+    assert "by itself" not in comp.status
+    one = comp.shown()
+    comp.press("render_range")
+    np.testing.assert_array_equal(comp.shown(), one)
+    assert np.abs(one - alone).max() > 0
+    picture = codes_of(comp, 1001)
+    picture[30:, :] = 200
+    save(comp.folder / "in" / "shot.1001.png", picture)
+    assert comp.press("render_frame").error is None
+    assert "by itself" in comp.status
+
+
 def test_a_locked_frame_lends_its_analysis(comp):
     comp.build(steady="lock frame", lock_frame=1002)
     job = comp.press("render_range")
@@ -490,6 +510,19 @@ def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     comp.node["steady"].setValue("lock frame")
     comp.press("send_to_farm")
     assert "not for a farm job" in comp.status
+
+
+@pytest.mark.parametrize("scratch", ["[getenv SHOT]/x", ""])
+def test_scratch_folders_may_be_expressions_and_scripts_unsaved(comp, monkeypatch, scratch):
+    monkeypatch.setenv("SHOT", str(comp.folder / "shot"))
+    monkeypatch.setenv("NUKE_TEMP_DIR", str(comp.folder / "temp"))
+    monkeypatch.delenv("EXPANDNET_SCRATCH", raising=False)
+    assert comp.host.root_node["name"].value() == ""
+    comp.build(scratch=scratch)
+    job = comp.press("render_frame")
+    assert job.error is None, job.error
+    assert job.plan.folder.path.startswith(str(comp.folder / ("shot/x" if scratch else "temp")))
+    assert comp.shown().max() > 1.3
 
 
 def test_each_view_has_files_of_its_own(comp):
