@@ -22,8 +22,8 @@ CLASS = "ExpandNet"
 COLORS = {"idle": 0, "busy": 0xB08020FF, "error": 0xA02020FF}
 """Tile colors; 0 is the host's own."""
 
-REFRESHING = ("showPanel", "scratch", "encoding", "encoding_name", "frames")
-"""Names of knobs, and of the panel's opening, after which the node looks again; with those that decide about results."""
+REFRESHING = ("inputChange", "showPanel", "scratch", "encoding", "encoding_name", "frames")
+"""Names of knobs, and of what is told like one, after which the node looks again; with those that decide about results."""
 
 _jobs = {}  # type: dict[str, Job]
 _pool = Pool()
@@ -38,21 +38,17 @@ def created(node):
     identifier = node["node_id"].value()
     if not expandnet_scratch.NODE.match(identifier):
         node["node_id"].setValue(expandnet_knobs.new_identifier())
+        refresh(node)
     elif any(other["node_id"].value() == identifier for other in _others(node)):
-        before = _folder_or_none(node)
-        node["node_id"].setValue(expandnet_knobs.new_identifier())
-        _adopt(node, before)
-    _note_mask(node)
-    refresh(node)
+        _adopt(node, identifier)
+        refresh(node)
+    # While a script loads nothing is connected yet; a node of a script shows what it showed when that was saved.
 
 
 def changed(node, knob):
     """Callback of a knob: what is computed under other settings is another folder, so the node shows what holds now."""
     name = knob.name()
-    if name == "inputChange":
-        _note_mask(node)
-        refresh(node)
-    elif name in REFRESHING or name in expandnet_knobs.STATE:
+    if name in REFRESHING or name in expandnet_knobs.STATE:
         refresh(node)
 
 
@@ -282,30 +278,14 @@ def _others(node):
     return [other for other in nuke.allNodes(CLASS, recurseGroups=True) if other.fullName() != node.fullName()]
 
 
-def _note_mask(node):
-    node["mask_connected"].setValue(node.input(1) is not None)
-
-
-def _folder_or_none(node):
-    try:
-        return folder_of(node)
-    except ExpandNetError:
-        return None
-
-
-def _adopt(node, before):
-    """Let a copied node show what the node it was copied from has computed, as long as nothing of it is computed anew."""
-    after = _folder_or_none(node)
-    if before is None or after is None:
-        return
-    try:
-        after.make()
-        for view in _views():
-            for frame in before.frames(view):
-                os.link(before.result(frame, view), after.result(frame, view))
-    except OSError:
-        # Across disks there are no links; the copy computes its own.
-        return
+def _adopt(node, identifier):
+    """Give a copied node an identity of its own, and let it show what the node it was copied from has computed."""
+    fresh = expandnet_knobs.new_identifier()
+    before = node["result_file"].value()
+    node["node_id"].setValue(fresh)
+    for knob in ("plate_file", "result_file"):
+        node[knob].setValue(node[knob].value().replace(identifier, fresh))
+    expandnet_scratch.link_files(os.path.dirname(before), os.path.dirname(node["result_file"].value()))
 
 
 def _ranges(frames):

@@ -105,6 +105,18 @@ def file_of(pattern, frame, view=None):
     return pattern.replace("%V", view or "main").replace("%04d", number)
 
 
+def link_files(source, target):
+    """Let a folder hold the results of another one; each is its own from the next time it is written."""
+    try:
+        names = [name for name in os.listdir(source) if name.endswith(".exr")]
+        make_folder(target)
+        for name in names:
+            os.link(os.path.join(source, name), os.path.join(target, name))
+    except OSError:
+        # Nothing there, or a disk without links: what is missing is computed.
+        return
+
+
 def make_folder(path):
     """Make a folder and those above it; a folder that is there is well."""
     try:

@@ -194,6 +194,7 @@ class Node:
         text = found._value
         if isinstance(text, str) and text.startswith("{{") and text.endswith("}}"):
             inner = str(tkinter.Tcl().splitlist(text[2:-2])[0])
+            inner = re.sub(r"\[exists input(\d)\]", lambda m: str(int(self._inputs.get(int(m[1])) is not None)), inner)
             return float(evaluate(inner.replace("$gui", str(int(self.host.GUI))), self.reference))
         return float(found.value())
 
@@ -565,7 +566,7 @@ class Host:
                 gizmo.add(knob, "String_Knob", "")
             found = gizmo[knob]
             convert = {"Int_Knob": int, "Double_Knob": float, "Boolean_Knob": lambda v: v == "true"}
-            found._value = convert.get(found.Class(), str)(value)
+            found._value = "{" + value + "}" if value.startswith("{") else convert.get(found.Class(), str)(value)
             return
         words = [str(word) for word in tkinter.Tcl().splitlist(value)]
         kind = KINDS[words[0]]

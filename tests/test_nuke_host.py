@@ -463,6 +463,16 @@ def test_a_script_that_is_opened_again_shows_what_was_computed(comp):
     other.close()
 
 
+def test_a_node_that_is_loaded_before_its_inputs_keeps_what_it_showed(comp):
+    comp.build(frames="1001")
+    comp.press("render_range")
+    before = {name: comp.node[name].value() for name in ("status", "result_file", "node_id", "failed")}
+    with comp.host.quiet():
+        comp.node.setInput(0, None)
+    comp.host.created(comp.node)
+    assert {name: comp.node[name].value() for name in before} == before
+
+
 def test_a_render_without_interface_reads_and_names_the_frame_that_is_missing(comp):
     comp.build(frames="1001-1002")
     comp.press("render_range")
