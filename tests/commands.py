@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -23,6 +24,10 @@ from fakes import PointEngine
 from expandnet_ofx.weights import Weights
 
 ROOT = Path(__file__).parents[1]
+
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="runs the real network in PyTorch")
+"""For single tests; modules that all need it are listed in conftest."""
 
 
 def _light_engine(weights: Weights, **_: object) -> PointEngine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from commands import batch, pixels_of, plate, save
+from commands import batch, pixels_of, plate, replace_network, save
 from fakes import BoxEngine, decode_srgb, encode_srgb
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +107,7 @@ def test_other_channels_of_a_linearized_plate_pass_through(tmp_path):
 
 def test_a_working_space_must_be_linear_and_known(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    replace_network(monkeypatch)
     save(tmp_path / "a.png", plate())
     for space, word in (("sRGB - Texture", "not scene-linear"), ("nowhere", "neither built in")):
         ran = batch("a.png", "-o", "out", "--linearized", space)
@@ -121,8 +122,6 @@ def test_the_batch_takes_linearized_plates(tmp_path, monkeypatch):
     codes = plate(6, 40, 40)
     linear_copy(tmp_path / "in" / "a.exr", codes)
     save(tmp_path / "in" / "b.png", codes)
-    from commands import replace_network
-
     replace_network(monkeypatch)
     assert batch("in/a.exr", "-o", "out", "--linearized", "linear-rec709").code == 0
     assert batch("in/b.png", "-o", "out").code == 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slurm
-from commands import ROOT, Outcome, batch, invoke, pixels_of, plate, replace_network, save
+from commands import ROOT, Outcome, batch, invoke, needs_torch, pixels_of, plate, replace_network, save
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import PathRule, mapped, parse_rule, read_rules
 from expandnet_batch.tools import command as tools
@@ -311,6 +311,7 @@ def done(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, err
 
 
+@needs_torch
 def test_a_killed_task_and_one_beside_its_zombie_end_the_same(shot: Path) -> None:
     written()
     done(start_task("task", "job/job.json", "analyze"))
@@ -329,6 +330,7 @@ def test_a_killed_task_and_one_beside_its_zombie_end_the_same(shot: Path) -> Non
     same_as_a_batch("out")
 
 
+@needs_torch
 def test_a_task_that_asked_for_a_gpu_does_not_run_without_one(shot: Path) -> None:
     import torch
 
@@ -348,6 +350,7 @@ FAILURE = re.compile(r"ERROR:|Error:|Traceback|rror:|Exception")
 """What farms take for a failure when they read it in a log."""
 
 
+@needs_torch
 def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
     openjd = shutil.which("openjd", path=str(Path(sys.executable).parent))
     needed(openjd is not None and PROGRAM is not None, "openjd-cli")
@@ -395,6 +398,7 @@ def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
     assert {"name": "ChunkSize", "value": 3} in values
 
 
+@needs_torch
 def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
     needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
     written("--then", "touch after", to="slurm", job="the job")
@@ -495,6 +499,7 @@ print(launcher.serialize())
 """
 
 
+@needs_torch
 def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
     pycuerun = shutil.which("pycuerun", path=str(Path(sys.executable).parent))
     needed(pycuerun is not None and PROGRAM is not None, "opencue-pyoutline")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from commands import needs_torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def test_only_light_that_rises_above_the_plate_changes() -> None:
     np.testing.assert_allclose(put_back(light, plate, swing, wide.astype(np.float32)), [[2.4] * 3, [0] * 3, [2] * 3])
 
 
+@needs_torch
 def test_a_lamp_that_flickers_keeps_flickering_in_a_steady_shot() -> None:
     room = ground(5, 0.2)[:, :, None] * np.array([1, 0.9, 0.7])
     rng = np.random.default_rng(0)
@@ -141,6 +143,7 @@ def test_a_lamp_that_flickers_keeps_flickering_in_a_steady_shot() -> None:
     assert isinstance(analyses[0].measured, MeasuredLight)
 
 
+@needs_torch
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     import torch
 
