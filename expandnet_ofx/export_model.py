@@ -4,7 +4,7 @@ TorchScript of a new PyTorch does not load in an old host, so this file also run
 generation:
 
     pip install torch==1.13.1 'numpy<2' safetensors
-    python export_model.py expandnet_log_v2.safetensors ExpandNet.pt
+    python export_model.py expandnet_log_v3.safetensors ExpandNet.pt
 
 What is written here without annotations of today is read by the compiler of torch 1.13.
 """

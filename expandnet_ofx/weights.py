@@ -17,7 +17,7 @@ from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, boldness_
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.partials import partial_name
 
-DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v2.safetensors"
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v3.safetensors"
 """The weights that ship inside the package; their model card lies beside them."""
 
 MAX_BYTES = 64 << 20

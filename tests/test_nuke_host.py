@@ -180,7 +180,7 @@ def test_a_steady_shot_is_that_of_the_batch(comp):
 
     ran = batch(
         plates, "-o", comp.folder / "batch", "--linearized", "linear-rec709", "--input-space", "srgb", "--steady", 3,
-        "--boldness", 0.8, "--matte",
+        "--boldness", comp.node["boldness"].value(), "--matte",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     for frame in FRAMES:

@@ -61,7 +61,7 @@ def test_the_shipped_weights_say_what_they_are():
     assert weights.sha256 == hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest()
     # The layers of the paper, and what moves the global vector by the knob.
     assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * 2
-    assert contract.boldness == 0.8
+    assert contract.boldness == 0.85
 
 
 @pytest.mark.parametrize("contract", [LOG, AUTHORS, Contract(name="x", input_stretch=True)])
