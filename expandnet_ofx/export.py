@@ -80,6 +80,8 @@ def write_onnx(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> 
     except ImportError as error:
         raise MissingExtraError("ONNX needs a package: pip install 'expandnet-ofx[onnx]'") from error
     made = model(weights, knobs)
+    # Without bands of rows: runtimes plan the memory of a graph, and some hosts know no loops.
+    made.pixels = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scripted = torch.jit.freeze(torch.jit.script(made))

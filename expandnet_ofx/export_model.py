@@ -25,7 +25,7 @@ class ExpandNetModel(nn.Module):
     type in linear Rec.709, 1 = the plate's white. Of any size; edges are replicated. Inside, all runs in float32.
 
     Against the product the maps of wide clipped areas are missing, and what it finds in a plate: clip levels (full scale is
-    taken) and the anchor.
+    taken) and the anchor. Samples that are no number count as 0, as there.
 
     Args:
         state: parameters by the names of the network.
@@ -53,6 +53,7 @@ class ExpandNetModel(nn.Module):
         self.full: float = 0.992
         self.saturated_max_stops: float = 2.0
         self.merge: int = 0
+        self.pixels: int = 1 << 20
         self.boldness: float = boldness
         self.knob: int = int(boldness >= 0)
         self.peak: float = peak
@@ -79,19 +80,41 @@ class ExpandNetModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the light of a plate; see the class."""
         codes = x.float()
+        # Through the global vector a single NaN would reach every pixel.
+        codes = codes.masked_fill(torch.isnan(codes), 0.0)
         margin = self.radius + self.soft
         around = functional.pad(codes, [margin, margin, margin, margin], mode="replicate")
-        seen = around.clamp(0.0, 1.0)
         features = self.features(codes.clamp(0.0, 1.0))
-        plate = self.linear(codes)
-        log_light = torch.log2(self.light(seen, features).clamp(min=self.floor))
+        scene = self.scene(codes)
+        if self.pixels == 0:
+            return self.rendered(around, features, scene).to(x.dtype)
+        height = codes.shape[2]
+        rows = max(self.pixels // codes.shape[3], 2 * margin)
+        bands = [self.rendered(around[:, :, : min(rows, height) + 2 * margin], features, scene).to(x.dtype)]
+        for top in range(rows, height, rows):
+            band = around[:, :, top : min(top + rows, height) + 2 * margin]
+            bands.append(self.rendered(band, features, scene).to(x.dtype))
+        return torch.cat(bands, 2)
+
+    def rendered(self, around: Tensor, features: Tensor, scene: Tensor) -> Tensor:
+        """Return light of codes that reach 12 pixels beyond it: (1, 3, H + 24, W + 24) to (1, 3, H, W)."""
+        margin = self.radius + self.soft
+        codes = around[:, :, margin:-margin, margin:-margin]
+        log_light = torch.log2(self.light(around.clamp(0.0, 1.0), features).clamp(min=self.floor))
         if self.merge == 1:
             inner = self.soft
             light = self.exp2(log_light[:, :, inner:-inner, inner:-inner] + self.stops)
         else:
             matte = self.matte(around[:, :, self.radius : -self.radius, self.radius : -self.radius])
-            light = self.merged(plate, codes, log_light, matte)
-        return light.clamp(-self.largest, self.largest).to(x.dtype)
+            light = self.merged(self.linear(codes), codes, log_light, matte, scene)
+        return light.clamp(-self.largest, self.largest)
+
+    def scene(self, codes: Tensor) -> Tensor:
+        """Return 0 for a page, nearly all of it white, up to 1 for a scene; the product scales the matte by it, see `grade`."""
+        # 1015 of 1024 is the bin from which the product counts codes of float plates as white.
+        share = (codes >= 1015.0 / 1024.0).float().mean(dim=[2, 3]).min()
+        t = ((share - 0.7) / 0.2).clamp(0.0, 1.0)
+        return 1.0 - t * t * (3.0 - 2.0 * t)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the global vector (1, 64, 1, 1) of a whole plate in [0, 1]."""
@@ -148,14 +171,14 @@ class ExpandNetModel(nn.Module):
         across = weights.view(1, 1, 1, taps).expand(3, 1, 1, taps)
         return functional.conv2d(functional.conv2d(x, down, groups=3), across, groups=3)
 
-    def merged(self, plate: Tensor, codes: Tensor, log_light: Tensor, matte: Tensor) -> Tensor:
+    def merged(self, plate: Tensor, codes: Tensor, log_light: Tensor, matte: Tensor, scene: Tensor) -> Tensor:
         """Lay light over the plate, see the product's `grade.merge`; `log_light` and `matte` reach 4 pixels beyond."""
         certainty = self.low_pass(matte, self.bell)
         smooth = self.low_pass(log_light * matte, self.bell) / certainty.clamp(min=1e-12)
         beyond = self.soft - self.edge
         own = matte[:, :, self.soft : -self.soft, self.soft : -self.soft]
         wide = self.low_pass(matte[:, :, beyond:-beyond, beyond:-beyond], self.binomial)
-        steady = torch.minimum(wide, (4.0 * own).clamp(max=1.0))
+        steady = torch.minimum(wide, (4.0 * own).clamp(max=1.0)) * scene
         floor = plate.clamp(min=2.0**-16)
         gain = (smooth + self.stops - torch.log2(floor)).clamp(min=0.0)
         darkest = codes.amin(1, keepdim=True)
