@@ -3,7 +3,7 @@
     python benchmarks/export_generations.py PYTHON [PYTHON ...]
 
 Each PYTHON has torch of its generation and safetensors; it writes the model by running `export_model.py` by itself and
-renders three plates, which are compared with the product at one scale and as it delivers.
+renders plates, which are compared with the product at one scale and as it delivers.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ print(torch.__version__)
 def main() -> None:
     """Print the largest difference per generation."""
     expander = Expander(device="cpu")
-    scenes = {name: plates.expose(plates.render(name)) for name in ("window", "sky", "night")}
-    scenes["night"] = np.ascontiguousarray(scenes["night"][:133, :211])
+    scenes = {name: plates.expose(plates.render(name)) for name in plates.SCENES}
+    scenes["odd"] = np.ascontiguousarray(scenes["night"][:133, :211])
     with tempfile.TemporaryDirectory() as folder:
         files, single, delivered = [], {}, {}
         for name, codes in scenes.items():
