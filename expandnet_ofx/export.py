@@ -112,7 +112,7 @@ def flame_description(name: str) -> dict[str, Any]:
             "MinimumVersion": "2025.1",
             "Name": name,
             "Description": "Light of a display-referred plate. In: sRGB codes, 0 to 1. Out: scene-linear Rec.709.",
-            "SupportsSceneLinear": True,
+            "SupportsSceneLinear": False,
             "KeepAspectRatio": True,
             "Padding": 1,
             "Inputs": [{"Name": "plate", "Description": "sRGB plate", "Type": "Front", "Gain": 1.0, "Channels": "RGB"}],

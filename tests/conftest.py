@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests beside each other must not each take all processors; before PyTorch is loaded, which reads it once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

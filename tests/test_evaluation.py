@@ -301,6 +301,8 @@ def test_the_command_measures_rows_and_says_where_the_plate_loses(
 ) -> None:
     monkeypatch.setattr(scales, "RADII", (4, 16))
     monkeypatch.setattr(cases, "LARGE_SIZE", (180, 320))
+    # The smallest that five levels of MS-SSIM fit into.
+    monkeypatch.setattr(cases, "SIZE", (180, 320))
     for package in ("scipy", "pytorch_msssim", "matplotlib"):
         pytest.importorskip(package)
     data = tmp_path / "hdr"

@@ -439,7 +439,7 @@ def _frames(folder: Path, count: int) -> list[str]:
 )
 def test_signals_leave_only_complete_files(tmp_path: Path, number: signal.Signals, code: int, times: int) -> None:
     names = _frames(tmp_path, 80)
-    process = start("in", "-o", "out", cwd=tmp_path)
+    process = start("in", "-o", "out", "--steady", "off", cwd=tmp_path)
     assert process.stdout is not None
     while "out" not in process.stdout.readline():
         assert process.poll() is None

@@ -374,14 +374,16 @@ def test_what_a_lost_host_asked_for_is_dropped(worker, gate, tmp_path):
     assert files_in(tmp_path) == ["a.png", "b.png", "c.exr", "c.png"]
 
 
-def test_only_so_many_requests_wait(worker, gate, tmp_path):
+def test_only_so_many_requests_wait(worker, gate, tmp_path, monkeypatch):
+    assert WAITING_LIMIT >= 16
+    monkeypatch.setattr("expandnet_batch.worker.server.WAITING_LIMIT", 4)
     save(tmp_path / "a.png", plate())
     host = worker.host()
-    for _ in range(WAITING_LIMIT):
+    for _ in range(4):
         host.post(**render(tmp_path))
     assert "wait already" in host.ask(**render(tmp_path))["error"]["message"]
     gate.open.set()
-    assert all(host.next()["ok"] for _ in range(WAITING_LIMIT))
+    assert all(host.next()["ok"] for _ in range(4))
 
 
 def test_it_leaves_when_its_last_host_has_gone(start):
