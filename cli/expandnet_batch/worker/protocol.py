@@ -45,16 +45,12 @@ class Request:
     name: str
     values: Mapping[str, Any]
 
-    def text(self, name: str, *, default: str | None = None) -> str:
-        """Return a text; raise `ProtocolError` if it is missing or none."""
-        value = self.values.get(name, default)
-        if not isinstance(value, str) or not value or "\0" in value:
-            raise ProtocolError(f"{self.name}: needs {name}, a text")
-        return value
-
     def path(self, name: str) -> Path:
         """Return an absolute path; raise `ProtocolError` if it is missing or relative: a host stands in another folder."""
-        path = Path(self.text(name))
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise ProtocolError(f"{self.name}: needs {name}, a path")
+        path = Path(value)
         if not path.is_absolute():
             raise ProtocolError(f"{self.name}: {name} {path} is not an absolute path")
         return path
