@@ -274,6 +274,7 @@ def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
     )
     assert answer["ok"], answer
     assert answer["result"]["frames"] == 4
+    assert not list(tmp_path.glob(".frames-*"))
     for n in names:
         analysis = {"shot": str(tmp_path / "shot.json"), "frame": n}
         assert host.ask(**render(tmp_path, f"shot.{n}", analysis=analysis))["ok"]
@@ -355,6 +356,21 @@ def test_a_request_can_be_taken_back_while_it_runs_and_while_it_waits(worker, ga
     assert files_in(tmp_path) == ["a.png", "b.png"]
     assert not host.ask(request="cancel", target=running)["result"]["cancelled"]
     assert host.ask(**render(tmp_path))["ok"]
+
+
+def test_an_analysis_that_is_taken_back_ends_at_once_and_leaves_nothing(worker, gate, tmp_path):
+    picture = plate(1, 80, 400)
+    picture[:, :300] = 255
+    frames = [[n, str(save(tmp_path / f"f.{n}.png", picture))] for n in range(1001, 1040)]
+    host = worker.host()
+    running = host.post(request="analyze", frames=frames, output=str(tmp_path / "a" / "shot.json"), settings={})
+    assert gate.entered.wait(10)
+    assert host.ask(request="cancel", target=running)["result"]["cancelled"]
+    gate.open.set()
+    answer = host.next()
+    assert answer["error"] == {"kind": "CancelledError", "message": "cancelled"}
+    assert not [event for event in host.events if event["share"] > 0.1]
+    assert not list((tmp_path / "a").iterdir())
 
 
 def test_what_a_lost_host_asked_for_is_dropped(worker, gate, tmp_path):

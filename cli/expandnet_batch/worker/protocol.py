@@ -33,8 +33,8 @@ class ProtocolError(UsageError):
     """A line is no request that is understood."""
 
 
-class CancelledError(ExpandNetError):
-    """The host took a request back, or has gone."""
+class CancelledError(Exception):
+    """The host took a request back, or has gone; not one of the errors that cost a single frame."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def reply(id_: int | None, result: Mapping[str, Any]) -> bytes:
 def failure(id_: int | None, error: BaseException) -> bytes:
     """Return the line of a reply that says what went wrong."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, (ExpandNetError, OSError, MemoryError)):
+    if not isinstance(error, (CancelledError, ExpandNetError, OSError, MemoryError)):
         text = f"internal fault, {type(error).__name__}: {text}; please report it"
     return _line({"id": id_, "ok": False, "error": {"kind": type(error).__name__, "message": text}})
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any, cast
 
@@ -160,15 +161,15 @@ class Service:
         converter = self._converter(options, OutputOptions(), token)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
-        failures: list[str] = []
-        raw = target.with_name(f"{target.stem}.frames.json")
+        sequence, failures = FrameSequence(name=target.stem, jobs=jobs), list[str]()
         told = _Told(token, parts=2)
-        shot = analyze_frames(
-            FrameSequence(name=target.stem, jobs=jobs), converter, {**options, **_STILLS}, raw, told, failures=failures
-        )
-        if failures:
-            raise InputError(failures[0])
-        made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".frames-", dir=target.parent) as folder:
+            raw = Path(folder) / "frames.json"
+            shot = analyze_frames(sequence, converter, {**options, **_STILLS}, raw, told, failures=failures)
+            if failures:
+                raise InputError(failures[0])
+            made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
         assert made.smoothing is not None
         return {"output": str(target), "frames": len(made.frames), "shots": made.smoothing["shots"]}
 
