@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,11 @@ from typing import Any
 
 import numpy as np
 import OpenImageIO as oiio
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nuke_plugin"))
+
 from expandnet_batch.runtime import tune_process
+from expandnet_client import Worker
 
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.engine import open_engine
@@ -71,36 +74,12 @@ class Timed:
         return result
 
 
-class Host:
-    """A connection to a worker."""
-
-    def __init__(self, threads: int) -> None:
-        words = [
-            sys.executable,
-            "-m",
-            "expandnet_batch.worker",
-            "--start",
-            "--device",
-            "cpu",
-            "--threads",
-            str(threads),
-        ]
-        place = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-        address = json.loads(Path(place).read_text(encoding="utf-8"))
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(address["path"])
-        self._file = self._socket.makefile("rb")
-        self.ask(request="hello", protocol=1, secret=address["secret"])
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Return the result of a request."""
-        self._socket.sendall(json.dumps({"id": 1, **request}).encode() + b"\n")
-        while True:
-            answer = json.loads(self._file.readline())
-            if "event" not in answer:
-                assert answer["ok"], answer
-                result: dict[str, Any] = answer["result"]
-                return result
+def start() -> dict[str, Any]:
+    """Start a worker with one thread and return its address."""
+    words = [sys.executable, "-m", "expandnet_batch.worker", "--start", "--device", "cpu", "--threads", "1"]
+    place = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    address: dict[str, Any] = json.loads(Path(place).read_text(encoding="utf-8"))
+    return address
 
 
 def main() -> None:
@@ -121,19 +100,19 @@ def main() -> None:
         buffer.set_write_format("half")
         assert buffer.write(source)
         half = light.astype(np.float16)
-        host = Host(threads=1)
-        host.ask(request="render", source=source, output=target, settings=SETTINGS)
+        host = Worker(start())
+        host.ask("render", source=source, output=target, settings=SETTINGS)
         trips, inside, network = [], [], []
         for _ in range(rounds):
             started = time.perf_counter()
-            host.ask(request="render", source=source, output=target, settings=SETTINGS)
+            host.ask("render", source=source, output=target, settings=SETTINGS)
             trips.append(time.perf_counter() - started)
             engine.seconds = 0.0
             started = time.perf_counter()
             expander(half)
             inside.append(time.perf_counter() - started)
             network.append(engine.seconds)
-        host.ask(request="shutdown")
+        host.ask("shutdown")
     trip, own, net = (statistics.median(values) for values in (trips, inside, network))
     beyond = statistics.median(a - b for a, b in zip(trips, inside, strict=True))
     print(

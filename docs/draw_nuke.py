@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples")]
 
 import plates
+from fake_nuke import Host
 from nuke_tcl import read_script, user_knob_options
 
 from expandnet_ofx import Expander
@@ -130,19 +131,17 @@ def wrapped(text: str) -> str:
 
 def draw_group() -> Image.Image:
     """Draw the nodes inside the gizmo where it places them."""
-    stack: list[str | None] = []
-    named: dict[str, str | None] = {}
-    nodes: dict[str, tuple[str, int, int, list[str | None]]] = {}
-    for kind, pairs in read_script(GIZMO):
-        if kind == "set":
-            named[pairs[0][1]] = stack[-1]
-        elif kind == "push":
-            stack.append(named[pairs[0][1]])
-        elif kind not in ("version", "Gizmo", "end_group", "add_layer"):
-            values = dict(pairs)
-            inputs = [stack.pop() for _ in range(int(values.get("inputs", 1)))]
-            nodes[values["name"]] = (kind, int(values["xpos"]), int(values["ypos"]), inputs)
-            stack.append(values["name"])
+    host = Host()
+    host.add_gizmo(ROOT / "nuke_plugin" / "ExpandNet.gizmo")
+    nodes = {
+        node.name(): (
+            node.kind,
+            node["xpos"].value(),
+            node["ypos"].value(),
+            [i.name() for i in node._inputs.values() if i],
+        )
+        for node in host.create("ExpandNet").members
+    }
     picture = Image.new("RGB", (930, 720), (42, 42, 42))
     draw = ImageDraw.Draw(picture)
 
@@ -152,8 +151,7 @@ def draw_group() -> Image.Image:
 
     for name, (_, _, _, inputs) in nodes.items():
         for source in inputs:
-            if source is not None:
-                draw.line((*place(source), *place(name)), fill=(150, 150, 150), width=1)
+            draw.line((*place(source), *place(name)), fill=(150, 150, 150), width=1)
     colors = {"Read": (70, 92, 120), "Write": (120, 92, 60), "Copy": (88, 70, 110), "Expression": (60, 104, 92)}
     for name, (kind, _, _, _) in nodes.items():
         x, y = place(name)

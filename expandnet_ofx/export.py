@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expandnet_ofx.errors import MissingExtraError, OutputError, UsageError, WeightsError
+from expandnet_ofx.errors import MissingExtraError, OutputError, WeightsError
 from expandnet_ofx.export_model import ExpandNetModel, load
 from expandnet_ofx.partials import partial_name, write_text
-from expandnet_ofx.settings import RANGES
+from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 MERGES = {"highlights": 0, "full": 1}
@@ -35,16 +35,10 @@ def model(weights: Path | None, knobs: Mapping[str, Any]) -> ExpandNetModel:
         made = load(str(path))
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    if knobs.get("boldness") is not None and contract.boldness is None:
-        raise UsageError(f"boldness: the weights {contract.name} have no such knob; leave it out")
-    for name, value in knobs.items():
-        if value is None:
-            continue
-        if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
-            raise UsageError(f"{name}: need {RANGES[name][0]:g} to {RANGES[name][1]:g}")
+    given = {name: value for name, value in knobs.items() if value is not None}
+    chosen_boldness(contract, Settings(**given))
+    for name, value in given.items():
         setattr(made, name, MERGES[value] if name == "merge" else value)
-    if not made.threshold < made.full:
-        raise UsageError("threshold and full: need 0 < threshold < full <= 1")
     return made
 
 

@@ -3,26 +3,23 @@
 import os
 import time
 
-import nuke
 from expandnet_client import ExpandNetError, command_words, run_program
 
 FLAGS = ("latlong", "force", "matte")
 """Settings that are switches of the command line."""
 
 
-def send(node, plan):
-    """Write plates and job; return what is to be done next, in a line.
+def hand_over(node, plan):
+    """Return what writes the job once the plates are there, and then says what is to be done next, in a line.
 
     Raises:
-        ExpandNetError: settings are animated, the shot is locked to a frame, views differ, or the job cannot be written.
+        ExpandNetError: settings are animated, the shot is locked to a frame, or there are several views.
     """
     settings = _constant(plan)
     if plan.steady is not None and (plan.steady["lock_frame"] is not None or plan.steady["cuts"]):
         raise ExpandNetError("Send to farm: lock frame and cuts are not for a farm job; set Steady to off or window")
     if len(plan.views) > 1:
         raise ExpandNetError("Send to farm: one view at a time; leave one in the project settings")
-    plan.folder.make()
-    _write_plates(plan)
     job = "%s/job-%s" % (os.path.dirname(plan.folder.results), time.strftime("%Y%m%d-%H%M%S"))
     words = command_words(node["command"].evaluate() or "", "expandnet") + [
         "submit",
@@ -44,8 +41,7 @@ def send(node, plan):
     render = node["farm_render"].value().strip()
     if render:
         words += ["--then", render]
-    said = run_program(words, "expandnet submit").splitlines()
-    return said[-1] if said else "job written: %s" % job
+    return lambda: run_program(words, "expandnet submit").splitlines()[-1]
 
 
 def setting_words(settings):
@@ -68,14 +64,3 @@ def _constant(plan):
         if moving:
             raise ExpandNetError("Send to farm: %s is animated; a farm job holds one value for the shot" % moving[0])
     return first
-
-
-def _write_plates(plan):
-    task = nuke.ProgressTask("ExpandNet") if nuke.GUI else None
-    for done, frame in enumerate(plan.frames):
-        if task is not None:
-            task.setMessage("%s: plate %d" % (plan.name, frame))
-            task.setProgress(100 * done // len(plan.frames))
-            if task.isCancelled():
-                raise ExpandNetError("cancelled; no job was written")
-        plan.write(frame, plan.views[0])

@@ -48,6 +48,7 @@ class Plan:
         quota: bytes that the scratch folder may hold; 0 for no limit.
         open_worker: gives a connection.
         write: writes the plate of a frame and view into the folder, on the main thread.
+        hand_over: hands the plates to a farm instead, and returns what is to be done next; None expands them here.
         finished: takes the job at its end, on the main thread.
     """
 
@@ -63,7 +64,7 @@ class Job:
         cancelled: whether the artist stopped it.
         reports: what the worker said of each frame.
         alone: frames of a shot that were expanded by themselves, for want of an analysis.
-        doing: a few words for the node's status.
+        said: what came of handing the plates over to a farm, None otherwise.
     """
 
     def __init__(self, plan):
@@ -72,7 +73,7 @@ class Job:
         self.cancelled = False
         self.reports = []
         self.alone = []
-        self.doing = "starting"
+        self.said = None
         self._stop = threading.Event()
         self._thread = None
         self._task = None
@@ -116,6 +117,12 @@ class Job:
         plan = self.plan
         plan.folder.make()
         expandnet_scratch.hold_to_quota(plan.folder.scratch, plan.quota, plan.folder.path.rpartition("/")[2])
+        if plan.hand_over is not None:
+            for done, frame in enumerate(plan.frames):
+                self._write(frame, plan.views[0], done / len(plan.frames))
+            self._tell(1.0, "writing the farm job")
+            self.said = plan.hand_over()
+            return
         self._tell(0.0, "starting the worker")
         worker = plan.open_worker()
         try:
@@ -197,7 +204,6 @@ class Job:
 
     def _tell(self, share, text):
         """Show how far it is; raise `Cancelled` if the artist has had enough."""
-        self.doing = text
         if self._is_cancelled():
             raise Cancelled("cancelled")
         percent = int(100 * share)

@@ -7,23 +7,24 @@ in `upgrade`.
 import uuid
 
 import expandnet_color
+from expandnet_client import ExpandNetError
 
 VERSION = 1
 
 SETTINGS = (
-    ("threshold", "threshold"),
-    ("full", "full"),
-    ("stops", "stops"),
-    ("boldness", "boldness"),
-    ("sun_stops", "sun_stops"),
-    ("saturation", "saturation"),
-    ("saturated_max_stops", "saturated_max_stops"),
-    ("merge", "merge"),
-    ("merge_channels", "merge_channels"),
-    ("latlong", "latlong"),
-    ("force", "force"),
-    ("engine", "engine"),
-    ("precision", "precision"),
+    "threshold",
+    "full",
+    "stops",
+    "boldness",
+    "sun_stops",
+    "saturation",
+    "saturated_max_stops",
+    "merge",
+    "merge_channels",
+    "latlong",
+    "force",
+    "engine",
+    "precision",
 )
 """Knobs that go to the worker under the name of a setting, as they are."""
 
@@ -48,7 +49,7 @@ def settings_at(node, frame, color):
     Args:
         color: encoding, working space and config, see `color_of`.
     """
-    found = {setting: value_at(node, knob, frame) for knob, setting in SETTINGS}
+    found = {name: value_at(node, name, frame) for name in SETTINGS}
     found["max_stops"] = value_at(node, "max_stops", frame) if node["limit"].value() else None
     found["weights"] = node["weights"].evaluate() or None
     if found["weights"]:
@@ -71,7 +72,7 @@ def color_of(node):
     }
 
 
-STATE = tuple(knob for knob, _ in SETTINGS) + (
+STATE = SETTINGS + (
     "max_stops",
     "limit",
     "weights",
@@ -91,11 +92,14 @@ def state_of(node, color):
 
 
 def steady_of(node):
-    """Return how the shot is to be steadied, None for each frame by itself."""
+    """Return how the shot is to be steadied, None for each frame by itself; raise `ExpandNetError` if cuts are none."""
     how = node["steady"].value()
     if how == STEADY_OFF:
         return None
-    cuts = [int(word) for word in node["cuts"].value().replace(",", " ").split()]
+    try:
+        cuts = [int(word) for word in node["cuts"].value().replace(",", " ").split()]
+    except ValueError:
+        raise ExpandNetError("Cuts %s: write them like 1025 1060" % node["cuts"].value())
     window = int(node["steady_window"].value()) if how == STEADY_WINDOW else 1
     lock = int(node["lock_frame"].value()) if how == STEADY_LOCK else None
     return {"window": window, "lock_frame": lock, "cuts": cuts or None}
@@ -103,7 +107,7 @@ def steady_of(node):
 
 def animated(node):
     """Return the first knob that a steady shot cannot have animated, None if there is none."""
-    names = [knob for knob, setting in SETTINGS if setting not in OF_THE_RESULT]
+    names = [name for name in SETTINGS if name not in OF_THE_RESULT]
     return next((name for name in names if node[name].isAnimated()), None)
 
 

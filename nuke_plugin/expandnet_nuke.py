@@ -107,18 +107,29 @@ def frames_of(node):
 
 def render_range(node):
     """Button: expand the frames of the range; return the job, None if it did not start."""
-    return _begin(node, lambda: frames_of(node), steady=expandnet_knobs.steady_of(node), expands=True)
+    return _begin(node, lambda: _plan(node, frames_of(node), expandnet_knobs.steady_of(node)))
 
 
 def analyze_range(node):
     """Button: analyze the range, so that single frames come out as they will in the shot."""
-    steady = expandnet_knobs.steady_of(node) or {"window": 1, "lock_frame": None, "cuts": None}
-    return _begin(node, lambda: frames_of(node), steady=steady, expands=False)
+    alone = {"window": 1, "lock_frame": None, "cuts": None}
+    return _begin(node, lambda: _plan(node, frames_of(node), expandnet_knobs.steady_of(node) or alone, expands=False))
 
 
 def render_frame(node):
     """Button: expand the frame that is shown: as part of the shot where that is analyzed, else by itself."""
-    return _begin(node, lambda: [nuke.frame()], steady=None, expands=True)
+    return _begin(node, lambda: _plan(node, [nuke.frame()], None))
+
+
+def send_to_farm(node):
+    """Button: write the plates and a farm job for the range; the comp's render waits for it."""
+
+    def planned():
+        plan = _plan(node, frames_of(node), expandnet_knobs.steady_of(node))
+        plan.hand_over = expandnet_farm.hand_over(node, plan)
+        return plan
+
+    return _begin(node, planned)
 
 
 def cancel(node):
@@ -151,21 +162,12 @@ def open_report(node):
         _say(node, str(error), "error")
 
 
-def send_to_farm(node):
-    """Button: write the plates and a farm job for the range; the comp's render waits for it."""
-    try:
-        plan = _plan(node, frames_of(node), steady=expandnet_knobs.steady_of(node), expands=True)
-        _say(node, expandnet_farm.send(node, plan), "idle")
-    except (ExpandNetError, OSError, RuntimeError) as error:
-        _say(node, str(error), "error")
-
-
-def _begin(node, frames, steady, expands):
-    """Start a job for a node; a reason why not goes to the node."""
+def _begin(node, planned):
+    """Start a job for a node by the plan that a call makes; a reason why not goes to the node."""
     try:
         if node.fullName() in _jobs:
             raise ExpandNetError("runs already; cancel it, or wait")
-        job = Job(_plan(node, frames(), steady, expands))
+        job = Job(planned())
     except ExpandNetError as error:
         _say(node, str(error), "error")
         if not nuke.GUI:
@@ -177,7 +179,7 @@ def _begin(node, frames, steady, expands):
     return job
 
 
-def _plan(node, frames, steady, expands):
+def _plan(node, frames, steady, expands=True):
     if node.input(0) is None:
         raise ExpandNetError("no plate: connect one")
     color = expandnet_knobs.color_of(node)
@@ -198,6 +200,7 @@ def _plan(node, frames, steady, expands):
         steady=steady,
         in_shot=expandnet_knobs.steady_of(node) is not None,
         expands=expands,
+        hand_over=None,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
         open_worker=lambda: _pool.open(command, device),
         write=lambda frame, view: write_plate(nuke.toNode(name), frame, view),
@@ -237,6 +240,8 @@ def _finish(name, job):
         return
     if nuke.GUI:
         refresh(node)
+    if job.said is not None:
+        _say(node, job.said, "idle")
     if job.alone:
         _say(
             node,

@@ -8,7 +8,6 @@ A result says itself what it was made from (content of the plate, settings, weig
 is never trusted for its names: the worker looks, and makes anew what no longer holds.
 """
 
-import errno
 import getpass
 import hashlib
 import json
@@ -91,7 +90,7 @@ class NodeFolder:
     def make(self):
         """Make the folders; raise `OSError` if that cannot be."""
         for pattern in (self.plates, self.results):
-            make_folder(os.path.dirname(pattern))
+            os.makedirs(os.path.dirname(pattern), exist_ok=True)
 
     def clear(self):
         """Remove everything of this node."""
@@ -101,29 +100,19 @@ class NodeFolder:
 
 def file_of(pattern, frame, view=None):
     """Return a file of a pattern with `%04d` and perhaps `%V`."""
-    number = "%04d" % frame if frame >= 0 else "-%04d" % -frame
-    return pattern.replace("%V", view or "main").replace("%04d", number)
+    return pattern.replace("%V", view or "main").replace("%04d", "%04d" % frame)
 
 
 def link_files(source, target):
     """Let a folder hold the results of another one; each is its own from the next time it is written."""
     try:
         names = [name for name in os.listdir(source) if name.endswith(".exr")]
-        make_folder(target)
+        os.makedirs(target, exist_ok=True)
         for name in names:
             os.link(os.path.join(source, name), os.path.join(target, name))
     except OSError:
         # Nothing there, or a disk without links: what is missing is computed.
         return
-
-
-def make_folder(path):
-    """Make a folder and those above it; a folder that is there is well."""
-    try:
-        os.makedirs(path)
-    except OSError as error:
-        if error.errno != errno.EEXIST or not os.path.isdir(path):
-            raise
 
 
 def usage(folder):

@@ -458,7 +458,7 @@ class Host:
         self.check_thread()
         return self.create(typ)
 
-    def scriptOpen(self, filename: str) -> None:
+    def scriptOpen(self, filename: str = "") -> None:
         self.nodes = []
         self._load(Path(filename).read_text(encoding="utf-8"))
 

@@ -330,7 +330,6 @@ def test_cancelling_in_the_middle_leaves_complete_frames(comp):
     def watch(percent: int, text: str) -> None:
         if "1002" in text and not pressed:
             pressed.append(text)
-            comp.node.knobs_by_name  # noqa: B018 - the artist looks at the node
             comp.plugin._jobs["ExpandNet1"].cancel()
 
     comp.host.on_progress = watch
@@ -384,6 +383,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing_half(comp):
         ({"command": "/tmp"}, "holds no expandnet-worker"),
         ({"device": "custom", "device_name": "cuda:9"}, "cuda:9"),
         ({"frames": "ten"}, "write them like"),
+        ({"steady": "window", "cuts": "soon"}, "write them like"),
         ({"frames": "1005-1001"}, "holds none"),
         ({"scratch": "relative/folder"}, "not an absolute path"),
         ({"encoding": "custom"}, "needs a name"),

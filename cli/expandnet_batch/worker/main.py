@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import subprocess
@@ -142,8 +143,6 @@ def _another(place: Path) -> bool:
 
 
 def _stop(device: str) -> None:
-    import json
-
     place = address_file(runtime_folder(), device)
     try:
         address = Address.load(place)

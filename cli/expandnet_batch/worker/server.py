@@ -93,6 +93,7 @@ class Server:
         self._touched = self._loop.time()
         self._alone_since = self._touched + self._patience.first - self._patience.last
         for number in (signal.SIGTERM, signal.SIGINT):
+            # Windows has none in a loop, and a thread that is not the main one takes none: they end such a process as usual.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 self._loop.add_signal_handler(number, self._stop.set)
         kind: Any = asyncio.start_unix_server if listening.family != socket.AF_INET else asyncio.start_server

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -104,7 +105,9 @@ class Service:
 
     def warm_up(self) -> None:
         """Load the network before the first request asks for it; raise what keeps it from running."""
-        self._converter({**parse_settings({}), **self._fixed}, OutputOptions(), Token(lambda *_: None))
+        engine = "torch" if find_spec("torch") else "openvino"
+        options = {**parse_settings({"engine": engine}), **self._fixed}
+        self._converter(options, OutputOptions(), Token(lambda *_: None))
 
     def release(self) -> None:
         """Let go of networks, and hand their memory back."""
