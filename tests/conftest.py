@@ -18,15 +18,18 @@ from expandnet_ofx.weights import Contract
 
 NEEDS_TORCH = (
     "test_batch.py",
+    "test_comparison.py",
     "test_convert.py",
     "test_evaluation.py",
     "test_export.py",
     "test_expander.py",
+    "test_hdrvdp.py",
     "test_lamps.py",
     "test_movie_batch.py",
     "test_network.py",
     "test_nuke_host.py",
     "test_nuke_plugin.py",
+    "test_operators.py",
     "test_picture.py",
     "test_reliability.py",
     "test_surround.py",

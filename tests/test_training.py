@@ -17,7 +17,8 @@ from expandnet_training.draw import Draw
 from expandnet_training.graphics import graphics
 from expandnet_training.hdr_images import HDRImage, Split, clean, find_images, load_folder, read_split
 from expandnet_training.jpeg import jpeg
-from expandnet_training.loop import LAST_LAYER, Report, Trainer
+from expandnet_training.loop import Report, Trainer
+from expandnet_training.models import LAST_LAYER
 from expandnet_training.recipe import Recipe, load_recipe
 from expandnet_training.sheet import sheet
 from fakes import encode_srgb

@@ -15,12 +15,17 @@ from expandnet_ofx.errors import UsageError
 
 def train() -> None:
     """Run `expandnet-train`."""
-    _run("main", "expandnet-train")
+    _run("expandnet_training.main", "expandnet-train")
 
 
 def evaluate() -> None:
     """Run `expandnet-evaluate`."""
-    _run("evaluate", "expandnet-evaluate")
+    _run("expandnet_training.evaluate", "expandnet-evaluate")
+
+
+def compare() -> None:
+    """Run `expandnet-compare`."""
+    _run("expandnet_comparison.main", "expandnet-compare")
 
 
 def nuke_plugin() -> Path:
@@ -38,7 +43,7 @@ def nuke_plugin() -> Path:
 
 def _run(module: str, name: str) -> None:
     try:
-        found = import_module(f"expandnet_training.{module}")
+        found = import_module(module)
     except ModuleNotFoundError as error:
         click.echo(f"{name}: {error}; run it from a clone of the repository: pip install -e '.[training]'", err=True)
         sys.exit(USAGE)

@@ -34,12 +34,14 @@ class Case:
     share: float
     """Share of pixels with a channel above white."""
     response: str
-    """`known`: sRGB. `unknown`: another curve, which nobody tells the method."""
+    """`known`: sRGB, or what the method is told. `unknown`, `random`: another curve, which nobody tells the method."""
     storage: str
     """`8-bit` or `jpeg`."""
     plate: NDArray[np.uint8]
     truth: NDArray[np.float32]
     """Light over the plate's white, (H, W, 3)."""
+    maker: str = "exposure"
+    """How the exposure was chosen: by the share that clips, or as `expandnet_comparison.protocol` says."""
 
     @property
     def clipped(self) -> NDArray[np.bool_]:
@@ -52,7 +54,7 @@ def held_out_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterat
     for number, image in enumerate(images):
         light = torch.from_numpy(image.pixels).permute(2, 0, 1)
         for turn in range(1 if quick else 2):
-            view = _view(image, light, turn)
+            view = view_of(image, light, turn)
             generator = torch.Generator().manual_seed(1000 * number + turn)
             for share in QUICK_SHARES if quick else SHARES:
                 for response in ("known", "unknown"):
@@ -66,11 +68,20 @@ def held_out_cases(images: Sequence[HDRImage], *, quick: bool = False) -> Iterat
 
 def large_plate(image: HDRImage) -> NDArray[np.uint8]:
     """Return the first view of a place at 1280 x 720, a tenth of it clipped, known response."""
-    view = _view(image, torch.from_numpy(image.pixels).permute(2, 0, 1), 0, LARGE_SIZE)
+    view = view_of(image, torch.from_numpy(image.pixels).permute(2, 0, 1), 0, LARGE_SIZE)
     return _photograph(view, 0.1, "known", torch.Generator().manual_seed(0))[1]
 
 
-def _view(image: HDRImage, light: torch.Tensor, turn: int, size: tuple[int, int] = SIZE) -> torch.Tensor:
+def view_of(image: HDRImage, light: torch.Tensor, turn: int, size: tuple[int, int] | None = None) -> torch.Tensor:
+    """Return what test cases show of a place: (3, height, width) light of any scale; a photograph as it is.
+
+    Args:
+        image: the place.
+        light: its pixels, (3, H, W).
+        turn: 0 or 1, opposite directions of a panorama.
+        size: height and width of a view of a panorama; None for `SIZE`.
+    """
+    size = size or SIZE
     if not image.latlong:
         return light.float()
     aim = Aim(yaw=math.radians(40 + 180 * turn), pitch=math.radians(5), fov=math.radians(90))

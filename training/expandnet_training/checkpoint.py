@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 OPTIMIZER = "optimizer.pt"
 
+OTHER_FORMAT = "expandnet-comparison-1"
+"""Format of weights of other networks, in their metadata."""
+
 
 def weights_file(folder: Path, name: str) -> Path:
     """Return where the weights of a run lie."""
@@ -28,13 +31,29 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Write both files; each appears under its name only when complete, the one that resumes last."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = trainer.recipe
-    state = {name: value.detach().float().cpu().numpy() for name, value in trainer.average.items()}
-    save_weights(weights_file(folder, recipe.name), state, recipe.contract)
+    if recipe.network == "expandnet":
+        state = {name: value.detach().float().cpu().numpy() for name, value in trainer.average.items()}
+        save_weights(weights_file(folder, recipe.name), state, recipe.contract)
+    else:
+        save_other(weights_file(folder, recipe.name), trainer)
     target = folder / OPTIMIZER
     partial = partial_name(target)
     average = {name: value.cpu() for name, value in trainer.average.items()}
     torch.save({"recipe": json.dumps(recipe.to_dict()), "average": average, **trainer.state()}, partial)
     partial.replace(target)
+
+
+def save_other(path: Path, trainer: Trainer) -> None:
+    """Write averaged weights of a network that ExpandNet is compared with: its name and the samples seen are metadata."""
+    from safetensors.torch import save_file
+
+    recipe = trainer.recipe
+    about = {"format": OTHER_FORMAT, "name": recipe.name, "network": recipe.network}
+    about["samples"] = str(trainer.step * recipe.batch)
+    state = {name: value.detach().cpu().contiguous() for name, value in trainer.average.items()}
+    partial = partial_name(path)
+    save_file(state, partial, about)
+    partial.replace(path)
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:

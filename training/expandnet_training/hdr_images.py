@@ -55,18 +55,25 @@ def load_image(path: Path, *, latlong: bool | None = None) -> HDRImage:
     Raises:
         InputError: it cannot be read, has fewer than three channels, or is black.
     """
+    pixels = read_light(path)
+    try:
+        half = clean(pixels)
+    except ValueError:
+        raise InputError(f"{path}: holds no light; leave it out of the folder") from None
+    height, width = half.shape[:2]
+    return HDRImage(path.stem, half, width == 2 * height if latlong is None else latlong)
+
+
+def read_light(path: Path) -> NDArray[np.float32]:
+    """Return the first three channels (H, W, 3) of an image as they are; raise `InputError` if there are not so many."""
     import OpenImageIO as oiio
 
     buffer = oiio.ImageBuf(str(path))
     pixels = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
         raise InputError(f"{path}: not a color image that can be read; leave it out of the folder")
-    try:
-        half = clean(pixels[:, :, :3])
-    except ValueError:
-        raise InputError(f"{path}: holds no light; leave it out of the folder") from None
-    height, width = half.shape[:2]
-    return HDRImage(path.stem, half, width == 2 * height if latlong is None else latlong)
+    light: NDArray[np.float32] = pixels[:, :, :3]
+    return light
 
 
 def find_images(folder: Path) -> list[Path]:

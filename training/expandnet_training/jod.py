@@ -39,7 +39,11 @@ class ColorVideoVDP:
 
     def __call__(self, light: Array, truth: Array) -> float:
         """Return the quality in JOD of light (H, W, 3) against the truth; the plate's white is shown at 100 cd/m2."""
-        shown, real = (np.clip(WHITE * x, 0, PEAK).astype(np.float32) for x in (light, truth))
+        return self.compare(WHITE * light, WHITE * truth)
+
+    def compare(self, found: Array, truth: Array) -> float:
+        """Return the quality in JOD of light in cd/m2 (H, W, 3) against the truth, shown up to the display's peak."""
+        shown, real = (np.clip(x, 0, PEAK).astype(np.float32) for x in (found, truth))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quality, _ = self._metric.predict(shown, real, dim_order="HWC")

@@ -8,34 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from expandnet_ofx.network import ExpandNet
 from expandnet_training import losses
 from expandnet_training.batches import Batch, Batches
 from expandnet_training.checkpoint import load_checkpoint, save_checkpoint
 from expandnet_training.hdr_images import HDRImage
+from expandnet_training.models import open_network
 from expandnet_training.recipe import Recipe
 
 Report = Callable[[int, float, float], None]
-
-
-LAST_LAYER = 0.1
-"""Size of the last layer's weights at the start, over that of the others."""
-
-
-def initialize(network: ExpandNet) -> None:
-    """Draw weights with a variance of 1 / fan-in and no bias, so that SELU keeps signals alive through all layers.
-
-    Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017, section 2. The last layer starts small: at full
-    variance light starts four stops off either way, and the first steps drive the sigmoid to where it learns nothing.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    with torch.no_grad():
-        network.get_parameter("end_net.1.weight").mul_(LAST_LAYER)
 
 
 class Trainer:
@@ -53,9 +35,7 @@ class Trainer:
         self.folder = folder
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
-        network = ExpandNet(boldness=recipe.boldness is not None).to(self.device)
-        if recipe.initialization == "lecun":
-            initialize(network)
+        network = open_network(recipe).to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
@@ -95,22 +75,33 @@ class Trainer:
         return value
 
     def predict(self, crops: Tensor, proxies: Tensor, boldness: Tensor) -> Tensor:
-        """Return sigmoid values (N, 3, crop, crop) of crops whose views (N / k, 3, 256, 256) follow each other."""
+        """Return light over white (N, 3, crop, crop) of crops whose views (N / k, 3, 256, 256) follow each other.
+
+        With the paper's recipe it is relative, from 0 to 1.
+        """
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "mixed")
+        if self.recipe.network != "expandnet":
+            with half:
+                light: Tensor = self.network(crops.contiguous(memory_format=torch.channels_last))
+            return light
         expand = self.network.expand_inside if self.recipe.halo else self.network.expand
         with half:
             features = self.network.global_features(proxies.contiguous(memory_format=torch.channels_last))
             features = self.network.condition(features.float(), boldness)
             features = features.repeat_interleave(len(crops) // len(proxies), 0)
-            return expand(crops.contiguous(memory_format=torch.channels_last), features).float()
+            y = expand(crops.contiguous(memory_format=torch.channels_last), features).float()
+        found: Tensor = self.recipe.contract.to_light(y, torch)
+        return found
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the recipe's loss of a batch."""
         recipe, contract = self.recipe, self.recipe.contract
-        y = self.predict(batch.crops, batch.proxies, batch.boldness)
+        light = self.predict(batch.crops, batch.proxies, batch.boldness)
         if recipe.loss == "paper":
-            return losses.paper(y, batch.light)
-        light, target = contract.to_light(y, torch), batch.light.clamp(max=contract.output_peak)
+            return losses.paper(light, batch.light)
+        target = batch.light.clamp(max=contract.output_peak)
+        if recipe.loss == "illumination":
+            return losses.illumination(light, target, batch.clipped)
         loss = losses.highlights(
             light,
             target,
@@ -124,7 +115,7 @@ class Trainer:
             loss = loss + recipe.edge_weight * losses.slopes(light, target, batch.clipped)
         if batch.again is not None:
             crops, proxies = batch.again
-            again = contract.to_light(self.predict(crops, proxies, batch.boldness), torch)
+            again = self.predict(crops, proxies, batch.boldness)
             first = slice(None, None, recipe.crops_per_view)
             loss = loss + recipe.steady_weight * losses.steadiness(light[first], again, batch.clipped[first])
         return loss
@@ -158,7 +149,10 @@ class Trainer:
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step)) if self.recipe.ema else 0.0
         for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
 
     def state(self) -> dict[str, Any]:
         """Return what a run needs beside its averaged weights to go on."""

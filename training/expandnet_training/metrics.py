@@ -9,48 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.primaries import REC2020, to_rec709
+from expandnet_training import pu
+from expandnet_training.pu import PU21_PEAK, pu21
 
 Array = NDArray[np.float32]
 
 WHITE = 100.0
 """Luminance of the plate's white in cd/m2."""
 
-PU21_PEAK = 595.39
-"""PU21 value of 10,000 cd/m2."""
-
-_PU21 = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
-
 FLOOR = np.float32(2**-12)
 """Light below it counts as this much, so that its logarithm exists."""
 
 
-def pu21(luminance: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Encode luminance in cd/m2, held to 0.005 to 10,000, so that equal steps look equally large.
-
-    Mantiuk and Azimi, "PU21: A novel perceptually uniform encoding for adapting existing quality metrics for HDR",
-    Picture Coding Symposium 2021; variant banding_glare.
-    """
-    p1, p2, p3, p4, p5, p6, p7 = _PU21
-    y = np.clip(np.asarray(luminance, np.float64), 0.005, 10000) ** p4
-    return np.maximum(p7 * (((p1 + p2 * y) / (1 + p3 * y)) ** p5 - p6), 0)
-
-
 def pu21_psnr(light: Array, truth: Array) -> float:
     """Return the peak signal-to-noise ratio in dB of PU21-encoded channels, white shown at 100 cd/m2."""
-    error = pu21(WHITE * light) - pu21(WHITE * truth)
-    return float(10 * np.log10(PU21_PEAK**2 / max(float(np.mean(error**2)), 1e-12)))
+    return pu.psnr(pu21(WHITE * light), pu21(WHITE * truth), PU21_PEAK)
 
 
 def pu21_ssim(light: Array, truth: Array, *, scales: int = 1) -> float:
-    """Return SSIM (one scale) or MS-SSIM (five) of PU21-encoded channels, white shown at 100 cd/m2.
-
-    Wang et al. 2004 and 2003, by the package pytorch-msssim: Gaussian window of 11 pixels, channels averaged.
-    """
-    import torch
-    from pytorch_msssim import ms_ssim, ssim
-
-    pair = [torch.from_numpy(pu21(WHITE * x).astype(np.float32)).permute(2, 0, 1)[None] for x in (light, truth)]
-    return float((ssim if scales == 1 else ms_ssim)(*pair, data_range=PU21_PEAK))
+    """Return SSIM (one scale) or MS-SSIM (five) of PU21-encoded channels, white shown at 100 cd/m2."""
+    return pu.ssim(pu21(WHITE * light), pu21(WHITE * truth), PU21_PEAK, scales=scales)
 
 
 def errors_in_stops(light: Array, truth: Array, clipped: NDArray[np.bool_]) -> NDArray[np.float32]:

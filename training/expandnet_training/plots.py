@@ -74,17 +74,26 @@ def _energy(axes: Any, rows: Sequence[Row], methods: Sequence[str], base: str) -
     axes.margins(0.25)
 
 
-def write_sheet(path: Path, pictures: Mapping[str, Array]) -> None:
-    """Write a sheet: one column per picture (H, W, 3) of light over white, one row per exposure."""
+def write_sheet(path: Path, pictures: Mapping[str, Array], *, column: int | None = None) -> None:
+    """Write a sheet: one column per picture (H, W, 3) of light over white, one row per exposure.
+
+    Args:
+        path: where it goes.
+        pictures: by name.
+        column: width that pictures are reduced to, None for their own.
+    """
     from PIL import Image, ImageDraw
 
     height, width = next(iter(pictures.values())).shape[:2]
+    if column is not None:
+        height, width = round(height * column / width), column
     sheet = Image.new("RGB", (width * len(pictures), 18 + height * len(EXPOSURES)))
     canvas = ImageDraw.Draw(sheet)
     for column, (name, light) in enumerate(pictures.items()):
         canvas.text((column * width + 4, 3), name, fill="white")
         for row, stops in enumerate(EXPOSURES):
             codes = np.rint(255 * srgb_encode(np.clip(light * 2.0**stops, 0, 1))).astype(np.uint8)
-            sheet.paste(Image.fromarray(codes), (column * width, 18 + row * height))
+            shown = Image.fromarray(codes).resize((width, height), Image.Resampling.BOX)
+            sheet.paste(shown, (column * width, 18 + row * height))
             canvas.text((column * width + 4, 18 + row * height + 2), f"{stops:+d} stops" if stops else "", fill="white")
     sheet.save(path)

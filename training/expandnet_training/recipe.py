@@ -18,6 +18,9 @@ class Recipe:
 
     name: str
     """Name of the weights."""
+    network: Literal["expandnet", "unt", "col", "eil"] = "expandnet"
+    """What is trained: the product's network, or one that it is compared with (`expandnet_comparison.networks`), which
+    sees whole pictures."""
     makes: Literal["camera", "tonemap"] = "camera"
     """How plates are made: the virtual camera, or the paper's tone mappers."""
     curve: Literal["log", "linear"] = "log"
@@ -26,7 +29,7 @@ class Recipe:
     """Stretch each plate and each target to its own minimum and maximum, as the paper does."""
     antialias: bool = True
     """Reduce the plate for the global branch with an anti-aliased filter."""
-    loss: Literal["highlights", "paper"] = "highlights"
+    loss: Literal["highlights", "paper", "illumination"] = "highlights"
     beta: float = 2.0
     clipped_weight: float = 8.0
     color_weight: float = 0.5
@@ -92,6 +95,9 @@ class Recipe:
         check(not self.stretch or self.curve == "linear", "stretch: only with the linear curve, plates are absolute")
         check(self.stretch == (self.makes == "tonemap"), "stretch: goes with tonemap, the camera's plates have a white")
         check((self.loss == "paper") == (self.curve == "linear"), "loss: paper goes with the linear curve")
+        own = self.network == "expandnet"
+        check(own or not (self.boldness or self.halo), "boldness, halo: only with ExpandNet")
+        check(own or self.curve == "log", "curve: only log but with ExpandNet")
 
     @property
     def contract(self) -> Contract:

@@ -23,7 +23,7 @@ def sheet(trainer: Trainer) -> NDArray[np.uint8]:
     """Return rows of plate, prediction and truth, two stops down: (8 crops, 3 crops, 3), of the batch of step 0."""
     recipe, batch = trainer.recipe, trainer.batches(0)
     default = torch.full_like(batch.boldness, recipe.default_boldness)
-    found = recipe.contract.to_light(trainer.predict(batch.crops, batch.proxies, default), torch)
+    found = trainer.predict(batch.crops, batch.proxies, default)
     halo = RADIUS if recipe.halo else 0
     plates = batch.crops[:, :, halo : halo + recipe.crop, halo : halo + recipe.crop]
     columns = [responses.srgb_light(plates), found, batch.light]

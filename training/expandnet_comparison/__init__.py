@@ -1,0 +1,1 @@
+"""The paper's comparison: expansion operators, other networks, metrics and protocols."""

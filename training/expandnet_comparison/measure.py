@@ -1,0 +1,127 @@
+"""Measure every row on every case, in as many processes as asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from expandnet_training.cases import Case
+from numpy.typing import NDArray
+
+from expandnet_comparison.choices import REFERRED, Choices
+from expandnet_comparison.methods import Row, rows
+from expandnet_comparison.protocol import in_nits
+from expandnet_comparison.quality import Judge
+from expandnet_comparison.store import Store
+
+Record = dict[str, Any]
+"""One row on one case under one scaling: method, place, maker, response, referred, seconds, and metrics by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is measured; opens the same rows in every process."""
+
+    choices: Choices
+    weights: Path
+    authors: Path | None
+    networks: Mapping[str, Path]
+    metrics: tuple[str, ...]
+    again: frozenset[str]
+    """Metrics that are measured although they are known."""
+    cache: Path
+
+    def rows(self) -> list[Row]:
+        """Return the rows of the comparison."""
+        return rows(self.choices, weights=self.weights, authors=self.authors, networks=self.networks)
+
+
+class Meter:
+    """Measures cases; opened once per process."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._rows = plan.rows()
+        self._judge = Judge(plan.choices, plan.metrics)
+
+    def __call__(self, case: Case) -> list[Record]:
+        """Return the records of a case; what was measured before is taken from its file."""
+        store = Store(self._plan.cache, case, self._plan.choices)
+        truths: dict[str, NDArray[np.float32]] = {}
+        records = []
+        for row in self._rows:
+            held = store.get(row)
+            light: NDArray[np.floating] | None = None
+            for referred in REFERRED:
+                known = held[referred]
+                missing = [name for name in self._plan.metrics if name in self._plan.again or name not in known]
+                if missing and (light is None or row.referred):
+                    started = time.perf_counter()
+                    light = row.expand(case.plate, referred)
+                    held["seconds"] = time.perf_counter() - started
+                if missing and light is not None:
+                    found, truth = in_nits(case, light, referred, self._plan.choices)
+                    # One array per scaling, by which the judge knows that it has seen the truth.
+                    truth = truths.setdefault(referred, truth)
+                    for name in missing:
+                        value = (
+                            self._judge(found, truth, name, referred=referred) if np.isfinite(found).all() else math.nan
+                        )
+                        known[name] = value if math.isfinite(value) else None
+                values = {name: math.nan if known[name] is None else known[name] for name in self._plan.metrics}
+                records.append(
+                    {
+                        "method": row.name, "place": case.place, "maker": case.maker, "response": case.response,
+                        "referred": referred, "clipped": case.share, "seconds": held["seconds"], **values,
+                    }
+                )  # fmt: skip
+        store.save()
+        return records
+
+
+def measured(plan: Plan, cases: Iterable[Case], *, workers: int) -> Iterator[list[Record]]:
+    """Yield the records of cases as they are done, in any order."""
+    if workers == 1:
+        meter = Meter(plan)
+        yield from (meter(case) for case in cases)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_open, initargs=(plan,))
+    try:
+        waiting: set[Future[list[Record]]] = set()
+        for case in cases:
+            waiting.add(pool.submit(_measure, case))
+            # Pictures wait in memory: no more than the workers will take soon.
+            if len(waiting) > 2 * workers:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
+        yield from (one.result() for one in waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_METER: list[Meter] = []
+
+
+def _open(plan: Plan) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _METER[:] = [Meter(plan)]
+
+
+def _measure(case: Case) -> list[Record]:
+    return _METER[0](case)
+
+
+def in_order(records: Iterable[Record], names: Sequence[str]) -> list[Record]:
+    """Return records sorted by place, maker, response and scaling, methods in the order of their rows."""
+    order = {name: number for number, name in enumerate(names)}
+    keys = ("place", "maker", "response", "referred")
+    return sorted(records, key=lambda record: (*(record[key] for key in keys), order[record["method"]]))
