@@ -1,6 +1,6 @@
 """How long HDR-VDP 2.2 takes, and where: a pair of pictures, seen and compared.
 
-    python benchmarks/hdrvdp.py
+python benchmarks/hdrvdp.py
 """
 
 from __future__ import annotations

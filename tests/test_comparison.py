@@ -454,8 +454,8 @@ def test_processes_beside_each_other_measure_the_same(tmp_path: Path, places: li
     found = []
     for workers in (1, 2):
         plan = measure.Plan(
-            choices=CHOICES, weights=DEFAULT_WEIGHTS, authors=None, networks={}, metrics=("pu21_psnr", "hdrvdp_q"),
-            again=frozenset(), cache=tmp_path / str(workers),
+            choices=CHOICES, weights=DEFAULT_WEIGHTS, authors=None, networks={}, device="cpu",
+            metrics=("pu21_psnr", "hdrvdp_q"), again=frozenset(), cache=tmp_path / str(workers),
         )  # fmt: skip
         records = [record for one in measure.measured(plan, cases, workers=workers) for record in one]
         assert len(list(plan.cache.iterdir())) == 3

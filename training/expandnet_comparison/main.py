@@ -33,6 +33,7 @@ def command() -> None:
 @click.option("--again", default="", metavar="METRICS", help="Measure these once more although they are known.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another choice than the default.")
 @click.option("--limit", type=click.IntRange(1), default=None, help="So many places at most.")
+@click.option("--device", default="cpu", show_default=True, help="Where networks run.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes beside each other.")
 @click.option("--page", type=PATH, default=None, help="Write the page of results here too.")
 def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
@@ -41,6 +42,7 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
     What was measured before is not measured again, unless the program, the weights or a choice has changed.
     """
     from expandnet_training.hdr_images import find_images, load_folder, read_split
+    from expandnet_training.named import named_files
 
     from expandnet_comparison.choices import Choices
     from expandnet_comparison.measure import Plan
@@ -54,7 +56,8 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
         choices=Choices.of(options["changes"]),
         weights=options["weights"] or DEFAULT_WEIGHTS,
         authors=options["authors"],
-        networks=_files(options["networks"]),
+        networks=named_files("--network", options["networks"]),
+        device=options["device"],
         metrics=metrics,
         again=frozenset(_names(options["again"], metrics, "--again")),
         cache=output / "cache",
@@ -179,16 +182,6 @@ def _names(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
         if name not in known:
             raise UsageError(f"{option} {name}: use some of {', '.join(known)}")
     return names
-
-
-def _files(named: Sequence[str]) -> dict[str, Path]:
-    found = {}
-    for text in named:
-        name, _, path = text.partition("=")
-        if not name or not path:
-            raise UsageError(f"--network {text}: write NAME=FILE")
-        found[name] = Path(path)
-    return found
 
 
 def main() -> None:

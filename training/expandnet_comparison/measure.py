@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -33,6 +34,7 @@ class Plan:
     weights: Path
     authors: Path | None
     networks: Mapping[str, Path]
+    device: str
     metrics: tuple[str, ...]
     again: frozenset[str]
     """Metrics that are measured although they are known."""
@@ -40,7 +42,9 @@ class Plan:
 
     def rows(self) -> list[Row]:
         """Return the rows of the comparison."""
-        return rows(self.choices, weights=self.weights, authors=self.authors, networks=self.networks)
+        return rows(
+            self.choices, weights=self.weights, authors=self.authors, networks=self.networks, device=self.device
+        )
 
 
 class Meter:
@@ -112,6 +116,8 @@ _METER: list[Meter] = []
 def _open(plan: Plan) -> None:
     import torch
 
+    # An interrupt is the first process's: it lets the pictures in work finish and be kept.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _METER[:] = [Meter(plan)]
 

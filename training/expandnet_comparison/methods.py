@@ -64,7 +64,12 @@ AUTHORS_LICENCE = "weights BSD-3-Clause-Clear"
 
 
 def rows(
-    choices: Choices, *, weights: Path = DEFAULT_WEIGHTS, authors: Path | None = None, networks: Mapping[str, Path]
+    choices: Choices,
+    *,
+    weights: Path = DEFAULT_WEIGHTS,
+    authors: Path | None = None,
+    networks: Mapping[str, Path],
+    device: str = "cpu",
 ) -> list[Row]:
     """Return the rows of the comparison in the order they are printed.
 
@@ -73,6 +78,7 @@ def rows(
         weights: the product's weights.
         authors: those released with the paper, imported; None leaves their row out.
         networks: weights of UNT, COL and EIL by name, as `expandnet-train` writes them.
+        device: where networks run: `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         WeightsError: weights that cannot be read, or are of something else.
@@ -93,14 +99,14 @@ def rows(
         ),
     ]
     found += [_operator_row(operator, choices) for operator in OPERATORS.values()]
-    found += [_network_row(name, path) for name, path in networks.items()]
+    found += [_network_row(name, path, device) for name, path in networks.items()]
     if authors is not None:
         found.append(
             Row(
                 name="EXP (authors)",
                 what="ExpandNet, Marnerides et al. 2018, released weights",
                 licence=AUTHORS_LICENCE,
-                expand=_Product(path=authors, settings=Settings.preset("authors")),
+                expand=_Product(path=authors, settings=Settings.preset("authors"), device=device),
                 identity=load_weights(authors).sha256,
                 sources=("expandnet_ofx",),
             )
@@ -115,7 +121,7 @@ def rows(
                 name=name,
                 what=what,
                 licence=OWN_LICENCE,
-                expand=_Product(path=weights, settings=settings),
+                expand=_Product(path=weights, settings=settings, device=device),
                 samples=OURS_SAMPLES if weights == DEFAULT_WEIGHTS else None,
                 identity=digest,
                 sources=("expandnet_ofx",),
@@ -151,10 +157,11 @@ class _Product:
 
     path: Path
     settings: Settings
+    device: str
 
     @cached_property
     def _expander(self) -> Expander:
-        return Expander(self.settings, weights=load_weights(self.path))
+        return Expander(self.settings, weights=load_weights(self.path), device=self.device)
 
     def __call__(self, plate: NDArray[np.uint8], _: Referred) -> Array:
         return self._expander(plate)
@@ -165,6 +172,7 @@ class Reproduced:
     """A network that ExpandNet was compared with, under weights trained here."""
 
     path: Path
+    device: str = "cpu"
     network: str = field(init=False)
     samples: int = field(init=False)
     sha256: str = field(init=False)
@@ -194,17 +202,17 @@ class Reproduced:
 
         module = NETWORKS[self.network]()
         module.load_state_dict(load_file(self.path))
-        return module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module.eval().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
     def __call__(self, plate: NDArray[np.uint8], _: Referred) -> Array:
         """Return light over white (H, W, 3) of an 8-bit picture, mirrored at its lower and right border to fit."""
         height, width = plate.shape[:2]
-        codes = torch.from_numpy(plate / np.float32(255)).permute(2, 0, 1)[None]
+        codes = torch.from_numpy(plate / np.float32(255)).permute(2, 0, 1)[None].to(self.device)
         multiple = int(self._module.MULTIPLE)  # type: ignore[arg-type]
         codes = _extended(codes, -height % multiple, -width % multiple)
         light = self._module(codes.contiguous(memory_format=torch.channels_last))[0, :, :height, :width]
-        return np.ascontiguousarray(light.permute(1, 2, 0).numpy())
+        return np.ascontiguousarray(light.permute(1, 2, 0).cpu().numpy())
 
 
 def _extended(codes: torch.Tensor, below: int, right: int) -> torch.Tensor:
@@ -216,8 +224,8 @@ def _extended(codes: torch.Tensor, below: int, right: int) -> torch.Tensor:
     return codes
 
 
-def _network_row(name: str, path: Path) -> Row:
-    network = Reproduced(path)
+def _network_row(name: str, path: Path, device: str) -> Row:
+    network = Reproduced(path, device)
     return Row(
         name=name,
         what=f"our reproduction, {network.samples:,} samples",

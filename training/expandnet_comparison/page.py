@@ -28,7 +28,7 @@ def as_page(
         (
             "# The paper's comparison",
             "",
-            f"Made by `expandnet-compare run` on {len(places)} places that no network here was trained on, one view each.",
+            f"Made by `expandnet-compare run` on {len(places)} places that no network trained here has seen, one view each.",
             "",
             "## What the numbers can tell, and what not",
             "",
@@ -68,7 +68,8 @@ def _reading(
         "that hold in 95 of 100 drawings of places, one by one: of twenty comparisons without a difference one has a sign.",
         "People call a difference of PU21-PSNR one only from about 3.5 dB on (Hanji et al. 2022); smaller ones order means.",
         "The paper's own tables were not found, nor its pictures: nothing here repeats one of its numbers. What repeats is "
-        "the protocol, as far as its authors described it, with the choices listed below.",
+        "the protocol, as far as its authors described it, with the choices listed below. Whether the released weights "
+        "have seen any of these places is not known.",
     ]
     for maker in ("optimal", "culling"):
         for response in ("known", "random"):
@@ -89,8 +90,8 @@ def _reading(
     apart = [f"{row.name} ({row.samples:,} samples)" for row in rows if row.apart]
     if apart:
         lines.append(
-            f"{', '.join(apart)}: our reproductions, trained for a short while on a processor. They show that the "
-            "programs run; they say nothing of how good those networks are, and have neither rank nor significance."
+            f"{', '.join(apart)}: our reproductions, trained on too few samples. They show that the programs run; they say "
+            "nothing of how good those networks are, and have neither rank nor significance."
         )
     return lines
 

@@ -39,8 +39,9 @@ def command(
     from expandnet_training.cases import held_out_cases, large_plate
     from expandnet_training.hdr_images import find_images, load_folder, read_split
     from expandnet_training.methods import GlobalCurve, methods
+    from expandnet_training.named import named_files
 
-    weights = _weights(named)
+    weights = named_files("--weights", named)
     paths = {path.stem: path for path in find_images(data)}
     chosen = read_split(split, list(paths))
     if not chosen.held or not chosen.train:
@@ -119,16 +120,6 @@ def _open_jod() -> Any:
     except ImportError:
         click.echo("ColorVideoVDP is not installed, so there is no JOD: see the README", err=True)
         return None
-
-
-def _weights(named: Sequence[str]) -> Mapping[str, Path]:
-    found = {}
-    for text in named:
-        name, _, path = text.partition("=")
-        if not name or not path:
-            raise UsageError(f"--weights {text}: write NAME=FILE")
-        found[name] = Path(path)
-    return found
 
 
 def main() -> None:
