@@ -141,7 +141,7 @@ class Converter:
         )
 
     def analyze(self, prepared: Prepared) -> list[Analysis | None]:
-        """Return the analysis of each part, None for one without color; those that are given are kept.
+        """Return the analysis of each part, None for one without color; those that are given or made before are kept.
 
         Raises:
             InputError: a part must not be expanded.
@@ -149,12 +149,12 @@ class Converter:
         return [self._analyze(prepared, part) for part in prepared.parts]
 
     def _analyze(self, prepared: Prepared, part: Part) -> Analysis | None:
-        if part.survey is None:
-            return part.analysis
-        try:
-            return self.expander.analyze(part.plate, part.survey)
-        except InputError as error:
-            raise type(error)(f"{prepared.source}: {error}") from error
+        if part.analysis is None and part.survey is not None:
+            try:
+                part.analysis = self.expander.analyze(part.plate, part.survey)
+            except InputError as error:
+                raise type(error)(f"{prepared.source}: {error}") from error
+        return part.analysis
 
     def _write(
         self,

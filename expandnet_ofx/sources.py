@@ -27,7 +27,7 @@ class Part:
     survey: Survey | None
     """None for a part without color, or one whose analysis is given."""
     analysis: Analysis | None = None
-    """Given, as steady analyses of a shot are; None leaves it to be made."""
+    """Given, as steady analyses of a shot are, or made when it is first asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ from fakes import PointEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from expandnet_ofx import Expander
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.settings import Settings
 
@@ -255,6 +256,42 @@ def test_a_region_is_a_window_of_the_whole(worker, tmp_path):
         answer = host.ask(**render(tmp_path, region=bad, output=str(tmp_path / "bad.exr")))
         assert not answer["ok"]
     assert "bad.exr" not in files_in(tmp_path)
+
+
+def test_a_plate_that_was_analyzed_is_not_analyzed_again(worker, tmp_path, monkeypatch):
+    """Knobs of the result and regions need no new pass over a plate; another plate, or a knob of the analysis, does."""
+    save(tmp_path / "a.png", plate(2, 40, 48))
+    save(tmp_path / "b.png", plate(3, 40, 48))
+    surveyed: list[str] = []
+    before = Expander.survey
+
+    def counted(self: Expander, source: Any) -> Any:
+        surveyed.append(source.path.stem)
+        return before(self, source)
+
+    monkeypatch.setattr(Expander, "survey", counted)
+    host = worker.host()
+    assert host.ask(**render(tmp_path))["ok"]
+    first = host.ask(**render(tmp_path, settings={"stops": 0.5}))["result"]
+    assert host.ask(**render(tmp_path, region=[4, 4, 20, 30], output=str(tmp_path / "part.exr")))["ok"]
+    assert surveyed == ["a"]
+    made = batch(
+        tmp_path / "a.png", "-o", tmp_path / "batch", "--stops", 0.5, "--matte", "--compression", "none"
+    )  # fmt: skip
+    assert made.code == 0
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "batch" / "a.exr").read_bytes()
+    assert first["clip_levels"] and first["clipped_share"] > 0
+    surveyed.clear()
+    assert host.ask(**render(tmp_path, "b"))["ok"]
+    assert host.ask(**render(tmp_path, settings={"white": 0.9}))["ok"]
+    assert surveyed == ["b", "a"]
+    save(tmp_path / "a.png", plate(4, 40, 48))
+    assert host.ask(**render(tmp_path))["ok"]
+    assert surveyed == ["b", "a", "a"]
+    for number in range(20):
+        save(tmp_path / f"c{number}.png", plate(number, 24, 24))
+        assert host.ask(**render(tmp_path, f"c{number}"))["ok"]
+    assert len(worker.service._analyses) == 16
 
 
 def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):

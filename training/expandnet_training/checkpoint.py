@@ -45,14 +45,14 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 def save_other(path: Path, trainer: Trainer) -> None:
     """Write averaged weights of a network that ExpandNet is compared with: its name and the samples seen are metadata."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     recipe = trainer.recipe
     about = {"format": OTHER_FORMAT, "name": recipe.name, "network": recipe.network}
     about["samples"] = str(trainer.step * recipe.batch)
     state = {name: value.detach().cpu().contiguous() for name, value in trainer.average.items()}
     partial = partial_name(path)
-    save_file(state, partial, about)
+    partial.write_bytes(save(state, about))
     partial.replace(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,17 +22,23 @@ from expandnet_batch.runtime import MemoryGuard
 from expandnet_batch.steadying import FrameSequence, analyze_frames
 from expandnet_batch.worker.describe import describe, parse_settings
 from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request, is_whole
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import Source
 from expandnet_ofx.shots import Shot, differing
+from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, steady
 from expandnet_ofx.writer import OutputOptions, check_suffix
 
 ENGINES_KEPT = 2
 """Engines that stay warm: an artist compares two precisions, not ten."""
+
+ANALYSES_KEPT = 16
+"""Plates whose analyses are remembered, about 2 MB each: knobs of the result are turned, and regions of one plate rendered,
+without another pass over it."""
 
 Tell = Callable[[float, str], None]
 """Takes the share of a request that is done, and what is being done."""
@@ -89,6 +96,7 @@ class Service:
         self._fixed = {"device": device, "threads": threads, "memory": memory, "mask": None}
         self._guard = MemoryGuard(memory)
         self._engines: dict[tuple[Any, ...], Engine] = {}
+        self._analyses: dict[str, Analysis] = {}
 
     def execute(self, request: Request, token: Token) -> dict[str, Any]:
         """Return the result of a request.
@@ -112,6 +120,7 @@ class Service:
     def release(self) -> None:
         """Let go of networks, and hand their memory back."""
         self._engines.clear()
+        self._analyses.clear()
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -147,6 +156,8 @@ class Service:
         if reuse and up_to_date(converter, identity, target):
             report = FrameReport(input=str(source), output=str(target), status="skipped")
         else:
+            known = _analysis_key(converter, identity)
+            analysis = analysis or self._analyses.get(known)
             prepared = converter.prepare(source, mask=mask, identity=identity, analysis=analysis)
             report = converter.render(
                 prepared,
@@ -154,7 +165,16 @@ class Service:
                 region=None if region is None else (region[0], region[1], region[2], region[3]),
                 progress=self._reporter(token, source.name),
             )
+            if not steady_from:
+                self._remember(known, prepared)
         return {**report.to_dict(), "seconds": round(time.perf_counter() - started, 4)}
+
+    def _remember(self, key: str, prepared: Prepared) -> None:
+        """Keep the analysis of a source's first part with color, the one that `prepare` takes."""
+        self._analyses.pop(key, None)
+        while len(self._analyses) >= ANALYSES_KEPT:
+            self._analyses.pop(next(iter(self._analyses)))
+        self._analyses[key] = next(part.analysis for part in prepared.parts if part.analysis is not None)
 
     def _analyze(self, request: Request, token: Token) -> dict[str, Any]:
         target = request.path("output")
@@ -195,6 +215,13 @@ class Service:
             token.progress(share, name)
 
         return report
+
+
+def _analysis_key(converter: Converter, identity: Identity) -> str:
+    """Return what the analysis of a source depends on: its content, settings, weights, and what computes it."""
+    engine = converter.expander.engine
+    computes = [engine.name, engine.precision, engine.device]
+    return json.dumps([identity.source_sha256, analysis_settings(converter.expander), computes], sort_keys=True)
 
 
 _STILLS = {"fps": None, "frames": None, "first_frame": 1}
