@@ -310,6 +310,15 @@ def test_the_command_expands_pictures(tmp_path: Path) -> None:
         (("--operator", "KOV", "--set", "bend=3"), "bend"),
         (("--operator", "KUO", "--set", "bend=much"), "bend=much"),
         (("--operator", "REM", "--set", "squared=maybe"), "squared=maybe"),
+        (("--operator", "AKY", "--peak", "0"), "peak"),
+        (("--operator", "LAN", "--set", "threshold=2"), "threshold"),
+        (("--operator", "MAS", "--set", "regression=2010"), "2009 or 2017"),
+        (("--operator", "KOV", "--set", "sigma_space=-1"), "sigma_space"),
+        (("--operator", "KOV", "--set", "content=film"), "image or video"),
+        (("--operator", "MEY", "--set", "share=1"), "share"),
+        (("--operator", "BNT", "--set", "white=0"), "white"),
+        (("--operator", "HUO", "--set", "exponent=0"), "exponent"),
+        (("--operator", "KUO", "--gamma", "-1"), "gamma"),
     ],
 )
 def test_wrong_words_are_named(tmp_path: Path, words: tuple[str, ...], what: str) -> None:

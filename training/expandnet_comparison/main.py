@@ -11,7 +11,7 @@ from typing import Any
 import click
 from expandnet_batch.edge import run_command
 
-from expandnet_ofx.errors import ExpandNetError, UsageError
+from expandnet_ofx.errors import InputError, OutputError, UsageError
 
 PATH = click.Path(path_type=Path)
 
@@ -146,7 +146,7 @@ def expand(
         try:
             expand_file(image, target, operator, gamma=gamma, peak=peak, **given)
             click.echo(f"{image} -> {target}")
-        except ExpandNetError as error:
+        except (InputError, OutputError) as error:
             click.echo(str(error), err=True)
             failed += 1
     if failed:

@@ -18,6 +18,7 @@ from expandnet_comparison.operators.common import (
     gaussian,
     linearized,
     luminance,
+    need,
     with_luminance,
 )
 from expandnet_comparison.operators.lights import Light, light_count, median_cut
@@ -62,6 +63,7 @@ def banterle(
     Returns:
         (H, W, 3) light, float64; a picture of one luminance comes out as it is.
     """
+    need(peak > 0 and white > 0, "peak and white: need more than 0")
     light = linearized(codes, gamma)
     if noise:
         light = _smoothed(light)

@@ -36,9 +36,14 @@ def linearized(codes: NDArray[Any], gamma: float) -> Array:
         raise UsageError(f"expansion operators take (H, W, 3) codes, not {codes.shape}")
     if not (np.isfinite(codes).all() and codes.min() >= 0 and codes.max() <= 1):
         raise UsageError("expansion operators take codes from 0 to 1; divide by full scale first")
-    if gamma < 0:
-        raise UsageError(f"gamma {gamma:g}: need more than 0, or 0 for codes that are light")
+    need(gamma >= 0, f"gamma {gamma:g}: need 0 or more; 0 is for codes that are light")
     return codes**gamma if gamma else codes
+
+
+def need(ok: bool, what: str) -> None:
+    """Raise `UsageError` for a parameter out of its range."""
+    if not ok:
+        raise UsageError(what)
 
 
 def luminance(light: Array, weights: NDArray[np.float64] = REC709) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_comparison.operators.bilateral import bilateral
-from expandnet_comparison.operators.common import Array, linearized, log_average, luminance, with_luminance
+from expandnet_comparison.operators.common import Array, linearized, log_average, luminance, need, with_luminance
 
 
 def landis(
@@ -29,6 +29,8 @@ def landis(
     Returns:
         (H, W, 3) light, float64.
     """
+    need(peak > 0 and alpha > 0, "peak and alpha: need more than 0")
+    need(0 <= threshold <= 1, f"threshold {threshold:g}: need 0 to 1")
     light = linearized(codes, gamma)
     level = luminance(light)
     top = float(level.max())
@@ -47,12 +49,13 @@ def akyuz(codes: NDArray[Any], *, peak: float = 1000.0, exponent: float = 1.0, g
     Args:
         codes: (H, W, 3) display codes from 0 to 1, or 8 bits.
         peak: luminance of the brightest pixel; channels of colored pixels may exceed it.
-        exponent: 1 was preferred by their observers.
+        exponent: more than 0; 1 was preferred by their observers.
         gamma: of the codes; 0 takes them for light.
 
     Returns:
         (H, W, 3) light, float64; a picture of one luminance comes out black.
     """
+    need(peak > 0 and exponent > 0, "peak and exponent: need more than 0")
     light = linearized(codes, gamma)
     level = luminance(light)
     low, high = float(level.min()), float(level.max())
@@ -85,6 +88,8 @@ def masia(
     Returns:
         (H, W, 3) light, float64.
     """
+    need(peak > 0, f"peak {peak:g}: need more than 0")
+    need(regression in ("2009", "2017"), f"regression {regression}: need 2009 or 2017")
     light = linearized(codes, gamma)
     level = luminance(light)
     average, key = np.log(log_average(level)), _key(level)

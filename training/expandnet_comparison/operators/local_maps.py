@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from expandnet_comparison.operators.bilateral import bilateral
-from expandnet_comparison.operators.common import Array, box, linearized, log_average, luminance, with_luminance
+from expandnet_comparison.operators.common import Array, box, linearized, log_average, luminance, need, with_luminance
 
 
 def kovaleski_oliveira(
@@ -40,6 +40,9 @@ def kovaleski_oliveira(
     Returns:
         (H, W, 3) light, float64.
     """
+    need(0 <= black < peak, "peak, black: need 0 <= black < peak")
+    need(sigma_space > 0 and sigma_range > 0, "sigma_space and sigma_range: need more than 0")
+    need(content in ("image", "video"), f"content {content}: need image or video")
     light = linearized(codes, gamma)
     level = luminance(light)
     threshold = (254 if content == "image" else 230) / 255
@@ -61,12 +64,13 @@ def huo_physiological(
     Args:
         codes: (H, W, 3) display codes from 0 to 1, or 8 bits.
         peak: of the display in cd/m2; the result can exceed it.
-        exponent: n of the response.
+        exponent: n of the response, more than 0.
         gamma: of the codes; 0 takes them for light.
 
     Returns:
         (H, W, 3) light, float64.
     """
+    need(peak > 0 and exponent > 0, "peak and exponent: need more than 0")
     light = linearized(codes, gamma)
     level = luminance(light)
     smooth = bilateral(bilateral(level, 16, 0.3), 10, 0.1)
@@ -90,6 +94,7 @@ def huo_dodging(codes: NDArray[Any], *, scale: float = 1.6, theta: float = 1e-5,
     Returns:
         (H, W, 3) light, float64.
     """
+    need(theta > 0, f"theta {theta:g}: need more than 0")
     light = linearized(codes, gamma)
     level = luminance(light)
     smooth = bilateral(level, 16, 3 / 255)
@@ -108,12 +113,13 @@ def kuo(codes: NDArray[Any], *, peak: float = 1000.0, bend: float = 30.0, gamma:
     Args:
         codes: (H, W, 3) display codes from 0 to 1, or 8 bits.
         peak: luminance of 1.
-        bend: p of the curve; 1 is linear.
+        bend: p of the curve, more than 0; 1 is linear.
         gamma: of the codes; 0 takes them for light.
 
     Returns:
         (H, W, 3) light, float64.
     """
+    need(peak > 0 and bend > 0, "peak and bend: need more than 0")
     light = linearized(codes, gamma)
     level = luminance(light)
     expanded = level * peak / (bend * (1 - level) + level)

@@ -17,6 +17,7 @@ from expandnet_comparison.operators.common import (
     gaussian,
     linearized,
     luminance,
+    need,
     with_luminance,
 )
 
@@ -51,6 +52,7 @@ def rempel(
     Returns:
         (H, W, 3) light in cd/m2, float64.
     """
+    need(content in ("image", "video"), f"content {content}: need image or video")
     light = linearized(codes, gamma)
     if noise:
         light = np.stack([bilateral(channel, 0.8, 0.05) for channel in np.moveaxis(light, 2, 0)], 2)
@@ -91,13 +93,14 @@ def meylan(
     Args:
         codes: (H, W, 3) display codes from 0 to 1, or 8 bits.
         peak: of the display in cd/m2.
-        share: of the range for diffuse parts.
+        share: of the range for diffuse parts, between 0 and 1.
         fixed_white: w = 0.99 whatever is found, as in the toolbox, whose test for a singular slope always holds.
         gamma: of the codes; 0 takes them for light.
 
     Returns:
         (H, W, 3) light, float64. A picture without a specular area is diffuse as a whole, up to `peak * share`.
     """
+    need(peak > 0 and 0 < share < 1, "peak: need more than 0; share: between 0 and 1")
     light = linearized(codes, gamma)
     level = luminance(light, OLD_REC709)
     specular = _specular(level)
