@@ -65,6 +65,24 @@ def scene(seed: int, *, height: int = 48, width: int = 64) -> np.ndarray:
     return (20 * light / light.mean()).astype(np.float32)
 
 
+@pytest.mark.parametrize(
+    ("mode", "ppd", "expected"),
+    [("color", 30, 55.12538688), ("color", 60, 51.58493264), ("luminance", 30, 55.17476588)],
+)
+def test_quality_of_a_picture_by_formula_is_that_of_the_released_program(
+    mode: str, ppd: float, expected: float
+) -> None:
+    """Of release 2.2.2 under GNU Octave 7.3."""
+    y, x = np.mgrid[:64, :80]
+    light = 30 * np.exp2(2.5 * np.sin(x / 9.0) * np.cos(y / 7.0))
+    truth = np.stack((light, 0.9 * light, 0.7 * light + 2), 2)
+    truth[20:30, 50:60] *= 12
+    test = truth * np.exp2(0.3 * np.sin(x / 1.7 + y / 2.3))[:, :, None]
+    if mode == "luminance":
+        test, truth = test @ BT709, truth @ BT709
+    assert HDRVDP(pixels_per_degree=ppd)(test, truth).q == pytest.approx(expected, abs=1e-3)
+
+
 @given(seed=st.integers(0, 10**6), step=st.floats(0.02, 0.3))
 @settings(max_examples=15, deadline=None)
 def test_the_same_is_100_and_more_noise_is_less(seed: int, step: float) -> None:
