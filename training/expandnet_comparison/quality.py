@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from expandnet_training import pu
 from expandnet_training.hdr_images import LUMINANCE
+from expandnet_training.jod import open_jod
 from numpy.typing import NDArray
 
 from expandnet_comparison.choices import Choices, Referred
@@ -44,7 +45,7 @@ class Judge:
         self._choices = choices
         self.metrics = tuple(metrics)
         self._vdp = HDRVDP(pixels_per_degree=choices.pixels_per_degree)
-        self._jod = _open_jod() if "cvvdp_jod" in metrics else None
+        self._jod = open_jod() if "cvvdp_jod" in metrics else None
         self._truth: Array | None = None
         self._seen: Any = None
 
@@ -53,7 +54,7 @@ class Judge:
         if metric == "hdrvdp_q":
             return self._vdp(found, self._reference(truth)).q
         if metric == "cvvdp_jod":
-            return self._jod(found, truth) if self._jod is not None and referred == "display" else float("nan")
+            return self._jod.compare(found, truth) if self._jod is not None and referred == "display" else float("nan")
         encoding, _, kind = metric.partition("_")
         pair = [x @ LUMINANCE for x in (found, truth)]
         if encoding == "pu2":
@@ -74,13 +75,3 @@ class Judge:
         if self._truth is not truth:
             self._truth, self._seen = truth, self._vdp.see(truth)
         return self._seen
-
-
-def _open_jod() -> Callable[[Array, Array], float] | None:
-    from expandnet_training.jod import ColorVideoVDP
-
-    try:
-        metric = ColorVideoVDP()
-    except ImportError:
-        return None
-    return metric.compare

@@ -65,10 +65,13 @@ def _report(
     from tqdm import tqdm
 
     from expandnet_training import figures, patches, plots, requirements, scales, tables
+    from expandnet_training.jod import open_jod
     from expandnet_training.methods import PLATE
 
     output.mkdir(parents=True, exist_ok=True)
-    jod, rows, sheets = _open_jod(), [], set()
+    jod, rows, sheets = open_jod(), [], set()
+    if jod is None:
+        click.echo("ColorVideoVDP is not installed, so there is no JOD: see the README", err=True)
     for number, case in enumerate(tqdm(cases, unit=" plates")):
         setting = {"place": case.place, "share": case.share, "response": case.response, "storage": case.storage}
         for name, method in compared.items():
@@ -110,16 +113,6 @@ def _report(
     tables.write_tables(output, rows, summary, text, {"discs": discs, "sizes apart": apart, "lifts": lifts})
     plots.write_plots(output, rows, base=PLATE)
     return text
-
-
-def _open_jod() -> Any:
-    from expandnet_training.jod import ColorVideoVDP
-
-    try:
-        return ColorVideoVDP()
-    except ImportError:
-        click.echo("ColorVideoVDP is not installed, so there is no JOD: see the README", err=True)
-        return None
 
 
 def main() -> None:

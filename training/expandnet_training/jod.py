@@ -50,6 +50,14 @@ class ColorVideoVDP:
         return float(quality)
 
 
+def open_jod() -> ColorVideoVDP | None:
+    """Return the metric, None where its package is not installed."""
+    try:
+        return ColorVideoVDP()
+    except ImportError:
+        return None
+
+
 def _cpu() -> Any:
     import torch
 

@@ -122,29 +122,24 @@ class HDRVDP:
         differs = ((found.light - true.light).abs() / true.light > SAME).any(0).float()
         adaptation = ((found.adaptation + true.adaptation) / 2).clamp(1e-5, 1e5).log10()
         shared = [_blurred(torch.minimum(a.abs(), b.abs())) for a, b in zip(found.bands, true.bands, strict=True)]
-        bands = []
-        for number in range(len(true.bands)):
-            noise = self._noise(number, adaptation, shared)
-            masked = _masking(number, shared, noise)
-            scale = 2.0**number
-            change = (found.bands[number] - true.bands[number]) / scale
+        bands: list[Band] = []
+        for number, (one, other) in enumerate(zip(found.bands, true.bands, strict=True)):
+            noise, scale = self._noise(number, adaptation, shared), 2.0**number
             power = observer.MASKING_POWER
-            signal = change.abs() ** power * scale / (noise ** (2 * power) + masked**2).sqrt()
-            counted = signal * resized(differs, signal.shape[1:])
-            frequency = self._frequency(number)
-            weight = np.interp(frequency, observer.QUALITY_FREQUENCY[::-1], observer.QUALITY_WEIGHT[::-1])
-            for orientation, band in enumerate(counted.double()):
-                msre = float(band.square().sum().sqrt()) / band.numel()
-                bands.append(
-                    Band(
-                        number=number + 1,
-                        orientation=orientation + 1,
-                        frequency=frequency,
-                        weight=float(weight),
-                        msre=msre,
-                    )
-                )
+            hidden = (noise ** (2 * power) + _masking(number, shared, noise) ** 2).sqrt()
+            visible = ((one - other).abs() / scale) ** power * scale / hidden
+            bands += self._bands(number, visible * resized(differs, visible.shape[1:]))
         return Quality(q=100 - sum(band.loss for band in bands), bands=tuple(bands))
+
+    def _bands(self, number: int, visible: Tensor) -> list[Band]:
+        """Return what a level's visible differences (N, H, W) take from the quality, by orientation."""
+        frequency = self._frequency(number)
+        weight = float(np.interp(frequency, observer.QUALITY_FREQUENCY[::-1], observer.QUALITY_WEIGHT[::-1]))
+        sums = visible.double().square().sum((1, 2)).sqrt() / visible[0].numel()
+        return [
+            Band(number=number + 1, orientation=at + 1, frequency=frequency, weight=weight, msre=float(msre))
+            for at, msre in enumerate(sums)
+        ]
 
     def _frequency(self, band: int) -> float:
         return 2.0**-band * self.pixels_per_degree / 2
