@@ -235,7 +235,10 @@ class Converter:
                 codes = plate.rows(start, min(start + step, plate.height))
                 yield start, _normalized(codes, carried), None
             return
-        for band in self.expander.bands(plate, analysis, region=region, mask=prepared.mask, statistics=statistics):
+        bands = self.expander.bands(
+            plate, analysis, region=region, mask=prepared.mask, statistics=statistics, predicted=part.predicted
+        )
+        for band in bands:
             light = band.light
             columns = [light]
             if carried:

@@ -19,7 +19,8 @@ from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.linearized import encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
-from expandnet_ofx.predict import Region, TilePredictor, extended_rows
+from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
+from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import Survey, survey
@@ -135,6 +136,7 @@ class Expander:
         region: Region | None = None,
         mask: Plate | None = None,
         statistics: RenderStatistics | None = None,
+        predicted: Predicted | None = None,
     ) -> Iterator[Band]:
         """Render in bands of rows, top to bottom, so that memory does not grow with the plate's height.
 
@@ -142,6 +144,7 @@ class Expander:
             plate, analysis, region: as in `render`.
             mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
             statistics: filled while bands pass.
+            predicted: keeps what the network gives, or gives what it has kept.
 
         Raises:
             UsageError: the analysis is of another size or other weights, the region lies outside, or the mask's size
@@ -168,7 +171,13 @@ class Expander:
 
         ahead = prefetch(produce, depth=1)
         try:
-            for y, codes, prediction in predictor.bands(ahead, layout, region):
+            if predicted is not None and predicted.complete:
+                passing = predicted.replay(ahead, MARGIN)
+            else:
+                passing = predictor.bands(ahead, layout, region)
+                if predicted is not None:
+                    passing = predicted.keep(passing, (region[2] - region[0]) * (region[3] - region[1]))
+            for y, codes, prediction in passing:
                 yield from merger.merge(y, codes, prediction)
         finally:
             ahead.close()

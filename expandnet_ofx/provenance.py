@@ -38,7 +38,10 @@ def as_text(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True)
 
 
-OF_THE_RESULT = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation", "tile", "feather")
+OF_THE_MERGE = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation")
+"""Settings that no prediction depends on."""
+
+OF_THE_RESULT = (*OF_THE_MERGE, "tile", "feather")
 """Settings that no analysis depends on."""
 
 
@@ -49,6 +52,15 @@ def analysis_settings(expander: Expander) -> dict[str, Any]:
         del record[name]
     record["sun_stops"] = bool(record["sun_stops"])
     return {**record, "weights_sha256": expander.engine.weights.sha256}
+
+
+def prediction_settings(expander: Expander) -> dict[str, Any]:
+    """Return what predictions of this expander depend on beside plate, analysis and region."""
+    record, engine = _settings_record(expander.settings), expander.engine
+    for name in OF_THE_MERGE:
+        del record[name]
+    computes = {"engine": engine.name, "precision": engine.precision, "device": engine.device}
+    return {**record, **computes, "weights_sha256": engine.weights.sha256}
 
 
 def _settings_record(settings: Settings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image, pixel_hash
 from expandnet_ofx.plates import Plate
+from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.survey import Survey
 from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes
@@ -28,6 +29,8 @@ class Part:
     """None for a part without color, or one whose analysis is given."""
     analysis: Analysis | None = None
     """Given, as steady analyses of a shot are, or made when it is first asked for."""
+    predicted: Predicted | None = None
+    """Keeps the prediction for another result of it, or gives one that was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,11 @@ class Prepared:
     parts: list[Part]
     mask: ImagePlate | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def main(self) -> Part:
+        """The first part with color, whose analysis may be given."""
+        return next(part for part in self.parts if part.survey is not None or part.analysis is not None)
 
     def close(self) -> None:
         """Close the files."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from expandnet_ofx import Analysis, ArrayPlate, Expander, Settings, grade
 from expandnet_ofx.errors import AlreadyHDRError, InputError, OutOfMemoryError, UsageError
+from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import survey
 from expandnet_ofx.transfer import named_encoding
@@ -796,3 +797,38 @@ def test_the_survey_of_an_expander_follows_its_weights():
         found = Expander(engine=BoxEngine(contract=contract)).survey(codes).proxy
         expected = survey(ArrayPlate(codes, named_encoding("srgb")), antialias=antialias).proxy
         assert np.array_equal(found, expected)
+
+
+@given(seed=st.integers(0, 1000), height=st.integers(20, 90), width=st.integers(20, 70), stops=st.floats(-2, 2))
+@settings(max_examples=15, deadline=None)
+def test_a_kept_prediction_gives_the_result_that_the_network_gives(seed, height, width, stops):
+    plate = np.random.default_rng(seed).integers(200, 256, (height, width, 3)).astype(np.uint8)
+    first, second = (
+        Expander(Settings(tile=32, feather=4, stops=chosen, saturation=0.5), engine=BoxEngine())
+        for chosen in (0.0, stops)
+    )
+    analysis = first.analyze(plate)
+    predicted = Predicted(1 << 20)
+    passing = first.bands(plate, analysis, predicted=predicted)
+    next(passing)
+    passing.close()
+    assert not predicted.complete, "a render that was broken off keeps nothing"
+    list(first.bands(plate, analysis, predicted=predicted))
+    assert predicted.complete
+    statistics = RenderStatistics()
+    again = np.concatenate(
+        [band.light for band in second.bands(plate, analysis, predicted=predicted, statistics=statistics)]
+    )
+    np.testing.assert_array_equal(again, second.render(plate, analysis))
+    assert statistics.tiles == 0
+
+
+def test_a_prediction_beyond_its_limit_is_not_kept():
+    plate = np.full((64, 64, 3), 255, np.uint8)
+    expander = Expander(Settings(tile=32, feather=0), engine=PointEngine())
+    analysis = expander.analyze(plate)
+    size = 64 * 64 * 3 * 4
+    for limit, kept in ((size, True), (size - 1, False)):
+        predicted = Predicted(limit)
+        list(expander.bands(plate, analysis, predicted=predicted))
+        assert predicted.complete is kept

@@ -294,6 +294,40 @@ def test_a_plate_that_was_analyzed_is_not_analyzed_again(worker, tmp_path, monke
     assert len(worker.service._analyses) == 16
 
 
+def test_another_knob_of_the_result_needs_no_network(worker, tmp_path, monkeypatch):
+    """A result that is merged anew from a kept prediction is the file that a batch makes; what decides the prediction is
+    predicted again."""
+    save(tmp_path / "a.png", plate(2, 40, 48))
+    tiles: list[int] = []
+    before = PointEngine.expand
+
+    def counted(self: PointEngine, *words: Any) -> Any:
+        tiles.append(1)
+        return before(self, *words)
+
+    monkeypatch.setattr(PointEngine, "expand", counted)
+    host = worker.host()
+    assert host.ask(**render(tmp_path))["ok"]
+    assert tiles
+    knobs = {"stops": 0.7, "saturation": 0.3, "max_stops": 2.0, "output_space": "acescg"}
+    tiles.clear()
+    assert host.ask(**render(tmp_path, settings=knobs))["ok"]
+    assert not tiles
+    words = [part for name, value in knobs.items() for part in (f"--{name.replace('_', '-')}", value)]
+    made = batch(tmp_path / "a.png", "-o", tmp_path / "batch", *words, "--matte", "--compression", "none")
+    assert made.code == 0, made.err
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "batch" / "a.exr").read_bytes()
+    for change in ({"settings": {"threshold": 0.8}}, {"region": [0, 0, 40, 30]}, {"settings": {"sun_stops": 2.0}}, {}):
+        tiles.clear()
+        assert host.ask(**render(tmp_path, **change))["ok"]
+        assert tiles, change
+    monkeypatch.setattr("expandnet_batch.worker.service.PREDICTION_SHARE", 1e-9)
+    assert host.ask(**render(tmp_path, settings={"feather": 4}))["ok"]
+    tiles.clear()
+    assert host.ask(**render(tmp_path, settings={"feather": 4}))["ok"]
+    assert tiles, "a plate too large for the memory is predicted each time"
+
+
 def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {n: str(save(tmp_path / f"shot.{n}.png", plate(7, 40, 48) // 2 + n % 3)) for n in range(1001, 1005)}

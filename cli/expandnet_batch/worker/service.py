@@ -26,10 +26,11 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.provenance import analysis_settings
+from expandnet_ofx.predicted import Predicted
+from expandnet_ofx.provenance import analysis_settings, prediction_settings
 from expandnet_ofx.sequences import Source
 from expandnet_ofx.shots import Shot, differing
-from expandnet_ofx.sources import Identity, Prepared
+from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, steady
 from expandnet_ofx.writer import OutputOptions, check_suffix
 
@@ -37,8 +38,10 @@ ENGINES_KEPT = 2
 """Engines that stay warm: an artist compares two precisions, not ten."""
 
 ANALYSES_KEPT = 16
-"""Plates whose analyses are remembered, about 2 MB each: knobs of the result are turned, and regions of one plate rendered,
-without another pass over it."""
+"""Plates whose analyses are remembered, about 2 MB each: regions of one plate are rendered without another pass over it."""
+
+PREDICTION_SHARE = 0.125
+"""Share of the memory limit for the prediction of the plate whose knobs are being turned: enough for a plate of 3840x2160."""
 
 Tell = Callable[[float, str], None]
 """Takes the share of a request that is done, and what is being done."""
@@ -93,10 +96,11 @@ class Service:
 
     def __init__(self, *, device: str, threads: int, memory: int) -> None:
         self.device = device
-        self._fixed = {"device": device, "threads": threads, "memory": memory, "mask": None}
+        self._fixed: dict[str, Any] = {"device": device, "threads": threads, "memory": memory, "mask": None}
         self._guard = MemoryGuard(memory)
         self._engines: dict[tuple[Any, ...], Engine] = {}
         self._analyses: dict[str, Analysis] = {}
+        self._predicted: tuple[str, Predicted] = ("", Predicted(0))
 
     def execute(self, request: Request, token: Token) -> dict[str, Any]:
         """Return the result of a request.
@@ -121,6 +125,7 @@ class Service:
         """Let go of networks, and hand their memory back."""
         self._engines.clear()
         self._analyses.clear()
+        self._predicted = ("", Predicted(0))
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -159,6 +164,7 @@ class Service:
             known = _analysis_key(converter, identity)
             analysis = analysis or self._analyses.get(known)
             prepared = converter.prepare(source, mask=mask, identity=identity, analysis=analysis)
+            prepared.main.predicted = self._kept_prediction(converter, identity, region)
             report = converter.render(
                 prepared,
                 target,
@@ -166,15 +172,23 @@ class Service:
                 progress=self._reporter(token, source.name),
             )
             if not steady_from:
-                self._remember(known, prepared)
+                self._remember(known, prepared.main.analysis)
         return {**report.to_dict(), "seconds": round(time.perf_counter() - started, 4)}
 
-    def _remember(self, key: str, prepared: Prepared) -> None:
-        """Keep the analysis of a source's first part with color, the one that `prepare` takes."""
+    def _remember(self, key: str, analysis: Analysis | None) -> None:
+        assert analysis is not None
         self._analyses.pop(key, None)
         while len(self._analyses) >= ANALYSES_KEPT:
             self._analyses.pop(next(iter(self._analyses)))
-        self._analyses[key] = next(part.analysis for part in prepared.parts if part.analysis is not None)
+        self._analyses[key] = analysis
+
+    def _kept_prediction(self, converter: Converter, identity: Identity, region: tuple[int, ...] | None) -> Predicted:
+        """Return the last prediction if it is this one, else room for it."""
+        decides = [identity.source_sha256, identity.analysis_sha256, region, prediction_settings(converter.expander)]
+        key = json.dumps(decides, sort_keys=True)
+        if self._predicted[0] != key:
+            self._predicted = (key, Predicted(int(PREDICTION_SHARE * self._fixed["memory"])))
+        return self._predicted[1]
 
     def _analyze(self, request: Request, token: Token) -> dict[str, Any]:
         target = request.path("output")
