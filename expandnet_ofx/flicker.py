@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.errors import InputError
 from expandnet_ofx.maps import extreme
+from expandnet_ofx.partials import partial_name
 from expandnet_ofx.swing import alignment
 
 Array = NDArray[np.float32]
@@ -84,6 +89,65 @@ class Flicker:
         if not total:
             return None
         return float(BINS[1 + np.searchsorted(np.cumsum(self.counts), 0.95 * total)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Flicker of some frames of a shot with what the first and the last look like, so that chunks can be joined."""
+
+    first: int
+    """Number of the first frame."""
+    last: int
+    start: Glimpse
+    end: Glimpse
+    flicker: Flicker
+
+    def save(self, path: Path) -> None:
+        """Write the stretch; the file appears only when complete."""
+        partial = partial_name(path)
+        np.savez_compressed(
+            partial,
+            numbers=np.array((self.first, self.last, self.start.step)),
+            counts=self.flicker.counts,
+            squares=np.array(self.flicker.squares),
+            start_light=self.start.light,
+            start_matte=self.start.matte,
+            end_light=self.end.light,
+            end_matte=self.end.matte,
+        )
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Stretch:
+        """Read a stretch; raise `InputError` if it is none."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+                first, last, step = (int(number) for number in held["numbers"])
+                start, end = (
+                    Glimpse(held[f"{which}_light"], held[f"{which}_matte"], step) for which in ("start", "end")
+                )
+                flicker = Flicker(held["counts"], float(held["squares"]))
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+            raise InputError(f"{path}: cannot be read ({error}); run the task that wrote it again") from error
+        return cls(first=first, last=last, start=start, end=end, flicker=flicker)
+
+
+def joined(stretches: Iterable[Stretch]) -> Flicker:
+    """Return the flicker of a shot from its chunks, in any order: within them, and from each to the next.
+
+    Of chunks that overlap, as tasks that ran twice leave them, the one that starts first counts.
+    """
+    whole = Flicker()
+    before: Stretch | None = None
+    for stretch in sorted(stretches, key=lambda stretch: (stretch.first, -stretch.last)):
+        if before is not None and stretch.first <= before.last:
+            continue
+        whole.counts += stretch.flicker.counts
+        whole.squares += stretch.flicker.squares
+        if before is not None and before.last == stretch.first - 1:
+            whole.add(before.end, stretch.start)
+        before = stretch
+    return whole
 
 
 def jumps_between(before: Glimpse, after: Glimpse) -> Array:

@@ -220,7 +220,15 @@ def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Pat
     assert report["complete"] is True
     assert [Path(frame["output"]).name for frame in report["frames"]] == NAMES
     assert all(frame["status"] == "done" for frame in report["frames"])
-    assert {s["task"] for s in report["shots"]} == {"1001-1003", "1004-1006", "1007-1007"}
+    (found,) = report["shots"]
+    assert found["frames"] == [1001, 1007]
+    # Chunks are joined: the figures are those of one batch over the whole shot.
+    ran_whole = batch("in/shot.####.png", "-o", "whole", "--json", "whole.json")
+    assert ran_whole.code == 0
+    (whole,) = json.loads(Path("whole.json").read_text())["shots"]
+    assert whole["flicker_pixels"] > 0
+    assert {name: found[name] for name in whole} == whole
+    assert f"95 % by less than {whole['flicker_95']:.3f}" in ran.out
     # What a farm made is up to date for a batch as well.
     assert "7 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
 

@@ -48,15 +48,26 @@ OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""
 
 
-def run_plan(plan: JobPlan, options: dict[str, Any], *, open_book: OpenBook | None = None) -> int:
+def run_plan(
+    plan: JobPlan,
+    options: dict[str, Any],
+    *,
+    open_book: OpenBook | None = None,
+    reported: Callable[[Report], None] | None = None,
+) -> int:
     """Convert all jobs of a plan; return the exit code.
 
     Args:
         open_book: gives analyses; None makes them as `--steady` and `--analysis` say.
+        reported: gets the report when all is done.
     """
     kind = "none" if options["quiet"] else options["progress"]
     with open_progress(kind, total=plan.frames) as progress:
-        return _Batch(plan, options, progress, open_book).run()
+        batch = _Batch(plan, options, progress, open_book)
+        code = batch.run()
+    if reported is not None:
+        reported(batch.report)
+    return code
 
 
 def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
@@ -118,7 +129,7 @@ class _Batch:
         self._given = open_book
         self._options = options
         self._progress = progress
-        self._report = Report()
+        self.report = Report()
         self._started = time.perf_counter()
         self._memory = MemoryGuard(options["memory"])
 
@@ -129,7 +140,7 @@ class _Batch:
         for path in self._plan.left_out:
             self._progress.say(f"{path}: missing, left out")
         converter = self._open_converter()
-        self._report.describe(converter, self._options)
+        self.report.describe(converter, self._options)
         self._plan.sweep(self._progress)
         self._plan.check_space(self._progress, self._options)
         try:
@@ -138,11 +149,11 @@ class _Batch:
                     book = self._given(converter)
                 else:
                     book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
-                self._report.shots = book.records
+                self.report.shots = book.records
                 self._convert_all(converter, book)
         finally:
             self._finish()
-        return self._report.exit_code
+        return self.report.exit_code
 
     def _open_converter(self) -> Converter:
         converter = open_converter(self._options, self._plan.options)
@@ -176,7 +187,7 @@ class _Batch:
                 report = converter.render(prepared, job.output, preview=job.preview, progress=self._advance)
             except FRAME_FAILURES as error:
                 report = self._failure(job, error)
-        self._report.add(report, book.record_of(job.source.path, job.number), job.number)
+        self.report.add(report, book.record_of(job.source.path, job.number), job.number)
         self._progress.frame(report)
         return report.status != "failed"
 
@@ -197,8 +208,8 @@ class _Batch:
 
     def _finish(self) -> None:
         path: Path | None = self._options["report"]
-        self._report.seconds = time.perf_counter() - self._started
-        self._report.missing = [str(missing) for missing in self._plan.left_out]
-        self._progress.finish(self._report)
+        self.report.seconds = time.perf_counter() - self._started
+        self.report.missing = [str(missing) for missing in self._plan.left_out]
+        self._progress.finish(self.report)
         if path is not None:
-            self._report.save(path)
+            self.report.save(path)

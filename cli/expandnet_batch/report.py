@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import FrameReport
-from expandnet_ofx.flicker import Flicker, Glimpse
+from expandnet_ofx.flicker import Flicker, Glimpse, Stretch
 from expandnet_ofx.partials import write_text
 
 
@@ -25,17 +26,26 @@ class ShotRecord:
     tiles: bool = False
     """Tiles of one picture, which share what is global."""
     flicker: Flicker = field(default_factory=Flicker)
+    _first: tuple[int, Glimpse] | None = None
     _before: tuple[int, Glimpse] | None = None
 
     def add(self, number: int, glimpse: Glimpse) -> None:
         """Compare a frame with the one before it, if that was the last to come."""
         if not self.tiles and self._before is not None and self._before[0] == number - 1:
             self.flicker.add(self._before[1], glimpse)
+        self._first = self._first or (number, glimpse)
         self._before = (number, glimpse)
 
+    @property
+    def stretch(self) -> Stretch | None:
+        """The frames that came, to be joined with those of other tasks; None if none came."""
+        if self._first is None or self._before is None or self.tiles:
+            return None
+        (first, start), (last, end) = self._first, self._before
+        return Stretch(first=first, last=last, start=start, end=end, flicker=self.flicker)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data; flicker in stops from frame to frame, None where nothing was compared."""
-        rms, high = self.flicker.rms, self.flicker.high
+        """Return plain data."""
         why = "consecutive numbers, one size, no cut between"
         if self.window is None:
             why = "consecutive numbers; cuts were not looked for"
@@ -46,22 +56,35 @@ class ShotRecord:
             "frames": [self.first, self.last],
             "because": why,
             "window": self.window,
-            "flicker_rms": None if rms is None else round(rms, 4),
-            "flicker_95": None if high is None else round(high, 4),
-            "flicker_pixels": int(self.flicker.counts.sum()),
+            **flicker_record(self.flicker),
         }
 
     @property
     def line(self) -> str | None:
         """One line for people; None where nothing was compared."""
-        rms, high = self.flicker.rms, self.flicker.high
-        if rms is None or high is None:
-            return None
-        how = "left to themselves" if self.window is None else f"steady over {self.window}"
-        return (
-            f"{self.sequence} {self.first}-{self.last} ({how}): recovered light changes by {rms:.3f} stops rms from "
-            f"frame to frame, 95 % by less than {high:.3f}"
-        )
+        return flicker_line(self.sequence, (self.first, self.last), self.window, self.flicker)
+
+
+def flicker_line(sequence: str, frames: Sequence[int], window: int | None, flicker: Flicker) -> str | None:
+    """Return how steady a shot came out, for people; None where nothing was compared."""
+    rms, high = flicker.rms, flicker.high
+    if rms is None or high is None:
+        return None
+    how = "left to themselves" if window is None else f"steady over {window}"
+    return (
+        f"{sequence} {frames[0]}-{frames[1]} ({how}): recovered light changes by {rms:.3f} stops rms from "
+        f"frame to frame, 95 % by less than {high:.3f}"
+    )
+
+
+def flicker_record(flicker: Flicker) -> dict[str, Any]:
+    """Return flicker as plain data, in stops from frame to frame; None where nothing was compared."""
+    rms, high = flicker.rms, flicker.high
+    return {
+        "flicker_rms": None if rms is None else round(rms, 4),
+        "flicker_95": None if high is None else round(high, 4),
+        "flicker_pixels": int(flicker.counts.sum()),
+    }
 
 
 class Report:

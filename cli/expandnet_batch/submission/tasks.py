@@ -6,7 +6,6 @@ same work gives the same bytes.
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 import shutil
@@ -27,10 +26,10 @@ from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import Book, analyze_frames, steady_keys
 from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
+from expandnet_batch.submission.summary import keep_stretches, save_report
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.partials import write_text
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import Shot, ShotFrame, differing
 from expandnet_ofx.steady import Steadying, steady_views
@@ -176,10 +175,9 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
     for views in job.views():
         if job.window is None or not views[0].shot:
             for view in views:
-                here = job.here(view, frames)
-                numbers = [job_.number or 0 for job_ in here.jobs]
+                numbers = [item.frame for item in view.items]
                 if numbers and view.shot:
-                    book.note(here, [(min(numbers), max(numbers))], window=None)
+                    book.note(job.here(view, frames), [(min(numbers), max(numbers))], window=None)
             continue
         shots = [Shot.load(_steady(job, view)) for view in views]
         for view, shot in zip(views, shots, strict=True):
@@ -204,7 +202,8 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
     def open_book(converter: Converter) -> Book:
         return _book(job, analysis_settings(converter.expander), frames)
 
-    return run_plan(plan, {**options, "report": report}, open_book=open_book)
+    keep = partial(keep_stretches, report)
+    return run_plan(plan, {**options, "report": report}, open_book=open_book, reported=keep)
 
 
 def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
@@ -220,13 +219,14 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
             if (text := _fault(frame, converter, book)) is not None:
                 wrong.append(text)
             progress.stage(f"checking {job.name}", done, len(jobs))
-    _save_report(job, wrong)
+    for line in save_report(job, wrong):
+        click.echo(line)
     for text in wrong:
         click.echo(f"failed  {text}", err=True)
     click.echo(f"{len(jobs) - len(wrong)} of {len(jobs)} results are complete  {job.folder / 'report.json'}")
     if not wrong and not keep_scratch:
         shutil.rmtree(job.scratch / "analyses", ignore_errors=True)
-        for path in job.scratch.glob("*.maps.exr"):
+        for path in (*job.scratch.glob("*.maps.exr"), *job.reports.glob("*.npz")):
             with suppress(OSError):
                 path.unlink()
     return 1 if wrong else 0
@@ -243,26 +243,3 @@ def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
     if not made_from(converter, identity, frame.output, analysis=None if given is None else given.key):
         return f"{frame.output}: is damaged, or not of this plate and these settings; run its expand task again"
     return None
-
-
-def _save_report(job: FarmJob, wrong: Sequence[str]) -> None:
-    """Put what the tasks reported into one file; of a frame that was done twice the later task's word counts."""
-    frames: dict[str, Any] = {}
-    shots: dict[str, Any] = {}
-    run: dict[str, Any] = {}
-    for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
-        report = json.loads(path.read_text(encoding="utf-8"))
-        for frame in report.pop("frames"):
-            # A task that ran again had nothing left to do, and knows less than the one before.
-            if frame["status"] != "skipped" or frame["output"] not in frames:
-                frames[frame["output"]] = frame
-        task = path.stem.split(".")[1]
-        for shot in report.pop("shots"):
-            key = f"{shot['sequence']} {shot['frames']} {task}"
-            if key not in shots or shot["flicker_pixels"]:
-                shots[key] = {**shot, "task": task}
-        run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
-    run.pop("seconds", None)
-    data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong), "shots": list(shots.values())}
-    data["frames"] = [frames[name] for name in sorted(frames)]
-    write_text(job.folder / "report.json", json.dumps(data, indent=1) + "\n")

@@ -1,0 +1,70 @@
+"""The report of a farm job, put together from those of its tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from expandnet_batch.report import Report, flicker_line, flicker_record
+from expandnet_batch.submission.job import FarmJob
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.flicker import Stretch, joined
+from expandnet_ofx.partials import write_text
+
+
+def keep_stretches(path: Path, report: Report) -> None:
+    """Keep what the report of a task cannot say of its shots: how their first and last frames look.
+
+    Args:
+        path: the task's report; the files lie beside it, one per shot.
+        report: the same.
+    """
+    for number, shot in enumerate(report.shots):
+        if shot.stretch is not None:
+            shot.stretch.save(_stretch_file(path, number))
+
+
+def _stretch_file(report: Path, shot: int) -> Path:
+    return report.with_name(f"{report.stem}.{shot}.npz")
+
+
+def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
+    """Put what the tasks reported into one file; return a line for each shot of how steady it came out.
+
+    Of a frame that was done twice the later task's word counts.
+    """
+    frames: dict[str, Any] = {}
+    shots: dict[str, dict[str, Any]] = {}
+    stretches: dict[str, list[Stretch]] = {}
+    run: dict[str, Any] = {}
+    for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        for frame in report.pop("frames"):
+            # A task that ran again had nothing left to do, and knows less than the one before.
+            if frame["status"] != "skipped" or frame["output"] not in frames:
+                frames[frame["output"]] = frame
+        for number, shot in enumerate(report.pop("shots")):
+            key = f"{shot['sequence']} {shot['frames']}"
+            shots.setdefault(key, shot)
+            stretches.setdefault(key, []).extend(_kept(_stretch_file(path, number)))
+        run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
+    run.pop("seconds", None)
+    data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong)}
+    flickers = {key: joined(found) for key, found in stretches.items()}
+    data["shots"] = [shot | flicker_record(flickers[key]) for key, shot in shots.items()]
+    data["frames"] = [frames[name] for name in sorted(frames)]
+    write_text(job.folder / "report.json", json.dumps(data, indent=1) + "\n")
+    lines = [
+        flicker_line(shot["sequence"], shot["frames"], shot["window"], flickers[key]) for key, shot in shots.items()
+    ]
+    return [line for line in lines if line is not None]
+
+
+def _kept(path: Path) -> list[Stretch]:
+    """Return what a task kept of a shot: nothing where all its frames were there before, or where the file is damaged."""
+    try:
+        return [Stretch.load(path)] if path.exists() else []
+    except InputError:
+        return []
