@@ -229,6 +229,9 @@ def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Pat
     assert whole["flicker_pixels"] > 0
     assert {name: found[name] for name in whole} == whole
     assert f"95 % by less than {whole['flicker_95']:.3f}" in ran.out
+    assert not list(Path("job").rglob("*.npz"))
+    assert task("check", "job/job.json").code == 0
+    assert json.loads(Path("job/report.json").read_text()) == report, "looking again changes nothing"
     # What a farm made is up to date for a batch as well.
     assert "7 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
 

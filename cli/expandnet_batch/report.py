@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,18 +62,17 @@ class ShotRecord:
     @property
     def line(self) -> str | None:
         """One line for people; None where nothing was compared."""
-        return flicker_line(self.sequence, (self.first, self.last), self.window, self.flicker)
+        return flicker_line(self.to_dict())
 
 
-def flicker_line(sequence: str, frames: Sequence[int], window: int | None, flicker: Flicker) -> str | None:
-    """Return how steady a shot came out, for people; None where nothing was compared."""
-    rms, high = flicker.rms, flicker.high
-    if rms is None or high is None:
+def flicker_line(shot: Mapping[str, Any]) -> str | None:
+    """Return how steady a shot of a report came out, for people; None where nothing was compared."""
+    if shot["flicker_rms"] is None:
         return None
-    how = "left to themselves" if window is None else f"steady over {window}"
+    how = "left to themselves" if shot["window"] is None else f"steady over {shot['window']}"
     return (
-        f"{sequence} {frames[0]}-{frames[1]} ({how}): recovered light changes by {rms:.3f} stops rms from "
-        f"frame to frame, 95 % by less than {high:.3f}"
+        f"{shot['sequence']} {shot['frames'][0]}-{shot['frames'][1]} ({how}): recovered light changes by "
+        f"{shot['flicker_rms']:.3f} stops rms from frame to frame, 95 % by less than {shot['flicker_95']:.3f}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,35 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
             if frame["status"] != "skipped" or frame["output"] not in frames:
                 frames[frame["output"]] = frame
         for number, shot in enumerate(report.pop("shots")):
-            key = f"{shot['sequence']} {shot['frames']}"
+            key = _key(shot)
             shots.setdefault(key, shot)
             stretches.setdefault(key, []).extend(_kept(_stretch_file(path, number)))
         run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
     run.pop("seconds", None)
     data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong)}
-    flickers = {key: joined(found) for key, found in stretches.items()}
-    data["shots"] = [shot | flicker_record(flickers[key]) for key, shot in shots.items()]
+    target = job.folder / "report.json"
+    before = _shots_of(target)
+    for key, shot in shots.items():
+        # Once a job is complete what its tasks kept is gone, and the report holds what came of it.
+        known = before.get(key) if not stretches[key] else None
+        shot |= flicker_record(joined(stretches[key])) if known is None else known
+    data["shots"] = list(shots.values())
     data["frames"] = [frames[name] for name in sorted(frames)]
-    write_text(job.folder / "report.json", json.dumps(data, indent=1) + "\n")
-    lines = [
-        flicker_line(shot["sequence"], shot["frames"], shot["window"], flickers[key]) for key, shot in shots.items()
-    ]
+    write_text(target, json.dumps(data, indent=1) + "\n")
+    lines = [flicker_line(shot) for shot in shots.values()]
     return [line for line in lines if line is not None]
+
+
+def _key(shot: Mapping[str, Any]) -> str:
+    return f"{shot['sequence']} {shot['frames']}"
+
+
+def _shots_of(report: Path) -> dict[str, dict[str, Any]]:
+    """Return the shots of a report that was written before; nothing if there is none."""
+    try:
+        return {_key(shot): shot for shot in json.loads(report.read_text(encoding="utf-8"))["shots"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _kept(path: Path) -> list[Stretch]:
