@@ -29,6 +29,8 @@ OURS_SAMPLES = 364_576
 LEAST_SHARE = 0.25
 """A network that saw a smaller share of that is printed apart: it says nothing of what its layers could do."""
 
+HERE = "expandnet_comparison.methods"
+
 BASE = "LDR linearized"
 """Row without a method, told the encoding."""
 
@@ -83,8 +85,17 @@ def rows(
     Raises:
         WeightsError: weights that cannot be read, or are of something else.
     """
-    space = f"gamma{choices.gamma:g}"
-    found = [
+    return [
+        *_bare(choices),
+        *(_operator_row(operator, choices) for operator in OPERATORS.values()),
+        *(_network_row(name, path, device) for name, path in networks.items()),
+        *([] if authors is None else [_released(authors, device)]),
+        *_ours(weights, f"gamma{choices.gamma:g}", device),
+    ]
+
+
+def _bare(choices: Choices) -> list[Row]:
+    return [
         Row(
             name=BASE,
             what=f"codes^{choices.gamma:g}, no method",
@@ -98,36 +109,39 @@ def rows(
             expand=lambda plate, _: plate / 255.0,
         ),
     ]
-    found += [_operator_row(operator, choices) for operator in OPERATORS.values()]
-    found += [_network_row(name, path, device) for name, path in networks.items()]
-    if authors is not None:
-        found.append(
-            Row(
-                name="EXP (authors)",
-                what="ExpandNet, Marnerides et al. 2018, released weights",
-                licence=AUTHORS_LICENCE,
-                expand=_Product(path=authors, settings=Settings.preset("authors"), device=device),
-                identity=load_weights(authors).sha256,
-                sources=("expandnet_ofx",),
-            )
+
+
+def _released(weights: Path, device: str) -> Row:
+    return Row(
+        name="EXP (authors)",
+        what="ExpandNet, Marnerides et al. 2018, released weights",
+        licence=AUTHORS_LICENCE,
+        expand=_Product(path=weights, settings=Settings.preset("authors"), device=device),
+        identity=load_weights(weights).sha256,
+        sources=("expandnet_ofx", HERE),
+    )
+
+
+def _ours(weights: Path, space: str, device: str) -> list[Row]:
+    return [
+        Row(
+            name=name,
+            what=what,
+            licence=OWN_LICENCE,
+            expand=_Product(path=weights, settings=settings, device=device),
+            samples=OURS_SAMPLES if weights == DEFAULT_WEIGHTS else None,
+            identity=load_weights(weights).sha256,
+            sources=("expandnet_ofx", HERE),
         )
-    digest = load_weights(weights).sha256
-    for name, what, settings in (
-        ("EXP (ours, raw)", "this project's weights, prediction everywhere", Settings(merge="full", input_space=space)),
-        ("EXP (ours)", "this project, as delivered: unclipped channels kept", Settings(input_space=space)),
-    ):
-        found.append(
-            Row(
-                name=name,
-                what=what,
-                licence=OWN_LICENCE,
-                expand=_Product(path=weights, settings=settings, device=device),
-                samples=OURS_SAMPLES if weights == DEFAULT_WEIGHTS else None,
-                identity=digest,
-                sources=("expandnet_ofx",),
-            )
+        for name, what, settings in (
+            (
+                "EXP (ours, raw)",
+                "this project's weights, prediction everywhere",
+                Settings(input_space=space, merge="full"),
+            ),
+            ("EXP (ours)", "this project, as delivered: unclipped channels kept", Settings(input_space=space)),
         )
-    return found
+    ]
 
 
 def _operator_row(operator: Operator, choices: Choices) -> Row:
@@ -146,7 +160,7 @@ def _operator_row(operator: Operator, choices: Choices) -> Row:
         what=operator.title,
         licence=OPERATOR_LICENCE,
         expand=expand,
-        sources=("expandnet_comparison.operators",),
+        sources=("expandnet_comparison.operators", HERE),
         referred=operator.takes_peak,
     )
 
@@ -233,5 +247,5 @@ def _network_row(name: str, path: Path, device: str) -> Row:
         expand=network,
         samples=network.samples,
         identity=network.sha256,
-        sources=("expandnet_comparison.networks",),
+        sources=("expandnet_comparison.networks", HERE),
     )
