@@ -25,7 +25,7 @@ class Choices:
         8.0, "range of luminance that counts as well exposed: eight bits of linear light hold about eight stops"
     )
     culled: float = _choice(
-        0.10, "share of values clipped at each end of a culled picture, as issue and readers recall it"
+        0.10, "share of values clipped at each end of a culled picture, as readers of the paper recall it"
     )
     culled_of: str = _choice(
         "values", "or luminance: whose percentiles cull; of all values, so that single channels clip as in a camera"

@@ -22,8 +22,8 @@ MAKER_TITLES = {"optimal": "optimal exposure", "culling": "culling"}
 
 LEGEND = (
     f"Means over places. + and -: better or worse than {BASE} (first) and than {OURS} (second) where the 95 percent interval "
-    "over places leaves out 0; a dot where it does not. Bold: best mean. Rows below the line saw under "
-    f"{100 * LEAST_SHARE:.0f} percent of our {OURS_SAMPLES:,} training samples and are not ranked."
+    "over places leaves out 0; a dot where it does not. Bold: best mean. Rows at the end (in italics, or below a line) saw "
+    f"under {100 * LEAST_SHARE:.0f} percent of our {OURS_SAMPLES:,} training samples and are not ranked."
 )
 
 
