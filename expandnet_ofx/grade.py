@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.pixels import any_channel
+
 Array = NDArray[np.float32]
 
 MATTE_RADIUS = 2
@@ -182,7 +184,7 @@ def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings:
         Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
     """
     out = plate.copy()
-    chosen = matte.any(2)
+    chosen = any_channel(matte)
     if not chosen.any():
         return out
     plate, prediction, matte = plate[chosen], prediction[chosen], matte[chosen]

@@ -19,6 +19,7 @@ from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import PlateMap, sample
 from expandnet_ofx.matte import PlateMatte
+from expandnet_ofx.pixels import any_channel
 from expandnet_ofx.plates import Plate, RowWindow, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
 from expandnet_ofx.rise import hold
@@ -164,7 +165,7 @@ class TilePredictor:
     def _log_light(self, seen: Array, matte: Array) -> Array:
         """Run the network where the matte is."""
         log_light = np.zeros(matte.shape, np.float32)
-        for rows, across in tiles.boxes(np.asarray(matte.any(2)), halo=RADIUS):
+        for rows, across in tiles.boxes(any_channel(matte), halo=RADIUS):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = np.log2(np.maximum(self._expand(part), FLOOR))
         return log_light
@@ -180,7 +181,7 @@ class TilePredictor:
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
         rise, surround, broad = self._analysis.rise, self._analysis.surround, self._analysis.broad
-        chosen = matte.any(2)
+        chosen = any_channel(matte)
         if not chosen.any() or (rise is None and surround is None and broad is None):
             return log_light
         light, own = log_light[chosen], matte[chosen]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.pixels import any_channel
+
 Array = NDArray[np.float32]
 
 BIN_STOPS = 1 / 64
@@ -38,9 +40,10 @@ class RenderStatistics:
         chosen = matte > 0.5
         if not chosen.any():
             return
-        self.clipped += int(chosen.any(2).sum())
-        both = chosen & (plate > 0) & (light > 0)
-        stops = np.clip(np.log2(light[both] / plate[both]), 0, MAX_STOPS)
+        self.clipped += int(any_channel(chosen).sum())
+        before, after = plate[chosen], light[chosen]
+        both = (before > 0) & (after > 0)
+        stops = np.clip(np.log2(after[both] / before[both]), 0, MAX_STOPS)
         self.gains += np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))
 
     @property

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, spread
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
@@ -62,7 +63,7 @@ def evidence(seen: Array, tops: Sequence[float]) -> Array:
     Returns:
         (H, W, 5 * tops): for each level weight, and weight times R/G, B/G and the square of each.
     """
-    brightest = seen.max(2)
+    brightest = brightest_channel(seen)
     weight = smoothstep(*BRIGHT, brightest / np.float32(tops[-1]))
     chosen = (weight > 0) & (brightest < UNCLIPPED * tops[-1])
     result = np.zeros((*seen.shape[:2], len(tops), 5), np.float32)

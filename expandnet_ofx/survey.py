@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
 from expandnet_ofx.grade import LOWEST_CLIP
+from expandnet_ofx.pixels import any_channel
 from expandnet_ofx.plates import Codes, Plate, take_color
 from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.reduction import Reduction
@@ -119,7 +120,7 @@ class Surveyor:
         self._nan += int(np.isnan(color).sum())
         self._infinite += int(np.isinf(color).sum())
         self._negative += int((color < 0).sum())
-        self._above += int((color > WHITE_EXCESS).any(2).sum())
+        self._above += int(any_channel(color > WHITE_EXCESS).sum())
 
     def _histogram(self, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
         bins = self._levels + 1
