@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 import pytest
 import torch
 from commands import invoke
-from expandnet_comparison import measure, quality, report
+from expandnet_comparison import main, measure, quality, report
 from expandnet_comparison.choices import Choices
 from expandnet_comparison.main import command
 from expandnet_comparison.methods import BASE, OURS_SAMPLES, Reproduced, Row, rows
@@ -495,6 +495,16 @@ def test_wrong_words_are_named(tmp_path: Path, data: Path, words: tuple[str, ...
     assert ran.code == 2
     assert what in ran.complaint
     assert not (tmp_path / "out").exists()
+
+
+def test_without_its_package_colorvideovdp_is_left_out_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("expandnet_training.jod.open_jod", lambda: None)
+    assert main._measurable(("pu21_psnr", "cvvdp_jod")) == ("pu21_psnr",)
+    assert "not installed" in capsys.readouterr().err
+    assert main._measurable(("pu21_psnr",)) == ("pu21_psnr",)
+    assert not capsys.readouterr().err
 
 
 def test_a_picture_is_judged_as_it_is(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
     from expandnet_comparison.quality import METRICS
     from expandnet_ofx.weights import DEFAULT_WEIGHTS
 
-    metrics = METRICS if options["metrics"] == "all" else _names(options["metrics"], METRICS, "--metrics")
+    metrics = _measurable(METRICS if options["metrics"] == "all" else _names(options["metrics"], METRICS, "--metrics"))
     makers = _names(options["makers"], MAKERS, "--makers")
     plan = Plan(
         choices=Choices.of(options["changes"]),
@@ -73,6 +73,16 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
     output.mkdir(parents=True, exist_ok=True)
     cases = partial(comparison_cases, images, plan.choices, makers=makers)
     click.echo(_report(plan, cases, output, options["workers"], options["page"]), nl=False)
+
+
+def _measurable(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """Return metrics without ColorVideoVDP where its package is not installed, so that its absence is not kept."""
+    from expandnet_training.jod import open_jod
+
+    if "cvvdp_jod" not in metrics or open_jod() is not None:
+        return metrics
+    click.echo("ColorVideoVDP is not installed, so there is no JOD: see the README", err=True)
+    return tuple(name for name in metrics if name != "cvvdp_jod")
 
 
 def _report(plan: Any, cases: Any, output: Path, workers: int, page: Path | None) -> str:

@@ -36,6 +36,8 @@ def as_page(
             "",
             "## Methods",
             "",
+            "Seconds are medians over the pictures, one thread per process, on the machine of the run.",
+            "",
             report.methods_as_markdown(rows, records),
             "## Results",
             "",

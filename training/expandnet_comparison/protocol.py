@@ -87,9 +87,8 @@ def photograph(
     if response == "known":
         codes = sensed ** (1 / choices.gamma)
     else:
-        codes = responses.apply(sensed.permute(2, 0, 1)[None], torch.tensor([chosen]), first[None], second[None])[
-            0
-        ].permute(1, 2, 0)
+        channels_first = sensed.permute(2, 0, 1)[None]
+        codes = responses.apply(channels_first, torch.tensor([chosen]), first[None], second[None])[0].permute(1, 2, 0)
     return (quantize(codes) * 255).round().byte().numpy()
 
 

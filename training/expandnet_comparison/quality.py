@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from expandnet_training import pu
@@ -12,7 +11,7 @@ from expandnet_training.jod import open_jod
 from numpy.typing import NDArray
 
 from expandnet_comparison.choices import Choices, Referred
-from expandnet_comparison.hdrvdp import HDRVDP
+from expandnet_comparison.hdrvdp import HDRVDP, Seen
 
 Array = NDArray[np.float32]
 
@@ -34,7 +33,7 @@ DIGITS = {
 
 
 class Judge:
-    """Measures results against one truth at a time; opened once, it keeps its tables and what it knows of the truth.
+    """Measures results; opened once, it keeps its tables and what it knows of the last truth of either scaling.
 
     Args:
         choices: of the protocol.
@@ -46,13 +45,12 @@ class Judge:
         self.metrics = tuple(metrics)
         self._vdp = HDRVDP(pixels_per_degree=choices.pixels_per_degree)
         self._jod = open_jod() if "cvvdp_jod" in metrics else None
-        self._truth: Array | None = None
-        self._seen: Any = None
+        self._seen: dict[Referred, tuple[Array, Seen]] = {}
 
     def __call__(self, found: Array, truth: Array, metric: str, *, referred: Referred) -> float:
         """Return one metric of a result (H, W, 3) in cd/m2 against its truth."""
         if metric == "hdrvdp_q":
-            return self._vdp(found, self._reference(truth)).q
+            return self._vdp(found, self._reference(truth, referred)).q
         if metric == "cvvdp_jod":
             return self._jod.compare(found, truth) if self._jod is not None and referred == "display" else float("nan")
         encoding, _, kind = metric.partition("_")
@@ -71,7 +69,8 @@ class Judge:
             return self._choices.pu2_peak
         return self._choices.display_peak if referred == "display" else float(truth.max())
 
-    def _reference(self, truth: Array) -> Any:
-        if self._truth is not truth:
-            self._truth, self._seen = truth, self._vdp.see(truth)
-        return self._seen
+    def _reference(self, truth: Array, referred: Referred) -> Seen:
+        held = self._seen.get(referred)
+        if held is None or held[0] is not truth:
+            held = self._seen[referred] = (truth, self._vdp.see(truth))
+        return held[1]

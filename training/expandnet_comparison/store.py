@@ -16,7 +16,12 @@ from expandnet_comparison.choices import Choices
 from expandnet_comparison.methods import Row
 from expandnet_ofx.partials import partial_name
 
-METRIC_SOURCES = ("expandnet_comparison.hdrvdp", "expandnet_training.pu", "expandnet_training.jod")
+METRIC_SOURCES = (
+    "expandnet_comparison.quality",
+    "expandnet_comparison.hdrvdp",
+    "expandnet_training.pu",
+    "expandnet_training.jod",
+)
 
 
 class Store:
