@@ -159,7 +159,7 @@ def test_responses_rise_with_light_and_rods_saturate() -> None:
 
 
 def test_filters_pass_every_frequency_once() -> None:
-    """A tight frame, so that bands hold what the picture holds: Simoncelli and Freeman 1995, equation 1."""
+    """A tight frame, so that bands hold what the picture holds: Simoncelli and Freeman 1995."""
 
     def power(kernel: np.ndarray) -> np.ndarray:
         return np.abs(np.fft.fft2(kernel, (64, 64))) ** 2

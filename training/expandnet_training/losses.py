@@ -29,7 +29,7 @@ def paper(prediction: Tensor, target: Tensor) -> Tensor:
 def illumination(prediction: Tensor, target: Tensor, clipped: Tensor) -> Tensor:
     """Return half the squared error of illumination plus half that of reflectance, in logarithms, where a pixel clipped.
 
-    Eilertsen et al. 2017 (HDRCNN), equations 6 and 7: illumination is the logarithm of luminance through a Gaussian,
+    Eilertsen et al. 2017 (HDRCNN): illumination is the logarithm of luminance through a Gaussian,
     reflectance what it leaves of each channel. Their published program takes 13 x 13 pixels, here with a sigma of 2, and
     their logarithms start at 1 / 255.
 

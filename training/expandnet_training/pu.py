@@ -28,7 +28,7 @@ def pu2(luminance: NDArray[np.floating]) -> NDArray[np.float64]:
     """Encode luminance in cd/m2, held to 1e-5 to 1e10, so that equal steps look equally large; 80 cd/m2 is 255.
 
     Aydin, Mantiuk, Seidel, "Extending quality metrics to full luminance range images", Human Vision and Electronic Imaging
-    2008, with the sensitivity of HDR-VDP-2 (Mantiuk et al. 2011, equation 11): S(L) = 30.162 ((4.0627 / L)^1.6596 + 1)^-0.2712,
+    2008, with the sensitivity of HDR-VDP-2 (Mantiuk et al. 2011): S(L) = 30.162 ((4.0627 / L)^1.6596 + 1)^-0.2712,
     integrated over ln L and set to 0 at 0.8 and to 255 at 80 cd/m2.
     """
     at, values = _pu2_table()

@@ -166,7 +166,7 @@ class HDRVDP:
 
 
 def _masking(number: int, shared: list[Tensor], noise: Tensor) -> Tensor:
-    """Return how much a band hides: by itself, by other orientations, by the bands next to it (equation 14)."""
+    """Return how much a band hides: by itself, by other orientations, by the bands next to it."""
     scale, power = 2.0**number, observer.MASKING_SLOPE
     own = shared[number]
     others = (own.sum(0, keepdim=True) - own).clamp(min=0)

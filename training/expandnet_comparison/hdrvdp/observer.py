@@ -40,10 +40,10 @@ CSF = np.array(
         (0.394533, 2.7755, 1.16577, 7.45665),
     )
 )
-"""Parameters of contrast sensitivity at each luminance (equation 9)."""
+"""Parameters of contrast sensitivity at each luminance."""
 
 JOINT = (30.162, 4.0627, 1.6596, 0.2712)
-"""Sensitivity of cones and rods together over luminance (equation 11, p5 to p8)."""
+"""Sensitivity of cones and rods together over luminance: scale, drop, slope, rise in the dark."""
 
 ROD = (1.1732, 1.1478, 1.2167, 0.5547, 2.9899, 1.1414)
 """Sensitivity of rods over luminance."""
@@ -63,16 +63,16 @@ MASK_SELF, MASK_ORIENTATIONS, MASK_NEIGHBORS = (10**x for x in (0.189065, 0.4491
 
 QUALITY_FREQUENCY = np.array((60, 30, 15, 7.5, 3.75, 1.875, 0.9375, 0.4688, 0.2344, 0.1172))
 QUALITY_WEIGHT = np.array((0, 0.2832, 0.2832, 0.2142, 0.2690, 0.0398, 0.0003, 0.0003, 0, 0))
-"""Weight of a band in the quality by its frequency in cycles per degree (2.2, table 2)."""
+"""Weight of a band in the quality by its frequency in cycles per degree."""
 
 
 def glare(frequency: Array) -> Array:
-    """Return what the eye's optics leave of a grating by its frequency in cycles per degree (equation 1)."""
+    """Return what the eye's optics leave of a grating by its frequency in cycles per degree."""
     return sum((a * np.exp(-b * frequency) for a, b in zip(GLARE_WEIGHTS, GLARE_DECAYS, strict=True)), np.zeros(()))
 
 
 def contrast_sensitivity(frequency: Array | float, luminance: Array | float) -> Array:
-    """Return sensitivity to contrast without what optics and adaptation do (equation 9).
+    """Return sensitivity to contrast without what optics and adaptation do.
 
     Args:
         frequency: cycles per degree, 0 or more.
@@ -88,7 +88,7 @@ def contrast_sensitivity(frequency: Array | float, luminance: Array | float) -> 
 
 
 def responses() -> tuple[Array, Array, Array]:
-    """Return luminance in log10 cd/m2 and what cones and rods answer to it, in steps just seen (section 3.3)."""
+    """Return luminance in log10 cd/m2 and what cones and rods answer to it, in steps just seen."""
     light = np.logspace(-5, 5, 2048)
     at = np.log10(light)
     scale, drop, slope, low = JOINT

@@ -12,7 +12,7 @@ GLOBAL_SIZE = 224
 
 
 class COL(nn.Module):
-    """Iizuka, Simo-Serra, Ishikawa, "Let there be color!", ACM TOG 35(4), 2016, section 3 and table 1, for light.
+    """Iizuka, Simo-Serra, Ishikawa, "Let there be color!", ACM TOG 35(4), 2016, for light.
 
     Low-level: 3 x 3 convolutions to 64 (stride 2), 128, 128 (2), 256, 256 (2), 512. Mid-level: 512, 256. Global, on the
     picture at 224 x 224 through the same low-level layers: 512 (2), 512, 512 (2), 512, then fully connected 1024, 512,

@@ -24,9 +24,9 @@ class EIL(nn.Module):
     Encoder: the 13 convolutions of VGG16 (64, 64 | 128, 128 | 256 x 3 | 512 x 3 | 512 x 3, ReLU, max pooling), then 3 x 3 to
     512 with batch normalization. Decoder: five transposed 4 x 4 convolutions of stride 2, started as bilinear, to 512,
     512, 256, 128, 64, each with batch normalization and ReLU; before each but the first, and before the last layer, the
-    encoder's level is fused: ln((f / 255)^2 + 1 / 255) of it, joined, 1 x 1, started as the sum of both (section 4.3,
-    equation 4). The last is 1 x 1 to 3, fused with the plate. Output: ln of light; light = (1 - a) x^2 + a exp(y), with
-    a = max(0, max(x) - 0.95) / 0.05 (equations 1 and 2).
+    encoder's level is fused: ln((f / 255)^2 + 1 / 255) of it, joined, 1 x 1, started as the sum of
+    both. The last is 1 x 1 to 3, fused with the plate. Output: ln of light; light = (1 - a) x^2 + a exp(y), with
+    a = max(0, max(x) - 0.95) / 0.05.
 
     Its encoder started from weights trained on Places, which no package carries: here it starts at random. 29.4 million
     parameters.

@@ -14,7 +14,7 @@ class UNT(nn.Module):
     """A U-Net (Ronneberger, Fischer, Brox, MICCAI 2015) of eight levels; the layout is ours, the paper gives none.
 
     It is the 256 x 256 generator of Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR
-    2017, appendix 6.1.1, without its dropout: 4 x 4 convolutions of stride 2 to 64, 128, 256 and five times 512 channels,
+    2017, appendix, without its dropout: 4 x 4 convolutions of stride 2 to 64, 128, 256 and five times 512 channels,
     leaky ReLU (0.2), batch normalization but in the first and the innermost; 4 x 4 transposed convolutions back, each
     after the first on what came before joined with the encoder's level; a sigmoid last, read on the product's curve.
     Weights start from N(0, 0.02), as theirs. 54.4 million parameters.

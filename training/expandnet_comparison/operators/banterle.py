@@ -45,9 +45,9 @@ def banterle(
 ) -> Array:
     """BNT: Reinhard's curve turned around where a map of light sources says so.
 
-    Banterle, Ledda, Debattista, Chalmers, "Inverse tone mapping", GRAPHITE 2006, equation 2, and "A framework for inverse tone
-    mapping", The Visual Computer 23(7), 2007, sections 3 and 4; the map's edges follow Lischinski et al., "Interactive
-    local adjustment of tonal values", ACM TOG 25(3), 2006, equation 2. With L the luminance from 0 to 1:
+    Banterle, Ledda, Debattista, Chalmers, "Inverse tone mapping", GRAPHITE 2006, and "A framework for inverse tone
+    mapping", The Visual Computer 23(7), 2007; the map's edges follow Lischinski et al., "Interactive
+    local adjustment of tonal values", ACM TOG 25(3), 2006. With L the luminance from 0 to 1:
     white peak / 2 (L - 1 + sqrt((1 - L)^2 + 4 L / white^2)), mixed with L by the map.
 
     Args:

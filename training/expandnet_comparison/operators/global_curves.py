@@ -43,7 +43,7 @@ def landis(
 def akyuz(codes: NDArray[Any], *, peak: float = 1000.0, exponent: float = 1.0, gamma: float = 2.2) -> Array:
     """AKY: luminance stretched to the display's range.
 
-    Akyuz et al., "Do HDR displays support LDR content?", ACM TOG 26(3), 2007, equation 1:
+    Akyuz et al., "Do HDR displays support LDR content?", ACM TOG 26(3), 2007:
     peak ((L - Lmin) / (Lmax - Lmin))^exponent.
 
     Args:
