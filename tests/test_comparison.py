@@ -179,6 +179,19 @@ def test_the_truth_is_best_and_noise_costs(metric: str) -> None:
     assert best is None or found[0] == pytest.approx(best, abs=1e-3)
 
 
+def test_colorvideovdp_is_that_of_its_package(shared: Path) -> None:
+    judge = Judge(CHOICES, ["cvvdp_jod"])
+    with (shared / "data" / "hdrvdp" / "cvvdp_jod.csv").open(encoding="utf-8") as file:
+        expected = {name: float(jod) for name, jod in csv.reader(file)}
+    assert len(expected) == 8
+    for name in ("p2_nancy_BanterleEO", "p3_pecklake_HuoPhysEO", "p7_warwick_culling10_gamma", "p8_bottles_identical"):
+        with np.load(shared / "data" / "hdrvdp" / f"{name}.npz") as held:
+            found = judge(held["test"], held["reference"], "cvvdp_jod", referred="display")
+        if math.isnan(found):
+            pytest.skip("ColorVideoVDP is not installed")
+        assert found == pytest.approx(expected[name], abs=0.02)
+
+
 def test_psnr_has_the_peak_that_is_chosen() -> None:
     truth = np.full((8, 8, 3), 100, np.float32)
     test = truth.copy()
@@ -197,12 +210,30 @@ def test_psnr_has_the_peak_that_is_chosen() -> None:
 
 def test_networks_have_the_layers_that_they_say() -> None:
     """Counted from the published layers: a convolution of k x k from a to b has k k a b + b, a normalization 2 b."""
-    expected = {"unt": 54_414_531, "col": 42_184_259, "eil": 29_441_886}
-    counts = {name: sum(p.numel() for p in kind().parameters()) for name, kind in NETWORKS.items()}
-    assert counts == expected
+
+    def weights(pairs: list[tuple[int, int]], area: int) -> int:
+        return sum(area * a * b for a, b in pairs)
+
+    def outputs(pairs: list[tuple[int, int]]) -> int:
+        return sum(b for _, b in pairs)
+
+    down = [(3, 64), (64, 128), (128, 256), (256, 512), *[(512, 512)] * 4]
+    up = [(512, 512), *[(1024, 512)] * 3, (1024, 256), (512, 128), (256, 64), (128, 3)]
+    plain = 64 + 512 + 3
+    unt = weights(down + up, 16) + plain + 2 * (outputs(down + up) - plain)
+    low = [(3, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512)]
+    blocks = [*low, (512, 512), (512, 256), *[(512, 512)] * 4, (256, 128), (128, 64), (64, 64), (64, 32)]
+    dense = [(512 * 7 * 7, 1024), (1024, 512), (512, 256), (512, 256)]
+    col = weights(blocks, 9) + weights(dense, 1) + 3 * outputs(blocks + dense) + 9 * 32 * 3 + 3
     vgg = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 2, (256, 512), *[(512, 512)] * 5]
+    decoder = [(512, 512), (512, 512), (512, 256), (256, 128), (128, 64)]
+    fusions = [(2 * b, b) for _, b in decoder] + [(6, 3)]
+    eil = weights([*vgg, (512, 512)], 9) + outputs(vgg) + 3 * 512 + weights(decoder, 16) + 2 * outputs(decoder)
+    eil += weights(fusions, 1) + outputs(fusions) + 64 * 3 + 3 * 3
+    counts = {name: sum(p.numel() for p in kind().parameters()) for name, kind in NETWORKS.items()}
+    assert counts == {"unt": unt, "col": col, "eil": eil}
     encoder = sum(p.numel() for p in NETWORKS["eil"]().get_submodule("encoder").parameters())
-    assert encoder == sum(9 * a * b + b for a, b in vgg) == 14_714_688
+    assert encoder == 14_714_688, "VGG16 without its dense layers"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -367,7 +398,8 @@ def test_a_row_of_enough_samples_is_ranked() -> None:
     ("text", "what"),
     [
         ("peak=3", "peak"), ("culled=0.7", "culled"), ("culled=much", "culled=much"), ("percentiles=5", "percentiles"),
-        ("gamma=1.8", "gamma"), ("display=5,1", "display"), ("culled_of=hue", "culled_of"), ("white=0", "0 or less"),
+        ("gamma=1.8", "gamma"), ("kov_sigma=0", "kov_sigma"),
+        ("display=5,1", "display"), ("culled_of=hue", "culled_of"), ("white=0", "0 or less"),
     ],
 )  # fmt: skip
 def test_wrong_choices_are_named(text: str, what: str) -> None:

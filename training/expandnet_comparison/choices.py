@@ -46,6 +46,10 @@ class Choices:
     pixels_per_degree: float = _choice(
         30.0, "for HDR-VDP, as in published calls; at 32.5 its quality is 0.8 to 2.2 lower"
     )
+    kov_sigma: float = _choice(
+        150.0, "pixels of KOV's filter at a height of 1080, its authors' own; it shrinks with the picture"
+    )
+    bnt_neighbors: int = _choice(5, "lights that BNT wants around a light: the toolbox's demonstration")
     pu2_peak: float = _choice(
         0.0,
         "cd/m2 at the peak of PSNR and SSIM under PU2; 0 for the display's peak, scene-referred the reference's largest",
@@ -68,7 +72,8 @@ class Choices:
         check(0 <= low < high <= 100, "percentiles: need two, rising, from 0 to 100")
         low, high = self.display if len(self.display) == 2 else (1.0, 0.0)
         check(0 <= low < high, "display: need two luminances, rising")
-        check(min(self.white, self.least, self.pixels_per_degree, self.pu21_peak, self.display_peak) > 0, "0 or less")
+        for name in ("white", "least", "pixels_per_degree", "pu21_peak", "display_peak", "kov_sigma"):
+            check(getattr(self, name) > 0, f"{name}: 0 or less; need more than 0")
         check(self.pu2_peak >= 0, "pu2_peak: need 0 or more")
 
     @classmethod
@@ -96,10 +101,5 @@ class Choices:
 
 
 def _text(value: Any) -> str:
-    return (
-        ", ".join(f"{part:g}" for part in value)
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else value
-    )
+    parts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(part if isinstance(part, str) else f"{part:g}" for part in parts)

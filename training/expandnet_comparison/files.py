@@ -1,4 +1,4 @@
-"""Pictures in files: codes in for operators, light in for metrics, EXR out."""
+"""Pictures in files: codes in for operators, EXR out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from expandnet_training.hdr_images import read_light
 from numpy.typing import NDArray
 
 from expandnet_comparison.operators import Operator
@@ -27,11 +26,6 @@ def codes_of(path: Path) -> NDArray[np.float64]:
     scale = full_scale(pixels.dtype) if np.issubdtype(pixels.dtype, np.integer) else 1.0
     codes: NDArray[np.float64] = np.clip(np.nan_to_num(pixels / np.float64(scale)), 0, 1)
     return codes
-
-
-def light_of(path: Path) -> NDArray[np.float32]:
-    """Return the light (H, W, 3) of an HDR picture; raise `InputError` if it cannot be read."""
-    return read_light(path)
 
 
 def target_of(image: Path, output: Path, *, alone: bool) -> Path:

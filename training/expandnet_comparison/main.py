@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from expandnet_batch.edge import run_command
 
 from expandnet_ofx.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from expandnet_training.cases import Case
+
+    from expandnet_comparison.measure import Plan
+    from expandnet_comparison.methods import Row
 
 PATH = click.Path(path_type=Path)
 
@@ -85,7 +91,7 @@ def _measurable(metrics: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in metrics if name != "cvvdp_jod")
 
 
-def _report(plan: Any, cases: Any, output: Path, workers: int, page: Path | None) -> str:
+def _report(plan: Plan, cases: Callable[[], Iterator[Case]], output: Path, workers: int, page: Path | None) -> str:
     """Measure, write everything, return the tables."""
     from tqdm import tqdm
 
@@ -116,7 +122,7 @@ def _report(plan: Any, cases: Any, output: Path, workers: int, page: Path | None
     return text
 
 
-def _sheets(plan: Any, rows: Sequence[Any], cases: Iterator[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _sheets(plan: Plan, rows: Sequence[Row], cases: Iterator[Case]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each picture's sheet, display-referred, known response."""
     from expandnet_comparison.protocol import in_nits
 
@@ -171,12 +177,13 @@ def expand(
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another choice than the default.")
 def judge(picture: Path, reference: Path, nits: float, metrics: str, changes: Sequence[str]) -> None:
     """Measure an HDR picture against its reference, as it is: nothing is scaled by percentiles."""
+    from expandnet_training.hdr_images import read_light
+
     from expandnet_comparison.choices import Choices
-    from expandnet_comparison.files import light_of
     from expandnet_comparison.quality import METRICS, Judge
 
     wanted = METRICS if metrics == "all" else _names(metrics, METRICS, "--metrics")
-    found, truth = light_of(picture) * nits, light_of(reference) * nits
+    found, truth = read_light(picture) * nits, read_light(reference) * nits
     if found.shape != truth.shape:
         raise UsageError(
             f"{picture}: {found.shape[1]} x {found.shape[0]}, the reference is {truth.shape[1]} x {truth.shape[0]}"

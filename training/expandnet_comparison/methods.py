@@ -60,7 +60,6 @@ class Row:
         return self.samples is not None and self.samples < LEAST_SHARE * OURS_SAMPLES
 
 
-OPERATOR_LICENCE = "ours, BSD-3-Clause (a GPL toolbox has others' own)"
 OWN_LICENCE = "BSD-3-Clause"
 AUTHORS_LICENCE = "weights BSD-3-Clause-Clear"
 
@@ -144,21 +143,31 @@ def _ours(weights: Path, space: str, device: str) -> list[Row]:
     ]
 
 
+def _told_banterle(choices: Choices, _: int, peak: float | None) -> dict[str, Any]:
+    return {"neighbors": choices.bnt_neighbors, **({} if peak is None else {"white": peak})}
+
+
+def _told_kovaleski(choices: Choices, height: int, _: float | None) -> dict[str, Any]:
+    return {"sigma_space": choices.kov_sigma * height / 1080}
+
+
+TOLD: dict[str, Callable[[Choices, int, float | None], dict[str, Any]]] = {
+    "BNT": _told_banterle,
+    "KOV": _told_kovaleski,
+}
+"""Parameters beside peak and gamma that operators are told, by choices, height of the picture and the display's peak."""
+
+
 def _operator_row(operator: Operator, choices: Choices) -> Row:
     def expand(plate: NDArray[np.uint8], referred: Referred) -> Array:
         peak = choices.display_peak if referred == "display" else None
-        changes: dict[str, Any] = {}
-        if operator.name == "BNT" and peak is not None:
-            changes["white"] = peak
-        if operator.name == "KOV":
-            # Their 150 pixels are for a height of 1080.
-            changes["sigma_space"] = 150.0 * plate.shape[0] / 1080
-        return operator(plate, gamma=choices.gamma, peak=peak, **changes)
+        told = TOLD.get(operator.name, lambda *_: {})(choices, plate.shape[0], peak)
+        return operator(plate, gamma=choices.gamma, peak=peak, **told)
 
     return Row(
         name=operator.name,
         what=operator.title,
-        licence=OPERATOR_LICENCE,
+        licence=OWN_LICENCE,
         expand=expand,
         sources=("expandnet_comparison.operators", HERE),
         referred=operator.takes_peak,

@@ -22,8 +22,8 @@ COLUMN = 240
 """Width of a picture on a sheet."""
 
 
-def write_boxes(folder: Path, records: Sequence[Record], rows: Sequence[Row], metrics: Sequence[str]) -> list[Path]:
-    """Write one plot per metric: a panel per setting, a box per method over the places. Return their paths.
+def write_boxes(folder: Path, records: Sequence[Record], rows: Sequence[Row], metrics: Sequence[str]) -> None:
+    """Write one plot per metric: a panel per setting, a box per method over the places.
 
     Boxes span the quartiles, whiskers 1.5 of their distance; those that stand apart are gray.
     """
@@ -32,7 +32,6 @@ def write_boxes(folder: Path, records: Sequence[Record], rows: Sequence[Row], me
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    written = []
     for metric in metrics:
         settings = [group for group in groups(records) if np.isfinite(_values(records, group, metric)).any()]
         if not settings:
@@ -61,11 +60,8 @@ def write_boxes(folder: Path, records: Sequence[Record], rows: Sequence[Row], me
         for axis in axes.flat[len(settings) :]:
             axis.remove()
         figure.suptitle(TITLES[metric])
-        path = folder / f"box_{metric}.png"
-        figure.savefig(path, dpi=100)
+        figure.savefig(folder / f"box_{metric}.png", dpi=100)
         pyplot.close(figure)
-        written.append(path)
-    return written
 
 
 def _values(

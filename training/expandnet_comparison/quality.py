@@ -37,12 +37,11 @@ class Judge:
 
     Args:
         choices: of the protocol.
-        metrics: of `METRICS`; `cvvdp_jod` stays NaN where its package is not installed.
+        metrics: those that will be asked for, of `METRICS`; `cvvdp_jod` stays NaN where its package is not installed.
     """
 
     def __init__(self, choices: Choices, metrics: Sequence[str] = METRICS) -> None:
         self._choices = choices
-        self.metrics = tuple(metrics)
         self._vdp = HDRVDP(pixels_per_degree=choices.pixels_per_degree)
         self._jod = open_jod() if "cvvdp_jod" in metrics else None
         self._seen: dict[Referred, tuple[Array, Seen]] = {}

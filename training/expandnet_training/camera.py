@@ -105,9 +105,8 @@ def exposure(light: Tensor, share: Tensor) -> Tensor:
     return ordered.gather(1, index[:, None])[:, 0].clamp(min=1e-6)
 
 
-def blur(x: Tensor, sigma: Tensor) -> Tensor:
+def blur(x: Tensor, sigma: Tensor, *, radius: int = 4) -> Tensor:
     """Convolve pictures (N, C, H, W) with Gaussians of sigma (N,) pixels; borders replicate, 0 leaves them alone."""
-    radius = 4
     at = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     weights = torch.exp(-0.5 * (at / sigma.clamp(min=1e-2)[:, None]) ** 2)
     weights = weights / weights.sum(1, keepdim=True)

@@ -71,7 +71,7 @@ def read_light(path: Path) -> NDArray[np.float32]:
     buffer = oiio.ImageBuf(str(path))
     pixels = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
-        raise InputError(f"{path}: not a color image that can be read; leave it out of the folder")
+        raise InputError(f"{path}: not a color image that can be read; leave it out")
     light: NDArray[np.float32] = pixels[:, :, :3]
     return light
 

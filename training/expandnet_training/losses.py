@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from expandnet_training.camera import blur
+from expandnet_training.hdr_images import LUMINANCE
+
 LOG_SCALE = 256.0
 """log2(1 + 256 light): stops above a level of 1/256 of white, linear below, where plates hold nothing but noise."""
-
-LUMINANCE = torch.tensor((0.2126, 0.7152, 0.0722)).view(1, 3, 1, 1)
-"""Weights of ITU-R BT.709-6, item 3.2."""
 
 ENOUGH = 0.02
 """Share of a crop that must be chosen for the crop to count in full."""
@@ -29,31 +29,26 @@ def paper(prediction: Tensor, target: Tensor) -> Tensor:
 def illumination(prediction: Tensor, target: Tensor, clipped: Tensor) -> Tensor:
     """Return half the squared error of illumination plus half that of reflectance, in logarithms, where a pixel clipped.
 
-    Eilertsen et al. 2017 (HDRCNN): illumination is the logarithm of luminance through a Gaussian,
-    reflectance what it leaves of each channel. Their published program takes 13 x 13 pixels, here with a sigma of 2, and
-    their logarithms start at 1 / 255.
+    Eilertsen et al. 2017 (HDRCNN): illumination is the logarithm of luminance through a Gaussian, reflectance what it
+    leaves of each channel. Their program takes 13 x 13 pixels and starts logarithms at 1 / 255; the sigma of 2 is ours.
 
     Args:
         prediction, target: light over white, (N, 3, H, W).
         clipped: where a channel clipped, same shape.
     """
     found, true = (torch.log(light.clamp(min=0) + 1 / 255) for light in (prediction, target))
-    low_found, low_true = (_smooth(torch.log((light * LUMINANCE.to(light.device)).sum(1, keepdim=True).clamp(min=0) + 1 / 255))
-                           for light in (prediction, target))  # fmt: skip
+    weights = torch.from_numpy(LUMINANCE).to(prediction.device).view(1, 3, 1, 1)
+    sigma = torch.full((len(prediction),), 2.0, device=prediction.device)
+    low_found, low_true = (
+        blur(torch.log((light.clamp(min=0) * weights).sum(1, keepdim=True) + 1 / 255), sigma, radius=6)
+        for light in (prediction, target)
+    )
     chosen = clipped.any(1, keepdim=True)
     count = chosen.sum().clamp(min=1)
     broad = ((low_found - low_true).square() * chosen).sum() / count
     fine = (((found - low_found) - (true - low_true)).square().mean(1, keepdim=True) * chosen).sum() / count
     loss: Tensor = 0.5 * broad + 0.5 * fine
     return loss
-
-
-def _smooth(x: Tensor) -> Tensor:
-    at = torch.arange(-6, 7, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-0.5 * (at / 2) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = functional.pad(x, (6,) * 4, mode="replicate")
-    return functional.conv2d(functional.conv2d(padded, kernel.view(1, 1, 13, 1)), kernel.view(1, 1, 1, 13))
 
 
 def stops(light: Tensor) -> Tensor:

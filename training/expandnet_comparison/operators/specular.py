@@ -22,9 +22,9 @@ from expandnet_comparison.operators.common import (
 )
 
 BLACK, PEAK, GAIN = 0.3, 1200.0, 4.0
-"""Range in cd/m2 of Rempel's display and the most that their brightness enhancement adds to it."""
+"""Range in cd/m2 of Rempel's display, and how many times as bright their enhancement makes light at most."""
 
-CROSS = np.ones((3, 3), bool)
+SQUARE = np.ones((3, 3), bool)
 
 
 def rempel(
@@ -60,8 +60,8 @@ def rempel(
     clipped = level > ((250 if content == "image" else 230) / 255) ** (gamma or 1.0)
     glow = gaussian(clipped.astype(np.float64), 30, 150)
     smooth = _slope(level) < (0.05 if gamma else 0.05 ** (1 / 2.2))
-    grown = ndimage.binary_propagation(clipped, CROSS, mask=(smooth & (glow > 0.001)) | clipped)
-    opened = ndimage.binary_opening(grown, CROSS)
+    grown = ndimage.binary_propagation(clipped, SQUARE, mask=(smooth & (glow > 0.001)) | clipped)
+    opened = ndimage.binary_opening(grown, SQUARE)
     share = glow * gaussian(opened.astype(np.float64), 1, 5)
     expanded = level * (PEAK - BLACK) + BLACK
     if squared:
