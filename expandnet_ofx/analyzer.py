@@ -52,7 +52,7 @@ class Analyzer:
         low, high = self._stretch(seen, plate, clips)
         proxy = normalize(seen.proxy, low, high)
         features = self._workers.submit(self._engine.global_features, proxy).result()
-        features = self._engine.weights.condition(features, self._settings.boldness)
+        features = self._engine.weights.condition(features, self._settings.boldness, proxy)
         anchor, samples = (0.0, 0) if self._settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))

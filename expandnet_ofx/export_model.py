@@ -4,7 +4,7 @@ TorchScript of a new PyTorch does not load in an old host, so this file also run
 generation:
 
     pip install torch==1.13.1 'numpy<2' safetensors
-    python export_model.py expandnet_log_v3.safetensors ExpandNet.pt
+    python export_model.py expandnet_log_v4.safetensors ExpandNet.pt
 
 What is written here without annotations of today is read by the compiler of torch 1.13.
 """
@@ -72,6 +72,12 @@ class ExpandNetModel(nn.Module):
         self.out = _layer(state, "end_net.1", 1, 1)
         basis = state.get("boldness.weight", torch.zeros(64, 2))
         self.basis = nn.Parameter(basis.float(), requires_grad=False)
+        self.told: int = int("tail.weight" in state)
+        self.counts = nn.Parameter(state.get("tail.weight", torch.zeros(64, 15)).float(), requires_grad=False)
+        below = torch.tensor([0.0, 0.15, 0.4, 1.0, 2.5])
+        edges = 1.055 * (self.linear(torch.tensor(0.98)) * 2.0**-below) ** (1 / 2.4) - 0.055
+        self.edges = nn.Parameter(edges, requires_grad=False)
+        self.widths = nn.Parameter(below[1:] - below[:-1], requires_grad=False)
         distance = torch.arange(-self.soft, self.soft + 1, dtype=torch.float64)
         bell = torch.exp(-0.5 * (distance / 1.5) ** 2)
         self.bell = nn.Parameter((bell / bell.sum()).float(), requires_grad=False)
@@ -124,7 +130,17 @@ class ExpandNetModel(nn.Module):
         if self.knob == 1:
             t = 2.0 * self.boldness - 1.0
             found = found + (self.basis[:, 0] * t + self.basis[:, 1] * (t * t)).view(1, -1, 1, 1)
+        if self.told == 1:
+            dark, bright = proxy.amin(1, keepdim=True), proxy.amax(1, keepdim=True)
+            told = torch.cat((self.tail(dark), self.tail(proxy), self.tail(bright)))
+            found = found + torch.mv(self.counts, told).view(1, -1, 1, 1)
         return found
+
+    def tail(self, values: Tensor) -> Tensor:
+        """Return how the histogram of a reduced plate comes in below white (5,), see the product's `tail`."""
+        above = ((values.flatten().unsqueeze(1) - self.edges) / 0.02 + 0.5).clamp(0.0, 1.0).mean(0)
+        shares = torch.cat((above[:1], (above[1:] - above[:-1]) / self.widths))
+        return (torch.log2(shares + 1e-3) + 5.0) / 5.0
 
     def reduction(self, length: int, x: Tensor) -> Tensor:
         """Return the matrix (256, length) of the anti-aliased bilinear resize of one axis; rows sum to 1."""

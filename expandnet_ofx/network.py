@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expandnet_ofx.architecture import BOLDNESS, FEATURES, GLOBAL_SIZE, LOCAL_RADIUS, PARAMETERS, RADIUS, boldness_basis
+from expandnet_ofx.architecture import (
+    BOLDNESS,
+    FEATURES,
+    GLOBAL_SIZE,
+    LOCAL_RADIUS,
+    PARAMETERS,
+    RADIUS,
+    TAIL,
+    boldness_basis,
+)
+from expandnet_ofx.tail import SIZE, tail
 
 
 def _layer(name: str, *, stride: int = 1, padding: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -30,9 +40,10 @@ class ExpandNet(nn.Module):
 
     Args:
         boldness: with a knob that moves the global vector, see `condition`.
+        tail: told how the plate's histogram comes in below white, which moves it too.
     """
 
-    def __init__(self, *, boldness: bool = False) -> None:
+    def __init__(self, *, boldness: bool = False, tail: bool = False) -> None:
         super().__init__()
         self.local_net = nn.Sequential(*(_activated(_layer(f"local_net.{i}.0")) for i in range(2)))
         self.mid_net = nn.Sequential(
@@ -47,11 +58,12 @@ class ExpandNet(nn.Module):
             _activated(_layer("end_net.0.0", padding=0)), _layer("end_net.1", padding=0), nn.Sigmoid()
         )
         self.boldness = nn.Linear(2, FEATURES, bias=False) if boldness else None
+        self.tail = nn.Linear(SIZE, FEATURES, bias=False) if tail else None
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[np.float32]]) -> ExpandNet:
         """Build a network in evaluation mode from numpy parameters named as in `PARAMETERS`."""
-        network = cls(boldness=BOLDNESS in state)
+        network = cls(boldness=BOLDNESS in state, tail=TAIL in state)
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
         return network.eval()
 
@@ -60,12 +72,16 @@ class ExpandNet(nn.Module):
         features: Tensor = self.glob_net(proxy)
         return features
 
-    def condition(self, features: Tensor, boldness: Tensor) -> Tensor:
-        """Return global vectors (N, 64, 1, 1) moved by the knob (N,) in [0, 1]; the same ones where there is no knob."""
-        if self.boldness is None:
-            return features
-        moved: Tensor = features + self.boldness(torch.stack(boldness_basis(boldness), 1))[:, :, None, None]
-        return moved
+    def condition(self, features: Tensor, boldness: Tensor, proxy: Tensor) -> Tensor:
+        """Return global vectors (N, 64, 1, 1) moved by the knob (N,) in [0, 1] and by the tails of reduced plates.
+
+        The same ones where the network has neither.
+        """
+        if self.boldness is not None:
+            features = features + self.boldness(torch.stack(boldness_basis(boldness), 1))[:, :, None, None]
+        if self.tail is not None:
+            features = features + self.tail(tail(proxy.float().flatten(2), torch))[:, :, None, None]
+        return features
 
     def expand(self, x: Tensor, features: Tensor) -> Tensor:
         """Return the prediction (N, 3, H, W) of encoded pixels (N, 3, H, W) under given global features (N, 64, 1, 1)."""

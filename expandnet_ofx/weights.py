@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, boldness_basis
+from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, TAIL, boldness_basis
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.tail import SIZE, tail
 
-DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v3.safetensors"
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v4.safetensors"
 """The weights that ship inside the package; their model card lies beside them."""
 
 MAX_BYTES = 64 << 20
@@ -46,6 +47,8 @@ class Contract:
     """Range of the `log` curve in stops."""
     boldness: float | None = None
     """Default of the boldness knob, in (0, 1); None for weights without one."""
+    tail: bool = False
+    """True if the network is told how the plate's histogram comes in below white, see `expandnet_ofx.tail`."""
 
     @property
     def absolute(self) -> bool:
@@ -67,6 +70,10 @@ class Contract:
         del fields["antialias"]
         if self.boldness is None:
             del fields["boldness"]
+        if not self.tail:
+            del fields["tail"]
+        else:
+            fields["tail"] = "yes"
         return {"format": FORMAT, **fields}
 
     @classmethod
@@ -76,10 +83,11 @@ class Contract:
             raise WeightsError(
                 f"{path}: no {FORMAT} contract in its metadata; convert it with 'expandnet weights import'"
             )
-        allowed = {
+        allowed: dict[str, set[str | None]] = {
             "input_encoding": {"srgb"},
             "input_stretch": {"yes", "no"},
             "output_curve": {"linear", "log"},
+            "tail": {"yes", None},
         }
         for entry, values in allowed.items():
             if metadata.get(entry) not in values:
@@ -102,6 +110,7 @@ class Contract:
             output_peak=peak if peak == peak else 1.0,
             output_stops=stops if stops == stops else 0.0,
             boldness=boldness,
+            tail=metadata.get("tail") == "yes",
         )
 
 
@@ -138,13 +147,24 @@ class Weights:
     sha256: str
     """SHA-256 of the file, hexadecimal."""
 
-    def condition(self, features: NDArray[np.float32], boldness: float | None) -> NDArray[np.float32]:
-        """Return a global vector (64,) moved by the knob in (0, 1), None for its default; the same one without a knob."""
-        if self.contract.boldness is None:
-            return features
-        chosen = self.contract.boldness if boldness is None else boldness
-        moved = self.state[BOLDNESS] @ np.array(boldness_basis(chosen), np.float32)
-        return np.asarray(features + moved, np.float32)
+    def condition(
+        self, features: NDArray[np.float32], boldness: float | None, proxy: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return a global vector (64,) moved by what the weights are told beside the plate; the same one by nothing.
+
+        Args:
+            features: the global vector.
+            boldness: the knob in (0, 1), None for its default; without effect on weights without a knob.
+            proxy: the reduced plate that the vector was made from, (256, 256, 3) in [0, 1].
+        """
+        if self.contract.boldness is not None:
+            chosen = self.contract.boldness if boldness is None else boldness
+            knob = np.array(boldness_basis(chosen), np.float32)
+            features = np.asarray(features + self.state[BOLDNESS] @ knob, np.float32)
+        if self.contract.tail:
+            told = np.asarray(tail(proxy.reshape(1, -1, 3).swapaxes(1, 2), np)[0], np.float32)
+            features = np.asarray(features + self.state[TAIL] @ told, np.float32)
+        return features
 
 
 def load_weights(path: Path | str | None = None) -> Weights:
@@ -171,20 +191,24 @@ def load_weights(path: Path | str | None = None) -> Weights:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not a sound safetensors file ({error}); copy it again") from error
     contract = Contract.from_metadata(metadata, path=path)
-    check_state(state, path, boldness=contract.boldness is not None)
+    check_state(state, path, contract)
     return Weights(state=state, contract=contract, sha256=hashlib.sha256(data).hexdigest())
 
 
-def expected_shapes(*, boldness: bool = False) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter of the network, weights and biases, with or without a boldness knob."""
+def expected_shapes(contract: Contract = AUTHORS) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of the network, weights and biases, and of what a contract adds."""
     expected = {f"{name}.weight": shape for name, shape in PARAMETERS.items()}
     expected |= {f"{name}.bias": shape[:1] for name, shape in PARAMETERS.items()}
-    return expected | ({BOLDNESS: (FEATURES, 2)} if boldness else {})
+    if contract.boldness is not None:
+        expected[BOLDNESS] = (FEATURES, 2)
+    if contract.tail:
+        expected[TAIL] = (FEATURES, SIZE)
+    return expected
 
 
-def check_state(state: Mapping[str, NDArray[Any]], path: object, *, boldness: bool = False) -> None:
+def check_state(state: Mapping[str, NDArray[Any]], path: object, contract: Contract = AUTHORS) -> None:
     """Raise `WeightsError` unless a state dict is ExpandNet's: names, shapes, float32, finite."""
-    expected = expected_shapes(boldness=boldness)
+    expected = expected_shapes(contract)
     if missing := sorted(expected.keys() - state.keys()):
         raise WeightsError(f"{path}: of another network, {missing[0]} and {len(missing) - 1} more are missing")
     if extra := sorted(state.keys() - expected.keys()):
@@ -203,7 +227,7 @@ def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract:
     Raises:
         WeightsError: the state is not ExpandNet's, or the file cannot be written.
     """
-    check_state(state, path, boldness=contract.boldness is not None)
+    check_state(state, path, contract)
     partial = partial_name(path)
     try:
         partial.write_bytes(_sorted_file(state, contract.to_metadata()))

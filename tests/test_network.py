@@ -6,7 +6,7 @@ import plain_network
 import pytest
 import torch
 
-from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS
+from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.errors import DeviceError, UsageError
 from expandnet_ofx.network import ExpandNet
@@ -63,18 +63,26 @@ def test_without_its_border_it_is_the_same_network():
     assert (whole[:, :, RADIUS:-RADIUS, RADIUS:-RADIUS] - inside).abs().max() <= 1e-6
 
 
-def test_the_knob_moves_the_global_vector_alike_in_training_and_product(random_weights):
+@pytest.mark.parametrize("told", [(BOLDNESS,), (TAIL,), (BOLDNESS, TAIL)])
+def test_what_it_is_told_moves_the_global_vector_alike_in_training_and_product(random_weights, told):
     rng = np.random.default_rng(0)
-    state = {**random_weights.state, BOLDNESS: rng.normal(size=(64, 2)).astype(np.float32)}
-    weights = Weights(state=state, contract=Contract(name="knob", boldness=0.6), sha256="3" * 64)
+    added = {BOLDNESS: rng.normal(size=(64, 2)), TAIL: rng.normal(size=(64, 15))}
+    state = {**random_weights.state, **{name: added[name].astype(np.float32) for name in told}}
+    contract = Contract(name="told", boldness=0.6 if BOLDNESS in told else None, tail=TAIL in told)
+    weights = Weights(state=state, contract=contract, sha256="3" * 64)
     network, features = ExpandNet.from_state(state), rng.normal(size=64).astype(np.float32)
+    proxy = noise(256, 256) ** 0.3
     for boldness in (0.1, 0.5, 0.9):
+        vector, knob = torch.from_numpy(features).view(1, 64, 1, 1), torch.tensor([boldness])
         with torch.inference_mode():
-            trained = network.condition(torch.from_numpy(features).view(1, 64, 1, 1), torch.tensor([boldness]))
-        np.testing.assert_allclose(weights.condition(features, boldness), trained.flatten().numpy(), atol=1e-6)
-    np.testing.assert_array_equal(weights.condition(features, None), weights.condition(features, 0.6))
-    np.testing.assert_array_equal(weights.condition(features, 0.5), features)
-    assert random_weights.condition(features, None) is features
+            trained = network.condition(vector, knob, to_torch(proxy))
+        moved = weights.condition(features, boldness, proxy)
+        np.testing.assert_allclose(moved, trained.flatten().numpy(), atol=1e-5)
+        assert np.abs(moved - features).max() > 0.1 or (boldness == 0.5 and TAIL not in told)
+    np.testing.assert_array_equal(weights.condition(features, None, proxy), weights.condition(features, 0.6, proxy))
+    dark = weights.condition(features, None, proxy / 8)
+    assert np.array_equal(dark, weights.condition(features, None, proxy)) == (TAIL not in told)
+    np.testing.assert_array_equal(random_weights.condition(features, None, proxy), features)
 
 
 def test_forward_equals_the_unfolded_layers_with_the_released_weights(authors_pth, authors_weights):

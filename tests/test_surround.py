@@ -289,8 +289,8 @@ def test_a_sky_that_drifts_into_clipping_leaves_it_without_a_rim(plain_expander:
     light = np.log2(plain_expander(plate)).mean(1)
     steps = np.diff(light[4:-4], axis=0)
     true_step = 3.2 / (height - 1)
-    # The hand-over from measured channels to the network alone is the largest step.
-    assert steps.max() < 5 * true_step
+    # The hand-over from measured channels to the network alone is the largest step; from 0.1 stops on it would be a rim.
+    assert steps.max() < 0.08
     assert np.abs(light - np.log2(truth).mean(1))[:-40].max() < 0.15
     assert steps.min() > -true_step
     assert light[-4].min() > 0.1

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.weights import load_weights
+from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 
@@ -409,7 +409,8 @@ def test_shipped_recipes_are_valid_and_say_what_their_weights_are(name: str) -> 
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("stepz = 3", "stepz"), ("crop = 4", "crop"), ('loss = "paper"', "loss"), ("[camera]\nfog = 1", "fog"),
+    [('network = "unt"\nhalo = false\ntail = true', "tail"),
+     ("stepz = 3", "stepz"), ("crop = 4", "crop"), ('loss = "paper"', "loss"), ("[camera]\nfog = 1", "fog"),
      ("batch = 3", "batch"),
      ("boldness = [0.9, 0.1]", "boldness"), ("pyramid = 2", "pyramid"),
      ("edge_weight = -1", "edge"), ("not toml", "not a recipe")],
@@ -470,6 +471,51 @@ def test_another_recipe_does_not_go_on(tmp_path: Path, images: list[HDRImage]) -
     (tmp_path / "optimizer.pt").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"optimizer\.pt"):
         Trainer(images, small(), tmp_path)
+
+
+def test_a_run_starts_from_weights_that_are_told_less(tmp_path: Path, images: list[HDRImage]) -> None:
+    first = Trainer(images, small(boldness=(0.2, 0.9)), tmp_path / "first")
+    first.run()
+    start = tmp_path / "first" / "small.safetensors"
+    recipe = small(boldness=(0.2, 0.9), tail=True)
+    second = Trainer(images, recipe, tmp_path / "second", start=start)
+    batch = second.batches(0)
+    first.network.load_state_dict(first.average)
+    with torch.no_grad():
+        before, after = (each.predict(batch.crops, batch.proxies, batch.boldness) for each in (first, second))
+    assert torch.equal(before, after)
+    second.run()
+    assert np.abs(load_weights(tmp_path / "second" / "small.safetensors").state["tail.weight"]).max() > 0
+    again = Trainer(images, recipe, tmp_path / "second", start=start)
+    assert again.step == second.step
+    assert torch.equal(again.average["tail.weight"], second.average["tail.weight"])
+
+
+def test_only_what_is_named_is_trained(tmp_path: Path, images: list[HDRImage]) -> None:
+    recipe = small(boldness=(0.2, 0.9), tail=True, only=("tail", "boldness"))
+    trainer = Trainer(images, recipe, tmp_path)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run()
+    moved = {name for name, value in trainer.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"tail.weight", "boldness.weight"}
+    with pytest.raises(UsageError, match="nothing"):
+        Trainer(images, small(only=("nothing",)), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "what"),
+    [
+        (small(loss="paper", curve="linear", stretch=True, makes="tonemap"), "input_stretch"),
+        (small(antialias=False), "antialias"),
+        (small(), r"boldness\.weight"),
+        (small(network="unt", halo=False), "another network"),
+    ],
+)
+def test_weights_of_another_kind_are_no_start(
+    tmp_path: Path, images: list[HDRImage], recipe: Recipe, what: str
+) -> None:
+    with pytest.raises(UsageError, match=what):
+        Trainer(images, recipe, tmp_path, start=DEFAULT_WEIGHTS)
 
 
 def test_a_view_reduced_keeps_codes_as_light_and_stops_as_stops() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from expandnet_ofx.architecture import BOLDNESS
+from expandnet_ofx.architecture import BOLDNESS, TAIL
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.weights import AUTHORS, DEFAULT_WEIGHTS, MAX_BYTES, Contract, load_weights, save_weights
 from expandnet_ofx.weights_import import import_pth
@@ -59,9 +59,9 @@ def test_the_shipped_weights_say_what_they_are():
     assert contract.antialias
     assert not contract.input_stretch
     assert weights.sha256 == hashlib.sha256(DEFAULT_WEIGHTS.read_bytes()).hexdigest()
-    # The layers of the paper, and what moves the global vector by the knob.
-    assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * 2
-    assert contract.boldness == 0.85
+    # The layers of the paper, and what moves the global vector by the knob and by the tail of the histogram.
+    assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * (2 + 15)
+    assert contract.boldness == 0.75
 
 
 @pytest.mark.parametrize("contract", [LOG, AUTHORS, Contract(name="x", input_stretch=True)])
@@ -74,17 +74,20 @@ def test_a_contract_survives_its_file(contract, tmp_path):
     assert all(np.array_equal(weights.state[name], value) for name, value in state.items())
 
 
-def test_a_knob_is_part_of_the_contract(tmp_path):
-    contract = Contract(name="knob", boldness=0.65)
-    state = {**numpy_state(), BOLDNESS: np.ones((64, 2), np.float32)}
+@pytest.mark.parametrize(
+    ("contract", "name", "numbers"),
+    [(Contract(name="knob", boldness=0.65), BOLDNESS, 2), (Contract(name="told", tail=True), TAIL, 15)],
+)
+def test_what_weights_are_told_is_part_of_the_contract(tmp_path, contract, name, numbers):
+    state = {**numpy_state(), name: np.ones((64, numbers), np.float32)}
     save_weights(tmp_path / "w.safetensors", state, contract)
     weights = load_weights(tmp_path / "w.safetensors")
     assert weights.contract == contract
-    assert np.array_equal(weights.state[BOLDNESS], state[BOLDNESS])
+    assert np.array_equal(weights.state[name], state[name])
     for wrong, other in ((numpy_state(), contract), (state, Contract(name="none"))):
         message = refusal(lambda w=wrong, o=other: save_weights(tmp_path / "x.safetensors", w, o), tmp_path)
-        assert BOLDNESS in message
-    assert "boldness" not in Contract(name="none").to_metadata()
+        assert name in message
+    assert not {"boldness", "tail"} & Contract(name="none").to_metadata().keys()
 
 
 @settings(max_examples=50, deadline=None)
@@ -119,12 +122,13 @@ def test_any_contract_survives_its_metadata(stretch, antialias, peak, stops, nam
         ("boldness", "0"),
         ("boldness", "1.5"),
         ("output_stops", "inf"),
+        ("tail", "perhaps"),
     ],
 )
 def test_a_contract_that_is_not_understood_is_refused(entry, value, tmp_path):
     path = tmp_path / "w.safetensors"
-    good = replace(LOG, boldness=0.5).to_metadata()
-    state = {**numpy_state(), BOLDNESS: np.zeros((64, 2), np.float32)}
+    good = replace(LOG, boldness=0.5, tail=True).to_metadata()
+    state = {**numpy_state(), BOLDNESS: np.zeros((64, 2), np.float32), TAIL: np.zeros((64, 15), np.float32)}
     for metadata in (good | {entry: value}, {k: v for k, v in good.items() if k != entry}):
         save_file(state, path, metadata=metadata)
         refusal(lambda: load_weights(path), path)
@@ -222,7 +226,7 @@ def test_a_damaged_header_is_refused_or_harmless(data, tmp_path_factory):
         assert str(path) in str(error)
         assert "\n" not in str(error)
     else:
-        assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * 2
+        assert sum(value.size for value in weights.state.values()) == 456_899 + 64 * (2 + 15)
 
 
 OTHER = "mid_net.1.0.weight"

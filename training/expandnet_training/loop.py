@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from expandnet_ofx.errors import UsageError
 from expandnet_training import losses
 from expandnet_training.batches import Batch, Batches
 from expandnet_training.checkpoint import load_checkpoint, save_checkpoint
@@ -20,6 +21,20 @@ from expandnet_training.recipe import Recipe
 Report = Callable[[int, float, float], None]
 
 
+def chosen_parameters(network: nn.Module, only: Sequence[str]) -> list[nn.Parameter]:
+    """Return the parameters whose names begin with one of these, all if there are none; the others take no gradients.
+
+    Raises:
+        UsageError: no parameter begins so.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not only or name.startswith(tuple(only)))
+    for start in only:
+        if not any(name.startswith(start) for name, _ in network.named_parameters()):
+            raise UsageError(f"only: no parameter begins with {start!r}; see `expandnet_ofx.architecture`")
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 class Trainer:
     """Trains one network by one recipe.
 
@@ -28,17 +43,28 @@ class Trainer:
         recipe: how.
         folder: where checkpoints go; a run that is there goes on where it stopped.
         device: `cpu`, `cuda` or `cuda:N`.
+        start: weights to begin with rather than random ones; a run that goes on has no use for them.
     """
 
-    def __init__(self, images: Sequence[HDRImage], recipe: Recipe, folder: Path, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        images: Sequence[HDRImage],
+        recipe: Recipe,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        start: Path | None = None,
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
-        network = open_network(recipe).to(self.device)
+        network = open_network(recipe, start).to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(self.network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
+        self.optimizer = kind(
+            chosen_parameters(self.network, recipe.only), lr=recipe.rate, weight_decay=recipe.weight_decay
+        )
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
         self.plateau = {"rate": recipe.rate, "best": math.inf, "since": 0, "mean": math.nan}
@@ -87,7 +113,7 @@ class Trainer:
         expand = self.network.expand_inside if self.recipe.halo else self.network.expand
         with half:
             features = self.network.global_features(proxies.contiguous(memory_format=torch.channels_last))
-            features = self.network.condition(features.float(), boldness)
+            features = self.network.condition(features.float(), boldness, proxies)
             features = features.repeat_interleave(len(crops) // len(proxies), 0)
             y = expand(crops.contiguous(memory_format=torch.channels_last), features).float()
         found: Tensor = self.recipe.contract.to_light(y, torch)

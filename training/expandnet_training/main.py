@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of HDR images (EXR, Radiance).")
 @click.option("--split", type=click.Path(path_type=Path), default=None, help="TOML that names what is held out.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--start", type=click.Path(path_type=Path), default=None, help="Weights to go on from, not random ones.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--steps", type=int, default=None, help="Another number of steps than the recipe's.")
 @click.option("--batch", type=int, default=None, help="Another number of crops per step.")
@@ -47,7 +48,7 @@ def command(config: Path, data: Path, split: Path | None, output: Path, **option
     if not kept:
         raise UsageError(f"{split}: holds out every image of {data}; nothing is left to train on")
     images = load_folder([path for path in paths if path.stem in kept], kinds=chosen.kinds)
-    trainer = Trainer(images, recipe, output, device=_device(options["device"]))
+    trainer = Trainer(images, recipe, output, device=_device(options["device"]), start=options["start"])
     click.echo(f"{recipe.name}: {len(images)} images, step {trainer.step} of {recipe.steps} on {trainer.device}")
     _train(trainer, options["save_every"], options["log"])
 

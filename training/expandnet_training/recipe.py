@@ -42,8 +42,12 @@ class Recipe:
     """Range of quantiles that the boldness knob is drawn from while training; None trains weights without a knob."""
     default_boldness: float = 0.5
     """The knob's default, kept in the contract."""
+    tail: bool = False
+    """Tell the network how the plate's histogram comes in below white, see `expandnet_ofx.tail`."""
     initialization: Literal["lecun", "default"] = "lecun"
     """`lecun`: variance 1 / fan-in, as SELU asks for; `default`: PyTorch's, a third of it, as the paper's program has."""
+    only: tuple[str, ...] = ()
+    """Parameters that are trained, by what their names begin with; the others stay as they start. All, if empty."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -96,7 +100,7 @@ class Recipe:
         check(self.stretch == (self.makes == "tonemap"), "stretch: goes with tonemap, the camera's plates have a white")
         check((self.loss == "paper") == (self.curve == "linear"), "loss: paper goes with the linear curve")
         own = self.network == "expandnet"
-        check(own or not (self.boldness or self.halo), "boldness, halo: only with ExpandNet")
+        check(own or not (self.boldness or self.halo or self.tail), "boldness, halo, tail: only with ExpandNet")
         check(own or self.curve == "log", "curve: only log but with ExpandNet")
 
     @property
@@ -108,6 +112,7 @@ class Recipe:
             antialias=self.antialias,
             output_curve=self.curve,
             boldness=self.default_boldness if self.boldness else None,
+            tail=self.tail,
         )
 
     def to_dict(self) -> dict[str, Any]:
