@@ -47,7 +47,7 @@ class GlobalCurve:
         return self.table[plate]
 
 
-CONSERVATIVE, BOLD = 0.3, 0.8
+CONSERVATIVE, BOLD = 0.3, 0.9
 """Positions of the boldness knob beside its default."""
 
 
