@@ -1,7 +1,8 @@
 """How a plate's histogram comes in below white: what it tells of light above. Numpy or torch.
 
 Where values thin out towards white, the few that clip lie far above it, a lamp or a window; where they crowd, most of what
-clips is hardly brighter than white, a cloud or a wall. No network of this size learns to count that by itself.
+clips is hardly brighter than white, a cloud or a wall. The network made no use of that until it was told; see
+`training/EXPERIMENTS.md`.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Weights:
     def condition(
         self, features: NDArray[np.float32], boldness: float | None, proxy: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return a global vector (64,) moved by what the weights are told beside the plate; the same one by nothing.
+        """Return a global vector (64,) moved by what the weights are told beside the plate; the same one if that is nothing.
 
         Args:
             features: the global vector.
