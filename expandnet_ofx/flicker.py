@@ -163,7 +163,7 @@ def jumps_between(before: Glimpse, after: Glimpse) -> Array:
         return np.zeros(0, np.float32)
     width = 2 * -(-BORDER // after.step) + 1
     inside = [
-        extreme((g.matte > MATTE).astype(np.float32)[:, :, None], width, np.min)[:, :, 0] for g in (before, after)
+        extreme((g.matte > MATTE).astype(np.float32)[:, :, None], width, np.minimum)[:, :, 0] for g in (before, after)
     ]
     down, right = (round(part) for part in shift)
     height, across = after.light.shape

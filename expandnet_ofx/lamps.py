@@ -35,12 +35,12 @@ def broad_areas(matte: Array, *, wrap: bool) -> BroadAreas:
     more = width // 4 if wrap else 0
     full = np.pad((matte.min(2, keepdims=True) > CLIPPED), ((0, 0), (more, more), (0, 0)), mode="wrap")
     square = max(3, round(BROAD * max(matte.shape[:2])) // 2 * 2 + 1)
-    wide = extreme(full, square, np.min)
+    wide = extreme(full, square, np.minimum)
     grown = np.zeros_like(wide)
     while not np.array_equal(grown, wide):
-        grown, wide = wide, extreme(wide, 3, np.max) & full
+        grown, wide = wide, extreme(wide, 3, np.maximum) & full
     # Edge pixels clip in part and belong to their area.
-    soft = extreme(wide.astype(np.float32), 7, np.max)
+    soft = extreme(wide.astype(np.float32), 7, np.maximum)
     soft = low_pass(np.pad(soft, ((2, 2), (2, 2), (0, 0)), mode="edge"), gaussian(0.8, 2))
     return BroadAreas(as_half(soft[:, more : more + width]))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,15 +57,24 @@ def low_pass_whole(x: Array, weights: Array, *, wrap: bool) -> Array:
     return low_pass(np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge"), weights)
 
 
-def extreme(x: Array, width: int, function: Callable[..., Array]) -> Array:
-    """Return the least (`np.min`) or largest (`np.max`) value over squares of an odd width, edges replicated: (H, W, C)."""
-    radius = width // 2
+def running(x: Array, width: int, extreme_of: np.ufunc) -> Array:
+    """Return the least (`np.minimum`) or largest (`np.maximum`) value over squares; smaller by their reach: (H, W, C)."""
     for axis in (0, 1):
-        padding = [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)]
-        padded = np.pad(x, padding, mode="edge")
-        shifts = [padded.take(range(k, k + x.shape[axis]), axis) for k in range(2 * radius + 1)]
-        x = function(shifts, axis=0)
+        reach = 1
+        while reach < width:
+            # Windows twice as wide from two that overlap or touch.
+            step = min(reach, width - reach)
+            length = x.shape[axis] - step
+            first, second = (slice(k, k + length) for k in (0, step))
+            x = extreme_of(x[first], x[second]) if axis == 0 else extreme_of(x[:, first], x[:, second])
+            reach += step
     return x
+
+
+def extreme(x: Array, width: int, extreme_of: np.ufunc) -> Array:
+    """Return the same for squares of an odd width with edges replicated, same size: (H, W, C)."""
+    radius = width // 2
+    return running(np.pad(x, ((radius, radius), (radius, radius), (0, 0)), mode="edge"), width, extreme_of)
 
 
 def halve(x: Array) -> Array:

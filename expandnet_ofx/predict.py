@@ -152,14 +152,26 @@ class TilePredictor:
         if matte is None:
             return np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
         seen = self._seen(tile, x0, y)
-        log_light = smooth_log_light(self._log_light(seen, matte), matte) + np.float32(self._analysis.anchor)
-        log_light = self._with_wide_light(log_light, (x0, y))
-        inner = slice(MARGIN, -MARGIN)
-        near, around = slice(SMOOTHING_RADIUS - MIXED, MIXED - SMOOTHING_RADIUS), slice(MARGIN - MIXED, MIXED - MARGIN)
-        mixed = mixtures(matte[near, near], seen[around, around])
-        matte = matte[SMOOTHING_RADIUS:-SMOOTHING_RADIUS, SMOOTHING_RADIUS:-SMOOTHING_RADIUS]
-        log_light = self._in_context(log_light, tile[inner, inner], seen[inner, inner], matte, mixed, (x0, y))
-        light: Array = np.where(matte > 0, np.exp2(log_light), np.float32(0))
+        light = np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
+        inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
+        box = tiles.bounds(any_channel(matte[inner, inner]))
+        if box is not None:
+            light[box] = self._finished(self._log_light(seen, matte), tile, seen, matte, box, (x0, y))
+        return light
+
+    def _finished(
+        self, log_light: Array, codes: NDArray[Any], seen: Array, matte: Array, box: tuple[slice, slice], corner: tuple[int, int]
+    ) -> Array:
+        """Return the light of a box of a tile, all given with their margins: `MARGIN`, that of the network less it."""
+        wide = _grown(box, 2 * SMOOTHING_RADIUS)
+        log_light = smooth_log_light(log_light[wide], matte[wide]) + np.float32(self._analysis.anchor)
+        corner = (corner[0] + box[1].start, corner[1] + box[0].start)
+        log_light = self._with_wide_light(log_light, corner)
+        near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
+        mixed = mixtures(matte[near], seen[around])
+        inner, own = _grown(box, 0, MARGIN), matte[_grown(box, 0, SMOOTHING_RADIUS)]
+        log_light = self._in_context(log_light, codes[inner], seen[inner], own, mixed, corner)
+        light: Array = np.where(own > 0, np.exp2(log_light), np.float32(0))
         return light
 
     def _log_light(self, seen: Array, matte: Array) -> Array:
@@ -242,3 +254,9 @@ class TilePredictor:
             with self._lock:
                 self._statistics.splits += splits
         return light
+
+
+def _grown(box: tuple[slice, slice], by: int, shift: int = 0) -> tuple[slice, slice]:
+    """Return a box as it lies in an array that begins `shift` pixels before, and is `by` pixels longer."""
+    rows, columns = (slice(side.start + shift, side.stop + shift + by) for side in box)
+    return rows, columns

@@ -66,7 +66,7 @@ def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     """Return where all channels are clipped over a square of `width` pixels, grown by `grow` and softened: (H, W, 1)."""
     # Gray, not black and white: an edge that moves by a part of a pixel moves the result by as much.
     full = np.clip((matte.min(2, keepdims=True) - CLIPPED) / (1 - CLIPPED), 0, 1).astype(np.float32)
-    opened = extreme(extreme(full, width, np.min), width + 2 * grow, np.max)
+    opened = extreme(extreme(full, width, np.minimum), width + 2 * grow, np.maximum)
     return low_pass(np.pad(opened, ((3, 3), (3, 3), (0, 0)), mode="edge"), gaussian(1.2, 3))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.grade import smoothstep
-from expandnet_ofx.maps import PlateMap, as_half, spread
+from expandnet_ofx.maps import PlateMap, as_half, running, spread
 from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.transfer import srgb_decode
 
@@ -104,9 +104,8 @@ def mixtures(matte: Array, seen: Array) -> NDArray[np.bool_]:
     Returns:
         (H, W, 3).
     """
-    window = (2 * MIXED + 1, 2 * MIXED + 1)
-    around = np.lib.stride_tricks.sliding_window_view(seen, window, axis=(0, 1)).min((-2, -1))
-    clips = np.lib.stride_tricks.sliding_window_view(matte, window, axis=(0, 1)).max((-2, -1)) > 0.9
+    around = running(seen, 2 * MIXED + 1, np.minimum)
+    clips = running(matte, 2 * MIXED + 1, np.maximum) > 0.9
     inner = slice(MIXED, -MIXED)
     falls = around < np.float32(HALF_LIGHT) * seen[inner, inner]
     return np.asarray(clips & falls & (matte[inner, inner] <= 0.9))

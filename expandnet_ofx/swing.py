@@ -79,7 +79,7 @@ def measured_light(light: Array, thresholds: Array) -> MeasuredLight:
     brightest = light.max(2)
     weight = smoothstep(*BRIGHT, brightest) * (light < np.float32(SURELY) * thresholds).all(2)
     clipped = np.all(light >= thresholds, axis=2, keepdims=True).astype(np.float32)
-    near = low_pass_whole(extreme(clipped, 2 * NEAR + 1, np.max), gaussian(NEAR / 3, NEAR), wrap=False)[:, :, 0]
+    near = low_pass_whole(extreme(clipped, 2 * NEAR + 1, np.maximum), gaussian(NEAR / 3, NEAR), wrap=False)[:, :, 0]
     return MeasuredLight(as_half(np.stack((light.mean(2), weight * near), 2).astype(np.float32)))
 
 
@@ -105,7 +105,7 @@ def brightening(own: Array, other: Array) -> Array:
     change, level = (
         _gradient(low_pass_whole(weight * part, blur, wrap=False) / known) for part in (y - x, (y + x) / 2)
     )
-    weight = weight * extreme((weight > 0).astype(np.float32), 3, np.min)
+    weight = weight * extreme((weight > 0).astype(np.float32), 3, np.minimum)
     if not weight.any():
         return np.zeros((*shape, 1), np.float32)
     said = np.stack(((change * level).sum(2), (change**2).sum(2), (level**2).sum(2)), 2)

@@ -85,6 +85,14 @@ def cross_fade(earlier: NDArray[np.float32], later: NDArray[np.float32], *, axis
     later += earlier
 
 
+def bounds(wanted: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Return the smallest box (rows, columns) that holds all wanted pixels of (H, W); None if there are none."""
+    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 BOX_STEP = 64
 """Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
 
@@ -108,12 +116,12 @@ def boxes(wanted: NDArray[np.bool_], *, halo: int) -> list[tuple[slice, slice]]:
 def _boxes(
     wanted: NDArray[np.bool_], rows: tuple[int, int], columns: tuple[int, int], halo: int
 ) -> tuple[list[tuple[slice, slice]], float]:
-    part = wanted[slice(*rows), slice(*columns)]
-    at_rows, at_columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
-    if not len(at_rows):
+    part = bounds(wanted[slice(*rows), slice(*columns)])
+    if part is None:
         return [], 0.0
-    y0, y1 = rows[0] + int(at_rows[0]), rows[0] + int(at_rows[-1]) + 1
-    x0, x1 = columns[0] + int(at_columns[0]), columns[0] + int(at_columns[-1]) + 1
+    (y0, y1), (x0, x1) = (
+        (start + side.start, start + side.stop) for start, side in zip((rows[0], columns[0]), part, strict=True)
+    )
     box = (_stepped(y0, y1, wanted.shape[0]), _stepped(x0, x1, wanted.shape[1]))
     height, width = (side.stop - side.start for side in box)
     cost = float((height + 2 * halo) * (width + 2 * halo))
