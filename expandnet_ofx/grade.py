@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.pixels import any_channel
+from expandnet_ofx.pixels import any_channel, picked, put_picked
 
 Array = NDArray[np.float32]
 
@@ -184,17 +184,17 @@ def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings:
         Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
     """
     out = plate.copy()
-    chosen = any_channel(matte)
-    if not chosen.any():
+    chosen = np.flatnonzero(any_channel(matte))
+    if not len(chosen):
         return out
-    plate, prediction, matte = plate[chosen], prediction[chosen], matte[chosen]
+    plate, prediction, matte, codes = (picked(x, chosen) for x in (plate, prediction, matte, codes))
     if settings.saturation != 1:
         luminance = prediction @ np.array([0.2126, 0.7152, 0.0722], np.float32)
         prediction = np.maximum(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0)
     floor = np.maximum(plate, np.float32(2**-16))
     gain = np.log2(np.maximum(prediction * np.float32(2.0**settings.stops), floor) / floor)
-    darkest = np.nan_to_num(codes[chosen], nan=0.0).min(1, keepdims=True)
+    darkest = np.nan_to_num(codes, nan=0.0).min(1, keepdims=True)
     gain = _limit(gain, darkest, settings)
     lifted = plate * np.exp2(matte * gain)
-    out[chosen] = np.where(matte > 0, np.maximum(lifted, plate), plate)
+    put_picked(out, chosen, np.where(matte > 0, np.maximum(lifted, plate), plate))
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ MANTISSA = 11
 
 DARKEST = 2.0**-24
 """Smallest light of the table, the smallest half float above 0; below it codes are proportional to light."""
+
+BLOCK = 1 << 14
+"""Pixels at a time, so that the passes over them stay in the processor's cache."""
 
 _SHIFT = 23 - MANTISSA
 _FIRST = int(np.float32(DARKEST).view(np.int32)) >> _SHIFT
@@ -45,7 +48,20 @@ class Recoder:
 
     def __call__(self, light: NDArray[Any]) -> Array:
         """Return codes (..., 3) float32, 1 = display white, of light (..., 3); negatives are mirrored, NaN stays."""
-        light = np.asarray(light, np.float32)
+        if light.dtype == np.float16 and self._matrix is None and self._table is not None:
+            return np.take(self._of_halves, light.view(np.uint16))
+        result = np.empty(light.shape, np.float32)
+        pixels, codes = light.reshape(-1, 3), result.reshape(-1, 3)
+        for first in range(0, len(pixels), BLOCK):
+            codes[first : first + BLOCK] = self._codes(np.asarray(pixels[first : first + BLOCK], np.float32))
+        return result
+
+    @cached_property
+    def _of_halves(self) -> Array:
+        """Codes of all half floats, by their bits: (65536,)."""
+        return self._codes(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32))
+
+    def _codes(self, light: Array) -> Array:
         if self._matrix is not None:
             # A pixel that is not finite must not spill over the channels of a sum: each is its own fault.
             finite = np.where(np.isfinite(light), light, 0)
@@ -98,8 +114,11 @@ def recoder(settings: Settings) -> Recoder | None:
 
 def recoded(codes: NDArray[Any], color: tuple[int, int, int], recode: Recoder) -> Array:
     """Return rows (n, W, C) as floats, their color channels made codes again, the others as they are."""
+    whole = codes.shape[2] == 3 and color == (0, 1, 2)
+    if whole and codes.dtype == np.float16:
+        return recode(codes)
     light = codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
-    if light.shape[2] == 3 and color == (0, 1, 2):
+    if whole:
         return recode(light)
     made = recode(light[:, :, list(color)])
     for place, channel in enumerate(color):

@@ -1,6 +1,6 @@
-"""What holds for a pixel over its three channels.
+"""What holds for a pixel over its channels, and pixels by their numbers.
 
-Numpy's reductions over an axis of three values take several times as long.
+Numpy's reductions over an axis of three values take several times as long, as does indexing by a mask.
 """
 
 from __future__ import annotations
@@ -22,3 +22,14 @@ def brightest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the largest channel of (H, W, 3): (H, W)."""
     result: NDArray[np.float32] = np.maximum(np.maximum(values[:, :, 0], values[:, :, 1]), values[:, :, 2])
     return result
+
+
+def picked(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
+    """Return pixels (n, C) of (H, W, C) by their numbers, counted along rows."""
+    return np.take(values.reshape(-1, values.shape[-1]), at, axis=0)
+
+
+def put_picked(values: NDArray[Any], at: NDArray[np.intp], pixels: NDArray[Any]) -> None:
+    """Replace pixels of (H, W, C), in place; `values` is contiguous and `pixels` (n, C) of its type."""
+    whole = np.dtype((np.void, values.itemsize * values.shape[-1]))
+    values.reshape(-1).view(whole)[at] = np.ascontiguousarray(pixels).reshape(-1).view(whole)

@@ -19,7 +19,7 @@ from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import PlateMap, sample
 from expandnet_ofx.matte import PlateMatte
-from expandnet_ofx.pixels import any_channel
+from expandnet_ofx.pixels import any_channel, picked, put_picked
 from expandnet_ofx.plates import Plate, RowWindow, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
 from expandnet_ofx.rise import hold
@@ -193,26 +193,26 @@ class TilePredictor:
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
         rise, surround, broad = self._analysis.rise, self._analysis.surround, self._analysis.broad
-        chosen = any_channel(matte)
-        if not chosen.any() or (rise is None and surround is None and broad is None):
+        chosen = np.flatnonzero(any_channel(matte))
+        if not len(chosen) or (rise is None and surround is None and broad is None):
             return log_light
-        light, own = log_light[chosen], matte[chosen]
-        plate = self._plate.encoding.decode(take_color(codes, self._plate)[chosen])
+
+        def told(map_: PlateMap) -> Array:
+            return picked(self._sampled(map_, matte.shape, corner), chosen)
+
+        light, own = picked(log_light, chosen), picked(matte, chosen)
+        plate = self._plate.encoding.decode(picked(take_color(codes, self._plate), chosen))
         if surround is not None:
-            color = self._sampled(surround, chosen.shape, corner)[chosen]
-            light = complete(light, plate, seen[chosen], own, color, mixed[chosen])
+            light = complete(light, plate, picked(seen, chosen), own, told(surround), picked(mixed, chosen))
         log_plate = np.log2(np.maximum(plate, FLOOR))
         if rise is not None:
-            light = hold(light, log_plate, self._sampled(rise, chosen.shape, corner)[chosen])
+            light = hold(light, log_plate, told(rise))
         if self._analysis.swing is not None and self._analysis.recovered is not None:
-            change, found = (
-                self._sampled(m, chosen.shape, corner)[chosen] for m in (self._analysis.swing, self._analysis.recovered)
-            )
+            change, found = told(self._analysis.swing), told(self._analysis.recovered)
             light = put_back(light, log_plate, change, found[:, 3:])
         if broad is not None:
-            wide = self._sampled(broad, chosen.shape, corner)[chosen]
-            light = lift_lamps(light, own, wide, self._settings.sun_stops)
-        log_light[chosen] = light
+            light = lift_lamps(light, own, told(broad), self._settings.sun_stops)
+        put_picked(log_light, chosen, light)
         return log_light
 
     def _with_wide_light(self, log_light: Array, corner: tuple[int, int]) -> Array:

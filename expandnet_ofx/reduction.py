@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,12 +12,13 @@ from expandnet_ofx.architecture import GLOBAL_SIZE
 Array = NDArray[np.float32]
 
 
+@lru_cache(maxsize=8)
 def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
     """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
 
     With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
     `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
-    (`align_corners=False`). Rows sum to 1.
+    (`align_corners=False`). Rows sum to 1. All plates of a size share one, which cannot be written to.
     """
     scale = length / size
     centers = (np.arange(size) + 0.5) * scale
@@ -28,6 +31,7 @@ def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -
     for row, center in zip(matrix, centers, strict=True):
         weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
         row[:] = weights / weights.sum()
+    matrix.flags.writeable = False
     return matrix
 
 
@@ -47,5 +51,7 @@ class Reduction:
             return
         part = slice(touched[0], touched[-1] + 1)
         rows = columns[part] @ seen.reshape(len(seen), -1)
-        rows = rows.reshape(-1, seen.shape[1], seen.shape[2])
-        self.result[part] += np.einsum("rwc,wp->rpc", rows, self._across, optimize=True)
+        # Channel by channel, so that a row's pixels lie side by side for the product.
+        planes = rows.reshape(-1, *seen.shape[1:]).transpose(0, 2, 1)
+        across = np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across
+        self.result[part] += across.reshape(len(rows), seen.shape[2], -1).transpose(0, 2, 1)

@@ -41,7 +41,8 @@ class RenderStatistics:
         if not chosen.any():
             return
         self.clipped += int(any_channel(chosen).sum())
-        before, after = plate[chosen], light[chosen]
+        at = np.flatnonzero(chosen)
+        before, after = plate.ravel()[at], light.ravel()[at]
         both = (before > 0) & (after > 0)
         stops = np.clip(np.log2(after[both] / before[both]), 0, MAX_STOPS)
         self.gains += np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))

@@ -25,6 +25,9 @@ BINS = 1024
 ROWS_PIXELS = 1 << 20
 """Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
 
+ADDED_ROWS = 128
+"""Rows worked on at a time: they and what is made of them stay in the processor's cache."""
+
 EVIDENCE_SAMPLES = 2
 """Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
 
@@ -91,9 +94,15 @@ class Surveyor:
 
     def add(self, y: int, codes: Codes) -> None:
         """Add rows (n, W, C) of the plate that start at row `y` of its window; all rows once, in any order."""
+        for first in range(0, len(codes), ADDED_ROWS):
+            self._add(y + first, codes[first : first + ADDED_ROWS])
+
+    def _add(self, y: int, codes: Codes) -> None:
         x0, _, x1, _ = self._plate.window
         codes = codes[:, x0:x1]
         color = take_color(codes, self._plate)
+        # Every question asked of half floats would convert them again.
+        color = color.astype(np.float32) if color.dtype == np.float16 else color
         seen = self._plate.encoding.encode_for_network(color)
         self._low = min(self._low, float(seen.min()))
         self._high = max(self._high, float(seen.max()))

@@ -94,6 +94,8 @@ class Encoding:
     def encode_for_network(self, codes: NDArray[Any]) -> Array:
         """Turn codes into the network's view: light through the sRGB curve, float32 clamped to [0, 1]."""
         if codes.dtype.kind == "u":
+            if self.curve is srgb_decode:
+                return codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
             return np.take(network_table(self, codes.dtype.itemsize), codes)
         return np.clip(self._network_curve(np.clip(_finite(codes), 0, 1)), 0, 1)
 
