@@ -16,8 +16,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from plates_for_benchmarks import write_plate
@@ -25,7 +27,7 @@ from processes import measure
 
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.images import open_image
+from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import ShotWriter
@@ -34,31 +36,36 @@ from expandnet_ofx.steady import Steadying, steady
 from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
 
 COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
-MAPS = 3e6
-"""Bytes of maps per frame: those of its analysis and of the steady one, written and read."""
-
 TOOLS = [sys.executable, "-c", "from expandnet_batch.tools import main; main()"]
 
 
 def timed(seconds: dict[str, float], name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call, and add what it took under a name."""
-    started = time.perf_counter()
+    """Call, and add what it took under a name, less what was read meanwhile."""
+    started, read = time.perf_counter(), seconds["read"]
     result = call(*arguments, **options)
-    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+    inside = seconds["read"] - read
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started - inside
     return result
 
 
 def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, float]:
-    """Return the seconds of each stage over all frames, none beside another.
+    """Return the seconds of each stage over all frames, none beside another; decoding is told apart wherever it happens."""
+    seconds: dict[str, float] = {"read": 0.0}
+    decode = ImagePlate._read
 
-    What streams from the file while it is worked on is told apart by reading it once more, alone.
-    """
-    seconds: dict[str, float] = {}
+    def timed_decode(*arguments: Any) -> Any:
+        return timed(seconds, "read", decode, *arguments)
+
+    with patch.object(ImagePlate, "_read", timed_decode):
+        _stages(seconds, plates, folder, precision)
+    return seconds
+
+
+def _stages(seconds: dict[str, float], plates: Sequence[Path], folder: Path, precision: str) -> None:
     expander = Expander(Settings(), precision=precision)
     converter = Converter(expander)
     writer = ShotWriter(folder / "shot.json", analysis_settings(expander))
     for number, path in enumerate(plates, 1):
-        timed(seconds, "read", read, path)
         prepared = timed(seconds, "survey", converter.prepare, path)
         analysis = timed(seconds, "analyze", converter.analyze, prepared)[0]
         look = look_at(prepared.parts[0].survey.proxy)
@@ -67,22 +74,11 @@ def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, fl
     shot = writer.commit()
     made = timed(seconds, "smooth", steady, shot.frames, shot.settings, folder / "steady.json", Steadying())
     for number, path in enumerate(plates, 1):
-        analysis = made.frames[number].load()
+        analysis = timed(seconds, "load analyses", made.frames[number].load)
         prepared = timed(seconds, "open again", converter.prepare, path, analysis=analysis)
         light = timed(seconds, "expand", expanded, expander, prepared.parts[0].plate, analysis)
         prepared.close()
         timed(seconds, "write", write, folder / "out.exr", light)
-    for stage in ("survey", "expand"):
-        seconds[stage] -= seconds["read"]
-    seconds["read"] *= 2
-    return seconds
-
-
-def read(path: Path) -> None:
-    """Decode a plate from its first row to its last."""
-    with open_image(path, Settings()) as plate:
-        for start in range(0, plate.height, 256):
-            plate.rows(start, min(start + 256, plate.height))
 
 
 def expanded(expander: Expander, plate: Any, analysis: Any) -> np.ndarray:
@@ -145,6 +141,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--storage", type=float, default=1000, help="MB per second that all nodes share")
+    parser.add_argument("--slow", type=Path, help="folder on storage of that speed: check the model there as well")
     parser.add_argument("--out", type=Path, default=Path("out/shot"))
     arguments = parser.parse_args()
     folder = arguments.out.resolve()
@@ -163,7 +160,7 @@ def main() -> None:
     for name, seconds in alone.items():
         print(f"  {name:16} {seconds / count:7.3f}  {100 * seconds / total:5.1f} %")
     print(f"  {'sum':16} {total / count:7.3f}  = {count / total:.2f} frames/s without overlap")
-    stored = alone["read"] + alone["open again"] + alone["keep analyses"] + alone["write"]
+    stored = sum(alone[stage] for stage in ("read", "keep analyses", "load analyses", "write"))
     print(
         f"  files {100 * stored / total:.1f} %; ideal: {count / (total - stored):.2f} frames/s, files hidden behind the rest"
     )
@@ -179,34 +176,76 @@ def main() -> None:
     subprocess.run([*TOOLS, "task", str(folder / "job1" / "job.json"), "expand"], check=True, stdout=subprocess.DEVNULL)
     load = time.perf_counter() - start
     print(f"farm tasks, one core each: 1 worker {one:.1f} s, 2 workers {two:.1f} s, speed-up {one / two:.2f}")
-    written = sum(path.stat().st_size for path in (folder / "farm1").iterdir()) / count
-    moved = 2 * plates[0].stat().st_size + written + MAPS
-    print(f"storage: {moved / 1e6:.1f} MB per frame, {arguments.storage:.0f} MB/s for all nodes")
-    model(one, two, load, count, alone, moved, arguments.storage * 1e6)
-
-
-def model(
-    one: float, two: float, load: float, frames: int, alone: dict[str, float], moved: float, storage: float
-) -> None:
-    """Print what the model says of many nodes, and how far it is from what was measured.
-
-    Args:
-        moved: bytes that are read and written per frame.
-        storage: bytes per second that all nodes share.
-    """
-    frame = (one - load) / frames
-    smooth = alone["smooth"] / frames
-    print(
-        f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame; smooth {smooth:.3f} s per frame, on one node"
+    scratch = folder / "job1" / "scratch"
+    traffic = Traffic(
+        plate=plates[0].stat().st_size,
+        maps=sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file()) / count,
+        result=sum(path.stat().st_size for path in (folder / "farm1").iterdir()) / count,
+        storage=arguments.storage * 1e6,
     )
-    predicted = load + frame * math.ceil(frames / 2)
-    print(f"  2 workers: {predicted:.1f} s by the model, {two:.1f} s measured ({100 * (predicted / two - 1):+.0f} %)")
+    print(f"storage: {traffic.whole / 1e6:.1f} MB pass per frame, {arguments.storage:.3g} MB/s for all nodes")
+    frame = (one - load) / count
+    print(f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame")
+    check(2, two, load + frame * math.ceil(count / 2))
+    if arguments.slow is not None:
+        slow_storage(plates, arguments.slow.resolve(), precision, load, frame, traffic)
+    farm(load, frame, count, alone, traffic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Bytes of a frame that pass between nodes and the storage that they share."""
+
+    plate: float
+    maps: float
+    """Of its analysis and of the steady one."""
+    result: float
+    storage: float
+    """Bytes per second, read and written, that all nodes share."""
+
+    @property
+    def expanding(self) -> float:
+        """Bytes of the last step: the plate read to tell it and to decode it, steady maps read, the result written."""
+        return 2 * self.plate + self.maps / 2 + self.result
+
+    @property
+    def whole(self) -> float:
+        """Bytes of all steps: the plate twice more, all maps written, those of the analysis read."""
+        return self.expanding + 2 * self.plate + 1.5 * self.maps
+
+
+def check(count: int, measured: float, predicted: float) -> None:
+    """Print how far the model is from a measurement."""
+    off = 100 * (predicted / measured - 1)
+    who = "worker" if count == 1 else "workers"
+    print(f"  {count} {who}: {predicted:.1f} s by the model, {measured:.1f} s measured ({off:+.0f} %)")
+
+
+def slow_storage(
+    plates: Sequence[Path], folder: Path, precision: str, load: float, frame: float, traffic: Traffic
+) -> None:
+    """Expand on storage that is slow enough to matter, and print what the model says of it."""
+    there = folder / "plates"
+    there.mkdir(parents=True, exist_ok=True)
+    copies = [Path(shutil.copy(path, there)) for path in plates]
+    print("the same on the slow storage, where expanding alone passes")
+    for count in (1, 2):
+        measured = workers(copies, folder, count, precision)
+        each = math.ceil(len(plates) / count)
+        passing = len(plates) * traffic.expanding / traffic.storage
+        check(count, measured, load + max(each * frame, passing))
+
+
+def farm(load: float, frame: float, frames: int, alone: dict[str, float], traffic: Traffic) -> None:
+    """Print what the model says of many nodes."""
+    smooth = alone["smooth"] / frames
+    print(f"  smooth {smooth:.3f} s per frame, on one node")
     analyze = (alone["read"] / 2 + alone["survey"] + alone["analyze"] + alone["keep analyses"]) / frames
     print("  a shot of 2000 frames in chunks of 10, by nodes: hours, and node hours")
     for nodes in (10, 100, 1000):
         rounds = math.ceil(200 / nodes)
         chunks = rounds * (2 * load + 10 * (frame + analyze))
-        elapsed = max(chunks, 2000 * moved / storage) + 2000 * smooth + load
+        elapsed = max(chunks, 2000 * traffic.whole / traffic.storage) + 2000 * smooth + load
         spent = (200 * (2 * load + 10 * (frame + analyze)) + 2000 * smooth) / 3600
         print(f"  {nodes:5} nodes: {elapsed / 3600:.3f} h, {spent:.2f} node hours")
 

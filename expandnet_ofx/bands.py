@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from expandnet_ofx.predict import MARGIN, Region
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
+from expandnet_ofx.workers import in_parallel
 
 Array = NDArray[np.float32]
 
@@ -48,6 +50,7 @@ class BandMerger:
         to_output: matrix (3, 3) from linear Rec.709 to the output space; None for Rec.709 itself.
         mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
         statistics: filled while bands pass.
+        threads: pieces merged side by side.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class BandMerger:
         to_output: NDArray[np.float64] | None,
         mask: Plate | None,
         statistics: RenderStatistics,
+        threads: int,
     ) -> None:
         self._plate = plate
         self._analysis = analysis
@@ -67,6 +71,7 @@ class BandMerger:
         self._region = region
         self._mask = mask
         self._statistics = statistics
+        self._threads = threads
         self._matte = PlateMatte(plate, analysis, settings)
         self._columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=settings.latlong)
         own = plate.encoding.to_rec709
@@ -83,13 +88,19 @@ class BandMerger:
         """
         width = self._region[2] - self._region[0]
         step = max(16, MERGE_PIXELS // width // 16 * 16)
-        for first in range(0, len(prediction), step):
-            piece = prediction[first : first + step]
-            margin = MARGIN - grade.MATTE_RADIUS
-            around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
-            yield self._piece(y + first, around[:, self._columns], piece)
 
-    def _piece(self, y: int, codes: NDArray[Any], prediction: Array) -> Band:
+        def calls() -> Iterator[Callable[[], Band]]:
+            for first in range(0, len(prediction), step):
+                piece = prediction[first : first + step]
+                margin = MARGIN - grade.MATTE_RADIUS
+                around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
+                # A file is read by one thread.
+                keep = self._kept(y + first, len(piece))
+                yield partial(self._piece, y + first, around[:, self._columns], piece, keep)
+
+        yield from in_parallel(calls(), count=self._threads)
+
+    def _piece(self, y: int, codes: NDArray[Any], prediction: Array, keep: Array | None) -> Band:
         radius = grade.MATTE_RADIUS
         inner = codes[radius:-radius, radius:-radius]
         color = take_color(inner, self._plate)
@@ -97,7 +108,6 @@ class BandMerger:
         if self._plate.color[0] == self._plate.color[1]:
             # A gray plate holds no color, so none is invented.
             prediction = np.broadcast_to(prediction.mean(2, keepdims=True), prediction.shape)
-        keep = self._kept(y, len(inner))
         if self._settings.merge == "full":
             matte = np.ones(linear.shape, np.float32) if keep is None else np.broadcast_to(1 - keep, linear.shape)
             light = self._predicted(prediction)

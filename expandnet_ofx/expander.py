@@ -163,6 +163,7 @@ class Expander:
             to_output=self._to_output,
             mask=mask,
             statistics=statistics,
+            threads=self._workers.beside,
         )
         layout = self.plan(region)
 

@@ -160,7 +160,13 @@ class TilePredictor:
         return light
 
     def _finished(
-        self, log_light: Array, codes: NDArray[Any], seen: Array, matte: Array, box: tuple[slice, slice], corner: tuple[int, int]
+        self,
+        log_light: Array,
+        codes: NDArray[Any],
+        seen: Array,
+        matte: Array,
+        box: tuple[slice, slice],
+        corner: tuple[int, int],
     ) -> Array:
         """Return the light of a box of a tile, all given with their margins: `MARGIN`, that of the network less it."""
         wide = _grown(box, 2 * SMOOTHING_RADIUS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,20 +33,25 @@ class RenderStatistics:
     """Largest value of the result."""
     gains: NDArray[np.int64] = field(default_factory=lambda: np.zeros(int(MAX_STOPS / BIN_STOPS) + 1, np.int64))
     """Histogram of log2(result / plate) over channels whose matte is above one half."""
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def add(self, plate: Array, light: Array, matte: Array) -> None:
-        """Count finished rows (n, W, 3)."""
-        self.pixels += plate.shape[0] * plate.shape[1]
-        self.peak = max(self.peak, float(light.max()))
+        """Count finished rows (n, W, 3); threads may."""
+        pixels, peak, clipped = plate.shape[0] * plate.shape[1], float(light.max()), 0
+        gains: NDArray[np.int64] | int = 0
         chosen = matte > 0.5
-        if not chosen.any():
-            return
-        self.clipped += int(any_channel(chosen).sum())
-        at = np.flatnonzero(chosen)
-        before, after = plate.ravel()[at], light.ravel()[at]
-        both = (before > 0) & (after > 0)
-        stops = np.clip(np.log2(after[both] / before[both]), 0, MAX_STOPS)
-        self.gains += np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))
+        if chosen.any():
+            clipped = int(any_channel(chosen).sum())
+            at = np.flatnonzero(chosen)
+            before, after = plate.ravel()[at], light.ravel()[at]
+            both = (before > 0) & (after > 0)
+            stops = np.clip(np.log2(after[both] / before[both]), 0, MAX_STOPS)
+            gains = np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))
+        with self._lock:
+            self.pixels += pixels
+            self.peak = max(self.peak, peak)
+            self.clipped += clipped
+            self.gains += gains
 
     @property
     def clipped_share(self) -> float:

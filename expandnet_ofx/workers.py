@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_BESIDE = 8
+"""Threads beside the engine at most: each holds some 25 MB of what it works on."""
+
 
 def usable_processors() -> int:
     """Return the number of processors this process may use."""
@@ -25,9 +28,16 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_parallel(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Yield the results of calls in their order, each made in a thread; no more wait than there are processors."""
-    count = usable_processors()
+def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -> Iterator[T]:
+    """Yield the results of calls in their order, each made in one of `count` threads; no more than that many wait.
+
+    Args:
+        count: None for as many as there are processors; with 1 they are made in the caller's thread.
+    """
+    count = count or usable_processors()
+    if count == 1:
+        yield from (call() for call in calls)
+        return
     running: deque[Future[T]] = deque()
     with ThreadPoolExecutor(count, "expandnet-call") as pool:
         for call in calls:
@@ -47,6 +57,8 @@ class Workers:
 
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
+        self.beside = min(MOST_BESIDE, self.count if engine.device == "cpu" else usable_processors())
+        """Threads for what numpy does beside the engine."""
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)

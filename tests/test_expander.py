@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional
 
-from expandnet_ofx import Analysis, ArrayPlate, Expander, Settings, grade
+from expandnet_ofx import Analysis, ArrayPlate, Expander, Settings, bands, grade
 from expandnet_ofx.errors import AlreadyHDRError, InputError, OutOfMemoryError, UsageError
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.statistics import RenderStatistics
@@ -486,6 +486,25 @@ def test_a_mask_keeps_areas_out(merge):
     kept = named_encoding("srgb").decode(codes)[:, 35:]
     assert np.array_equal(masked[:, 35:], kept)
     assert (light[:, 35:] != kept).any()
+
+
+def test_pieces_merged_side_by_side_are_those_merged_in_turn(monkeypatch):
+    monkeypatch.setattr(bands, "MERGE_PIXELS", 1 << 10)
+    plate, mask = noise(150, 60, 3), ArrayPlate(noise(150, 60, 4)[:, :, :1], named_encoding("linear"))
+    results = []
+    for threads in (1, 4):
+        expander = box()
+        expander._workers.beside = threads
+        statistics = RenderStatistics()
+        made = list(expander.bands(plate, expander.analyze(plate), mask=mask, statistics=statistics))
+        assert len(made) > 4
+        results.append((np.concatenate([band.light for band in made]), [band.start for band in made], statistics))
+    (light, starts, counted), (other, others, too) = results
+    np.testing.assert_array_equal(light, other)
+    assert starts == others
+    np.testing.assert_array_equal(counted.gains, too.gains)
+    assert (counted.pixels, counted.clipped, counted.peak) == (too.pixels, too.clipped, too.peak)
+    assert counted.clipped > 0
 
 
 def test_a_mask_of_another_size_is_an_error():

@@ -127,3 +127,10 @@ def test_the_batch_takes_linearized_plates(tmp_path, monkeypatch):
     assert batch("in/b.png", "-o", "out").code == 0
     a, b = (pixels_of(tmp_path / "out" / f"{name}.exr")[:, :, :3] for name in "ab")
     np.testing.assert_allclose(a, b, rtol=3 * HALF_STEP, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["srgb", "bt1886", "adobe-rgb"])
+def test_codes_of_half_floats_are_those_of_the_same_floats(name):
+    halves = np.arange(3 * (65536 // 3), dtype=np.uint16).view(np.float16).reshape(-1, 4, 3)
+    recoder = Recoder(input_encoding(name), "linear-rec709")
+    np.testing.assert_array_equal(recoder(halves), recoder(halves.astype(np.float32)))

@@ -22,6 +22,7 @@ from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
+from expandnet_ofx.sources import Prepared
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -123,6 +124,16 @@ def open_converter(
     return Converter(expander, storing)
 
 
+def _analyzed(converter: Converter, prepared: Prepared) -> Prepared | BaseException:
+    """Analyze what was opened; where that fails, close it and return the failure."""
+    try:
+        converter.analyze(prepared)
+    except FRAME_FAILURES as error:
+        prepared.close()
+        return error
+    return prepared
+
+
 class _Batch:
     def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
         self._plan = plan
@@ -170,10 +181,11 @@ class _Batch:
                     return
 
     def _prepared(self, converter: Converter, book: Book) -> Iterator[tuple[Job, Any]]:
-        """Open sources one frame ahead of the network; a failure travels as a value, for one frame only."""
+        """Open and analyze sources one frame ahead; a failure travels as a value, for one frame only."""
         for job in self._plan.jobs:
             try:
-                yield from job.open(converter, self._options, book)
+                for opened, prepared in job.open(converter, self._options, book):
+                    yield opened, prepared and _analyzed(converter, prepared)
             except FRAME_FAILURES as error:
                 yield job, error
 
