@@ -179,10 +179,12 @@ def moved(values: Array, shift: tuple[float, float]) -> Array:
         if not whole and not t:
             continue
         taps = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2)
-        at, last = np.arange(values.shape[axis]) + whole, values.shape[axis] - 1
-        total = np.zeros_like(values)
-        for k, tap in enumerate(taps, -1):
-            total += np.float32(tap / 2) * values.take(np.clip(at + k, 0, last), axis)
+        length = values.shape[axis]
+        wide = values.take(np.clip(np.arange(-1, length + 2) + whole, 0, length - 1), axis)
+        total, part = np.zeros_like(values), np.empty_like(values)
+        for k, tap in enumerate(taps):
+            beside = wide[k : k + length] if axis == 0 else wide[:, k : k + length]
+            total += np.multiply(beside, np.float32(tap / 2), out=part)
         values = total
     return values
 

@@ -131,6 +131,6 @@ def test_the_batch_takes_linearized_plates(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["srgb", "bt1886", "adobe-rgb"])
 def test_codes_of_half_floats_are_those_of_the_same_floats(name):
-    halves = np.arange(3 * (65536 // 3), dtype=np.uint16).view(np.float16).reshape(-1, 4, 3)
+    halves = np.arange(65535, dtype=np.uint16).view(np.float16).reshape(-1, 1, 3)
     recoder = Recoder(input_encoding(name), "linear-rec709")
     np.testing.assert_array_equal(recoder(halves), recoder(halves.astype(np.float32)))
