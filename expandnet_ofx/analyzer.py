@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from expandnet_ofx.surround import SurroundColor, surround_color
 from expandnet_ofx.survey import WHITE_EXCESS, Survey
 from expandnet_ofx.swing import MeasuredLight, measured_light
 from expandnet_ofx.transfer import srgb_decode
-from expandnet_ofx.workers import Workers
+from expandnet_ofx.workers import Workers, in_parallel
 
 Array = NDArray[np.float32]
 
@@ -56,6 +58,15 @@ class Analyzer:
         anchor, samples = (0.0, 0) if self._settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
+        # The first runs the network, the others pass beside it.
+        maps: dict[str, Callable[[], Any]] = {
+            "recovered": partial(self._recover, seen, plate, features, low, high),
+            "rise": partial(self._rise, seen, plate, clips),
+            "broad": partial(self._broad, seen, low, high),
+            "surround": partial(self._surround, seen, plate, clips),
+            "measured": partial(self._measured, seen, plate, clips),
+        }
+        made = in_parallel(maps.values(), count=self._workers.beside)
         return Analysis(
             width=seen.width,
             height=seen.height,
@@ -68,11 +79,7 @@ class Analyzer:
             anchor_samples=samples,
             scene=scene,
             output_range=None,
-            recovered=self._recover(seen, plate, features, low, high),
-            rise=self._rise(seen, plate, clips),
-            broad=self._broad(seen, low, high),
-            surround=self._surround(seen, plate, clips),
-            measured=self._measured(seen, plate, clips),
+            **dict(zip(maps, made, strict=True)),
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,

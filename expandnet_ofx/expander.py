@@ -102,7 +102,12 @@ class Expander:
 
     def survey(self, plate: NDArray[Any] | Plate) -> Survey:
         """Read the plate once and gather what the analysis needs; no network, so a thread may run ahead with it."""
-        return survey(self._plate(plate), antialias=self.contract.antialias, white=self.settings.white)
+        return survey(
+            self._plate(plate),
+            antialias=self.contract.antialias,
+            white=self.settings.white,
+            threads=self._workers.beside,
+        )
 
     def analyze(self, plate: NDArray[Any] | Plate, surveyed: Survey | None = None) -> Analysis:
         """Return everything global about a plate.

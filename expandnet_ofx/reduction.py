@@ -43,15 +43,18 @@ class Reduction:
         self._across = reduction_matrix(width, antialias=antialias, size=columns).T.copy()
         self.result = np.zeros((rows, columns, channels), np.float32)
 
-    def add(self, y: int, seen: Array) -> None:
-        """Add rows (n, width, channels) that start at row `y`."""
+    def part(self, y: int, seen: Array) -> tuple[slice, Array]:
+        """Return which rows of the result rows (n, width, channels) from row `y` on have a part in, and that part."""
         columns = self._down[:, y : y + len(seen)]
         touched = np.flatnonzero(columns.any(1))
-        if not len(touched):
-            return
-        part = slice(touched[0], touched[-1] + 1)
-        rows = columns[part] @ seen.reshape(len(seen), -1)
+        at = slice(touched[0], touched[-1] + 1) if len(touched) else slice(0, 0)
+        rows = columns[at] @ seen.reshape(len(seen), -1)
         # Channel by channel, so that a row's pixels lie side by side for the product.
         planes = rows.reshape(-1, *seen.shape[1:]).transpose(0, 2, 1)
         across = np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across
-        self.result[part] += across.reshape(len(rows), seen.shape[2], -1).transpose(0, 2, 1)
+        return at, across.reshape(len(rows), seen.shape[2], -1).transpose(0, 2, 1)
+
+    def add(self, part: tuple[slice, Array]) -> None:
+        """Add what `part` returned; each row of the picture once."""
+        at, values = part
+        self.result[at] += values

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.reduction import Reduction
 from expandnet_ofx.surround import evidence
 from expandnet_ofx.transfer import full_scale
+from expandnet_ofx.workers import in_parallel
 
 Array = NDArray[np.float32]
 
@@ -68,8 +71,25 @@ class Survey:
     """Share of pixels with a channel above 1.1."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What a block of rows adds to a survey."""
+
+    low: float
+    high: float
+    nan: int
+    infinite: int
+    negative: int
+    above: int
+    proxy: tuple[slice, Array]
+    working: tuple[slice, Array]
+    surround: list[tuple[slice, Array]]
+    peak: tuple[slice, Array]
+    histograms: NDArray[np.int64]
+
+
 class Surveyor:
-    """Accumulates a `Survey` while bands of a plate stream past."""
+    """Accumulates a `Survey`: `look` at blocks of a plate's rows in any threads, `add` what they say in order."""
 
     def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None) -> None:
         x0, y0, x1, y1 = plate.window
@@ -92,47 +112,58 @@ class Surveyor:
         self._low, self._high = np.inf, -np.inf
         self._nan = self._infinite = self._negative = self._above = 0
 
-    def add(self, y: int, codes: Codes) -> None:
-        """Add rows (n, W, C) of the plate that start at row `y` of its window; all rows once, in any order."""
-        for first in range(0, len(codes), ADDED_ROWS):
-            self._add(y + first, codes[first : first + ADDED_ROWS])
-
-    def _add(self, y: int, codes: Codes) -> None:
+    def look(self, y: int, codes: Codes) -> _Rows:
+        """Return what rows (n, W, C) say that start at row `y` of the plate's window."""
         x0, _, x1, _ = self._plate.window
         codes = codes[:, x0:x1]
         color = take_color(codes, self._plate)
         # Every question asked of half floats would convert them again.
         color = color.astype(np.float32) if color.dtype == np.float16 else color
         seen = self._plate.encoding.encode_for_network(color)
-        self._low = min(self._low, float(seen.min()))
-        self._high = max(self._high, float(seen.max()))
-        self._proxy.add(y, seen)
-        self._working.add(y, seen)
-        self._count(color)
         hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
-        self._histogram(color, hidden)
-        self._peaks(y, color, hidden)
-        self._evidence(y, seen, hidden)
+        floats = color if color.dtype.kind == "f" else np.zeros((0, 0, 3), np.float32)
+        return _Rows(
+            low=float(seen.min()),
+            high=float(seen.max()),
+            nan=int(np.isnan(floats).sum()),
+            infinite=int(np.isinf(floats).sum()),
+            negative=int((floats < 0).sum()),
+            above=int(any_channel(floats > WHITE_EXCESS).sum()),
+            proxy=self._proxy.part(y, seen),
+            working=self._working.part(y, seen),
+            surround=self._evidence(y, seen, hidden),
+            peak=self._peaks(y, color, hidden),
+            histograms=self._histogram(color, hidden),
+        )
 
-    def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> None:
-        step = EVIDENCE_ROWS * self._stride
+    def add(self, rows: _Rows) -> None:
+        """Add what a block of rows says; each row of the window once."""
+        self._low = min(self._low, rows.low)
+        self._high = max(self._high, rows.high)
+        self._nan += rows.nan
+        self._infinite += rows.infinite
+        self._negative += rows.negative
+        self._above += rows.above
+        self._histograms += rows.histograms
+        self._proxy.add(rows.proxy)
+        self._working.add(rows.working)
+        for part in rows.surround:
+            self._surround.add(part)
+        at, cells = rows.peak
+        self._peak[at] = np.maximum(self._peak[at], cells)
+
+    def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> list[tuple[slice, Array]]:
+        parts, step = [], EVIDENCE_ROWS * self._stride
         for first in range(-y % self._stride, len(seen), step):
             part = np.s_[first : first + step : self._stride, :: self._stride]
             said = evidence(seen[part], self._tops)
             if hidden is not None:
                 said[hidden[part]] = 0
-            self._surround.add((y + first) // self._stride, said)
+            parts.append(self._surround.part((y + first) // self._stride, said))
+        return parts
 
-    def _count(self, color: Codes) -> None:
-        if color.dtype.kind == "u":
-            return
-        self._nan += int(np.isnan(color).sum())
-        self._infinite += int(np.isinf(color).sum())
-        self._negative += int((color < 0).sum())
-        self._above += int(any_channel(color > WHITE_EXCESS).sum())
-
-    def _histogram(self, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
-        bins = self._levels + 1
+    def _histogram(self, color: Codes, hidden: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        counts = np.zeros_like(self._histograms)
         for channel in range(3):
             values = color[:, :, channel]
             values = values.ravel() if hidden is None else values[~hidden]
@@ -141,9 +172,10 @@ class Surveyor:
             elif color.dtype != np.uint8:
                 clean = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
                 values = (np.clip(clean, 0, 1) * np.float32(self._levels)).astype(np.int64)
-            self._histograms[channel] += np.bincount(values, minlength=bins)
+            counts[channel] = np.bincount(values, minlength=self._levels + 1)
+        return counts
 
-    def _peaks(self, y: int, color: Codes, hidden: NDArray[np.bool_] | None) -> None:
+    def _peaks(self, y: int, color: Codes, hidden: NDArray[np.bool_] | None) -> tuple[slice, Array]:
         # A code that is no number is no measurement either.
         largest = (
             np.nan_to_num(color.astype(np.float32), nan=np.inf, posinf=np.inf) if color.dtype.kind == "f" else color
@@ -158,7 +190,7 @@ class Surveyor:
         cells = _window_max(rows.swapaxes(0, 1), left, right).swapaxes(0, 1).astype(np.float32)
         if color.dtype.kind == "u":
             cells /= np.float32(self._scale)
-        self._peak[first:last] = np.maximum(self._peak[first:last], cells)
+        return slice(first, last), cells
 
     def finish(self) -> Survey:
         """Return the survey of the rows added."""
@@ -197,19 +229,24 @@ def _window_max(values: Codes, start: NDArray[np.int64], stop: NDArray[np.int64]
     return np.maximum.reduceat(padded, edges, axis=0)[::2]
 
 
-def survey(plate: Plate, *, antialias: bool, white: float | None = None) -> Survey:
+def survey(plate: Plate, *, antialias: bool, white: float | None = None, threads: int = 1) -> Survey:
     """Read a plate once, by rows, and return its survey.
 
     Args:
         antialias: how the proxy is reduced, a part of the weights' contract.
         white: code that all channels clip at, as a share of full scale; None if it is still to be found.
+        threads: blocks of rows looked at side by side; the survey is the same.
     """
     _, y0, _, y1 = plate.window
     step = max(1, ROWS_PIXELS // plate.width)
-    surveyor: Surveyor | None = None
-    for start in range(y0, y1, step):
-        codes = plate.rows(start, min(start + step, y1))
-        surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white)
-        surveyor.add(start - y0, codes)
-    assert surveyor is not None
+    surveyor = Surveyor(plate, plate.rows(y0, y0 + 1).dtype, antialias=antialias, white=white)
+
+    def looks() -> Iterator[Callable[[], _Rows]]:
+        for start in range(y0, y1, step):
+            codes = plate.rows(start, min(start + step, y1))
+            for at in range(0, len(codes), ADDED_ROWS):
+                yield partial(surveyor.look, start - y0 + at, codes[at : at + ADDED_ROWS])
+
+    for rows in in_parallel(looks(), count=threads):
+        surveyor.add(rows)
     return surveyor.finish()

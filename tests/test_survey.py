@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import pairwise
 
 import fakes
@@ -39,7 +40,7 @@ def in_parts(codes: np.ndarray, cuts: list[int], *, antialias: bool = True, orde
     surveyor = Surveyor(plate, codes.dtype, antialias=antialias)
     edges = [0, *cuts, len(codes)]
     for start, stop in list(pairwise(edges))[::order]:
-        surveyor.add(start, codes[start:stop])
+        surveyor.add(surveyor.look(start, codes[start:stop]))
     return surveyor.finish()
 
 
@@ -157,6 +158,16 @@ def test_histograms_count_every_visible_sample_once(dtype):
         # A code on the edge of a bin may fall to either side.
         assert np.abs(np.cumsum(found.histograms[channel]) - np.cumsum(expected)).max() <= 2
         assert found.histograms[channel][-1] == (codes[10:, :, channel] == top).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+def test_a_survey_is_the_same_however_many_threads_look(dtype):
+    codes = noise(700, 90, dtype, channels=4, seed=5)
+    codes[100:140, 20:50, :3] = codes[:, :, :3].max()
+    codes[300:, 60:, 3] = 0
+    one, other = (survey(plate_of(codes), antialias=True, threads=threads) for threads in (1, 3))
+    for field in fields(one):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 def test_hidden_pixels_are_no_measurement():

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 import expandnet_ofx
+from expandnet_batch.runtime import keep_products_single
 from expandnet_ofx.errors import ExpandNetError, UsageError, WeightsError
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -42,6 +43,7 @@ def version_text() -> str:
 
 def run_command(command: click.Command) -> int:
     """Run a click command and return its exit code."""
+    keep_products_single()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:

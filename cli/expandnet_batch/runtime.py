@@ -14,6 +14,14 @@ NEAR = 0.7
 """Share of the memory limit from which freed blocks are handed back."""
 
 
+def keep_products_single() -> None:
+    """Keep numpy's matrix products in the thread that asks for them; before numpy is imported.
+
+    Several of our threads work side by side, and those of their products would wait for each other.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def tune_process() -> None:
     """Keep large freed blocks for the next tile instead of returning them to the kernel.
 
