@@ -188,11 +188,11 @@ class Analyzer:
         return measured_light(light.astype(np.float32), np.asarray(starts / white, np.float32))
 
     def _predict(self, seen: Array, features: Array) -> Array:
-        """Run the network on a small picture (h, w, 3), border included, in one strip per worker."""
+        """Run the network on a small picture (h, w, 3), border included, on the CPU in one strip per worker."""
         sideways: Any = "wrap" if self._settings.latlong else "edge"
         padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
         padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
-        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.count)), feather=0)
+        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.strips)), feather=0)
         parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
         light = self._workers.map(lambda part: expand_splitting(self._engine, part, features)[0], parts)
         # Spans of equal size may overlap by a pixel; the later one takes over.

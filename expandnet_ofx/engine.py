@@ -30,6 +30,8 @@ class Engine(Protocol):
     precision: str
     """One of `PRECISIONS`."""
     weights: Weights
+    threads: int
+    """Processors that it may use, and what is done beside it."""
     workers: int
     """Tiles that the engine likes to run at once, each in a thread of its own."""
 

@@ -36,7 +36,7 @@ class OpenVinoEngine:
             ) from error
         self.weights = weights
         self.precision = precision
-        self.workers = threads or usable_processors()
+        self.threads = self.workers = threads or usable_processors()
         core = openvino.Core()
         layers = fold(weights.state)
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": self.workers, "NUM_STREAMS": self.workers}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ Array = NDArray[np.float32]
 
 WIDE_LAYERS = ("local2", "mid2", "mid3", "mid4")
 """The 64-channel 3x3 layers: nine tenths of the arithmetic, so the only ones that `mixed` rounds."""
+
+DEVICE_WORKERS = 4
+"""Threads that prepare and finish tiles around a device, so that it does not wait for them; each tile takes some 100 MB."""
 
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
@@ -41,8 +46,11 @@ class TorchEngine:
         narrow = torch.float16 if cuda and precision == "half" else torch.bfloat16
         self._narrow_layers = {"fp32": (), "mixed": WIDE_LAYERS, "half": (*WIDE_LAYERS, "fuse_local")}[precision]
         self._narrow = narrow
-        self.workers = 1 if cuda else threads or usable_processors()
+        self.threads = threads or usable_processors()
+        self.workers = min(DEVICE_WORKERS, self.threads) if cuda else self.threads
         self.tile = 1024 if cuda else 256
+        # One tile at a time on a device, whose memory is counted for one; on the CPU they share nothing.
+        self._turn: AbstractContextManager[Any] = threading.Lock() if cuda else contextlib.nullcontext()
         self._local = threading.local()
         self._network = ExpandNet.from_state(weights.state).to(self._device)
         self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
@@ -60,14 +68,14 @@ class TorchEngine:
     @torch.inference_mode()
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
-        with _exact_kernels():
+        with self._turn, _exact_kernels():
             return self._network.global_features(self._to_device(proxy)).flatten().cpu().numpy()
 
     @torch.inference_mode()
     def expand(self, tile: Array, features: Array) -> Array:
         """Return predicted light (H, W, 3) of an encoded tile (H + 16, W + 16, 3)."""
         try:
-            with _exact_kernels():
+            with self._turn, _exact_kernels():
                 y = self._folded(self._to_device(tile), torch.from_numpy(features).to(self._device))
                 light: Tensor = self.weights.contract.to_light(y, torch)
                 return light[0].permute(1, 2, 0).cpu().numpy()

@@ -57,7 +57,9 @@ class Workers:
 
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
-        self.beside = min(MOST_BESIDE, self.count if engine.device == "cpu" else usable_processors())
+        self.strips = self.count if engine.device == "cpu" else 1
+        """Parts that a small picture is cut into: a device takes it whole, and its bits depend on the shape."""
+        self.beside = min(MOST_BESIDE, engine.threads)
         """Threads for what numpy does beside the engine."""
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":

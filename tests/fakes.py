@@ -23,7 +23,7 @@ class BoxEngine:
     name = "box"
     device = "cpu"
     precision = "fp32"
-    workers = 1
+    threads = workers = 1
     tile = 576
 
     def __init__(self, *, gain: float = 1.0, contract: Contract = LOG, most_pixels: int | None = None) -> None:

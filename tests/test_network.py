@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import threading
+
 import fakes
 import numpy as np
 import plain_network
 import pytest
 import torch
 
+from expandnet_ofx import Expander, Settings
 from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.errors import DeviceError, UsageError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Contract, Weights
+from expandnet_ofx.workers import Workers
 
 
 def to_torch(picture: np.ndarray) -> torch.Tensor:
@@ -188,6 +192,34 @@ def test_lower_precision_stays_within_its_documented_error(precision, most, defa
     assert chosen.mean() > 0.5
     assert 0 < np.sqrt((stops**2).mean()) <= most
     assert abs(stops.mean()) <= most / 2
+
+
+def test_on_a_device_tiles_take_turns_and_their_light_stays(default_weights, natural_plate, monkeypatch):
+    engine = open_engine(default_weights, device="cpu", threads=1)
+    light = Expander(Settings(tile=48), engine=engine)(natural_plate)
+    # What a CUDA device sets, on the only device that is everywhere.
+    monkeypatch.setattr(engine, "workers", 4)
+    monkeypatch.setattr(engine, "_turn", threading.Lock())
+    run, inside, most = engine._folded, [], []
+
+    def watched(x, features):
+        inside.append(threading.get_ident())
+        most.append(len(inside))
+        result = run(x, features)
+        inside.pop()
+        return result
+
+    monkeypatch.setattr(engine, "_folded", watched)
+    found = Expander(Settings(tile=48), engine=engine)(natural_plate)
+    assert max(most) == 1
+    np.testing.assert_array_equal(found, light)
+
+
+def test_a_device_takes_a_small_picture_whole_whatever_the_processors():
+    engine = fakes.BoxEngine()
+    for device, workers, strips in (("cpu", 6, 6), ("cuda:0", 1, 1), ("cuda:0", 4, 1)):
+        engine.device, engine.workers = device, workers
+        assert Workers(engine).strips == strips
 
 
 def test_half_on_openvino_stays_within_its_documented_error(default_weights, natural_plate):
