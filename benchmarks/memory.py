@@ -1,6 +1,6 @@
 """Convert very large plates and take the peak memory of the process.
 
-    python benchmarks/memory.py [--width 24000 --height 16000] [--memory 1GiB] [--stand-in] [--format png]
+    python benchmarks/memory.py [--width 24000 --height 16000] [--memory 1GiB] [--stand-in] [--threads 16]
 
 With `--stand-in` a cheap function replaces the network after two real tiles ran, so that what is measured is reading,
 tiling, merging and writing; memory is the same, because those two tiles have already taken what tiles take.
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=24000)
     parser.add_argument("--height", type=int, default=16000)
     parser.add_argument("--memory", default="1GiB")
+    parser.add_argument("--threads", type=int, default=0, help="as on a machine of so many processors")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark"))
     parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--keep", action="store_true", help="keep plate and result")
@@ -60,7 +61,7 @@ def main() -> None:
     plate = write_plate(arguments.out / f"{arguments.width}x{arguments.height}.png", arguments.width, arguments.height)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     tune_process()
-    engine: Engine = open_engine(load_weights())
+    engine: Engine = open_engine(load_weights(), threads=arguments.threads)
     if arguments.stand_in:
         engine = cast(Engine, StandIn(engine))
     converter = Converter(Expander(Settings(memory=limit), engine=engine))

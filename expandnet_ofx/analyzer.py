@@ -59,14 +59,14 @@ class Analyzer:
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
         # The first runs the network, the others pass beside it.
-        maps: dict[str, Callable[[], Any]] = {
+        makers: dict[str, Callable[[], Any]] = {
             "recovered": partial(self._recover, seen, plate, features, low, high),
             "rise": partial(self._rise, seen, plate, clips),
             "broad": partial(self._broad, seen, low, high),
             "surround": partial(self._surround, seen, plate, clips),
             "measured": partial(self._measured, seen, plate, clips),
         }
-        made = in_parallel(maps.values(), count=self._workers.beside)
+        made = in_parallel(makers.values(), count=self._workers.beside)
         return Analysis(
             width=seen.width,
             height=seen.height,
@@ -79,7 +79,7 @@ class Analyzer:
             anchor_samples=samples,
             scene=scene,
             output_range=None,
-            **dict(zip(maps, made, strict=True)),
+            **dict(zip(makers, made, strict=True)),
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,

@@ -18,7 +18,7 @@ from expandnet_ofx.predict import MARGIN, Region
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.workers import in_parallel
+from expandnet_ofx.workers import MOST_BESIDE, in_parallel
 
 Array = NDArray[np.float32]
 
@@ -98,7 +98,9 @@ class BandMerger:
                 keep = self._kept(y + first, len(piece))
                 yield partial(self._piece, y + first, around[:, self._columns], piece, keep)
 
-        yield from in_parallel(calls(), count=self._threads)
+        # Pieces of a very wide plate are large: as many pixels are in work as of others.
+        count = min(self._threads, max(1, MOST_BESIDE * MERGE_PIXELS // (step * width)))
+        yield from in_parallel(calls(), count=count)
 
     def _piece(self, y: int, codes: NDArray[Any], prediction: Array, keep: Array | None) -> Band:
         radius = grade.MATTE_RADIUS

@@ -40,6 +40,7 @@ class FrameReport:
     status: str
     """`done`, `skipped` or `failed`."""
     seconds: float = 0.0
+    """Analysis, expansion and writing; what other frames do meanwhile slows them."""
     width: int = 0
     height: int = 0
     clipped_share: float = 0.0
@@ -62,7 +63,7 @@ class FrameReport:
 
 
 class Converter:
-    """Converts files with one expander; `prepare` may run in a thread ahead of `render`.
+    """Converts files with one expander; `prepare` and `analyze` may run in a thread ahead of `render`.
 
     Args:
         expander: what turns plates into light.
@@ -116,9 +117,9 @@ class Converter:
             UsageError: the region does not lie inside the plate, or the source has several parts.
         """
         target = Path(target)
-        started = time.perf_counter()
         try:
             analyses = self.analyze(prepared)
+            started = time.perf_counter()
             statistics, glimpse = self._write(prepared, analyses, target, preview, region, progress)
         finally:
             prepared.close()
@@ -127,7 +128,7 @@ class Converter:
             input=str(prepared.source),
             output=str(target),
             status="done",
-            seconds=round(time.perf_counter() - started, 3),
+            seconds=round(prepared.seconds + time.perf_counter() - started, 3),
             width=shown.width,
             height=shown.height,
             clipped_share=round(statistics.clipped_share, 6),
@@ -146,7 +147,10 @@ class Converter:
         Raises:
             InputError: a part must not be expanded.
         """
-        return [self._analyze(prepared, part) for part in prepared.parts]
+        started = time.perf_counter()
+        analyses = [self._analyze(prepared, part) for part in prepared.parts]
+        prepared.seconds += time.perf_counter() - started
+        return analyses
 
     def _analyze(self, prepared: Prepared, part: Part) -> Analysis | None:
         if part.analysis is None and part.survey is not None:

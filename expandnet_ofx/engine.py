@@ -21,7 +21,10 @@ SMALLEST_SPLIT = 32
 
 
 class Engine(Protocol):
-    """Runs the network on arrays; holds weights and a device, nothing about any plate."""
+    """Runs the network on arrays; holds weights and a device, nothing about any plate.
+
+    Several threads may call it at once.
+    """
 
     name: str
     """`torch` or `openvino`."""

@@ -6,7 +6,6 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,9 @@ WIDE_LAYERS = ("local2", "mid2", "mid3", "mid4")
 
 DEVICE_WORKERS = 4
 """Threads that prepare and finish tiles around a device, so that it does not wait for them; each tile takes some 100 MB."""
+
+DEVICE_TURN = threading.Lock()
+"""Held while a device runs: one tile at a time, for which memory is counted, and under flags that hold for the process."""
 
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
@@ -49,8 +51,6 @@ class TorchEngine:
         self.threads = threads or usable_processors()
         self.workers = min(DEVICE_WORKERS, self.threads) if cuda else self.threads
         self.tile = 1024 if cuda else 256
-        # One tile at a time on a device, whose memory is counted for one; on the CPU they share nothing.
-        self._turn: AbstractContextManager[Any] = threading.Lock() if cuda else contextlib.nullcontext()
         self._local = threading.local()
         self._network = ExpandNet.from_state(weights.state).to(self._device)
         self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
@@ -58,6 +58,10 @@ class TorchEngine:
     def enter_worker(self) -> None:
         """Keep the operations of a tile in the tile's own thread."""
         torch.set_num_threads(1)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        """Return what surrounds a run: on the CPU tiles share nothing."""
+        return _exact_kernels() if self._device.type == "cuda" else contextlib.nullcontext()
 
     def _prepare(self, name: str, value: Array) -> Tensor:
         tensor = torch.from_numpy(value).to(self._device)
@@ -68,14 +72,14 @@ class TorchEngine:
     @torch.inference_mode()
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
-        with self._turn, _exact_kernels():
+        with self._turn():
             return self._network.global_features(self._to_device(proxy)).flatten().cpu().numpy()
 
     @torch.inference_mode()
     def expand(self, tile: Array, features: Array) -> Array:
         """Return predicted light (H, W, 3) of an encoded tile (H + 16, W + 16, 3)."""
         try:
-            with self._turn, _exact_kernels():
+            with self._turn():
                 y = self._folded(self._to_device(tile), torch.from_numpy(features).to(self._device))
                 light: Tensor = self.weights.contract.to_light(y, torch)
                 return light[0].permute(1, 2, 0).cpu().numpy()
@@ -154,6 +158,6 @@ def open_device(device: str) -> torch.device:
 
 @contextlib.contextmanager
 def _exact_kernels() -> Iterator[None]:
-    """Keep float32 exact and runs repeatable on CUDA: no TF32, deterministic cuDNN kernels."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    """Keep float32 exact and runs repeatable on CUDA, one at a time: no TF32, deterministic cuDNN kernels."""
+    with DEVICE_TURN, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield

@@ -72,7 +72,7 @@ def running(x: Array, width: int, extreme_of: np.ufunc) -> Array:
 
 
 def extreme(x: Array, width: int, extreme_of: np.ufunc) -> Array:
-    """Return the same for squares of an odd width with edges replicated, same size: (H, W, C)."""
+    """Return the least or largest value over squares of an odd width, edges replicated, of the same size: (H, W, C)."""
     radius = width // 2
     return running(np.pad(x, ((radius, radius), (radius, radius), (0, 0)), mode="edge"), width, extreme_of)
 

@@ -30,6 +30,8 @@ def picked(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def put_picked(values: NDArray[Any], at: NDArray[np.intp], pixels: NDArray[Any]) -> None:
-    """Replace pixels of (H, W, C), in place; `values` is contiguous and `pixels` (n, C) of its type."""
+    """Replace pixels of (H, W, C) by others (n, C) of its type, in place; raise `ValueError` where it is not contiguous."""
+    if not values.flags.c_contiguous or pixels.dtype != values.dtype:
+        raise ValueError("pixels of another type, or an array that is not contiguous")
     whole = np.dtype((np.void, values.itemsize * values.shape[-1]))
     values.reshape(-1).view(whole)[at] = np.ascontiguousarray(pixels).reshape(-1).view(whole)

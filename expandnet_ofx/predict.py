@@ -168,7 +168,14 @@ class TilePredictor:
         box: tuple[slice, slice],
         corner: tuple[int, int],
     ) -> Array:
-        """Return the light of a box of a tile, all given with their margins: `MARGIN`, that of the network less it."""
+        """Return the light of a box of a tile.
+
+        Args:
+            log_light, matte: of the tile, with `SMOOTHING_RADIUS` pixels more on all sides.
+            codes, seen: of the tile, with `MARGIN` more.
+            box: rows and columns of the tile.
+            corner: x and y of the tile in the plate.
+        """
         wide = _grown(box, 2 * SMOOTHING_RADIUS)
         log_light = smooth_log_light(log_light[wide], matte[wide]) + np.float32(self._analysis.anchor)
         corner = (corner[0] + box[1].start, corner[1] + box[0].start)

@@ -12,13 +12,16 @@ from expandnet_ofx.architecture import GLOBAL_SIZE
 Array = NDArray[np.float32]
 
 
-@lru_cache(maxsize=8)
+CACHED = 4096
+"""Longest axis whose matrix is kept: frames of a shot share it, and those of a very large plate would stay in memory."""
+
+
 def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
     """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
 
     With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
     `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
-    (`align_corners=False`). Rows sum to 1. All plates of a size share one, which cannot be written to.
+    (`align_corners=False`). Rows sum to 1.
     """
     scale = length / size
     centers = (np.arange(size) + 0.5) * scale
@@ -31,6 +34,12 @@ def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -
     for row, center in zip(matrix, centers, strict=True):
         weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
         row[:] = weights / weights.sum()
+    return matrix
+
+
+@lru_cache(maxsize=6)
+def _kept_matrix(length: int, *, antialias: bool, size: int) -> Array:
+    matrix = reduction_matrix(length, antialias=antialias, size=size)
     matrix.flags.writeable = False
     return matrix
 
@@ -39,8 +48,9 @@ class Reduction:
     """Resizes a picture (height, width, channels) to (rows, columns, channels) while its rows come in any order."""
 
     def __init__(self, height: int, width: int, rows: int, columns: int, *, antialias: bool, channels: int = 3) -> None:
-        self._down = reduction_matrix(height, antialias=antialias, size=rows)
-        self._across = reduction_matrix(width, antialias=antialias, size=columns).T.copy()
+        down, across = (_kept_matrix if length <= CACHED else reduction_matrix for length in (height, width))
+        self._down = down(height, antialias=antialias, size=rows)
+        self._across = across(width, antialias=antialias, size=columns).T
         self.result = np.zeros((rows, columns, channels), np.float32)
 
     def part(self, y: int, seen: Array) -> tuple[slice, Array]:
@@ -52,7 +62,7 @@ class Reduction:
         # Channel by channel, so that a row's pixels lie side by side for the product.
         planes = rows.reshape(-1, *seen.shape[1:]).transpose(0, 2, 1)
         across = np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across
-        return at, across.reshape(len(rows), seen.shape[2], -1).transpose(0, 2, 1)
+        return at, across.reshape(len(rows), seen.shape[2], self._across.shape[1]).transpose(0, 2, 1)
 
     def add(self, part: tuple[slice, Array]) -> None:
         """Add what `part` returned; each row of the picture once."""

@@ -76,6 +76,8 @@ class Prepared:
     parts: list[Part]
     mask: ImagePlate | None = None
     warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    """What its analysis took."""
 
     @property
     def main(self) -> Part:

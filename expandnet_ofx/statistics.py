@@ -33,10 +33,10 @@ class RenderStatistics:
     """Largest value of the result."""
     gains: NDArray[np.int64] = field(default_factory=lambda: np.zeros(int(MAX_STOPS / BIN_STOPS) + 1, np.int64))
     """Histogram of log2(result / plate) over channels whose matte is above one half."""
-    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def add(self, plate: Array, light: Array, matte: Array) -> None:
-        """Count finished rows (n, W, 3); threads may."""
+        """Count finished rows (n, W, 3); may be called from several threads."""
         pixels, peak, clipped = plate.shape[0] * plate.shape[1], float(light.max()), 0
         gains: NDArray[np.int64] | int = 0
         chosen = matte > 0.5

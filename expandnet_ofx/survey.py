@@ -28,8 +28,8 @@ BINS = 1024
 ROWS_PIXELS = 1 << 20
 """Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
 
-ADDED_ROWS = 128
-"""Rows worked on at a time: they and what is made of them stay in the processor's cache."""
+LOOKED_PIXELS = 1 << 18
+"""Pixels looked at at a time, by each thread: they and what is made of them take some 30 MB."""
 
 EVIDENCE_SAMPLES = 2
 """Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
@@ -89,7 +89,7 @@ class _Rows:
 
 
 class Surveyor:
-    """Accumulates a `Survey`: `look` at blocks of a plate's rows in any threads, `add` what they say in order."""
+    """Accumulates a `Survey`: `look` at blocks of a plate's rows in any threads, `add` what they say."""
 
     def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None) -> None:
         x0, y0, x1, y1 = plate.window
@@ -238,15 +238,19 @@ def survey(plate: Plate, *, antialias: bool, white: float | None = None, threads
         threads: blocks of rows looked at side by side; the survey is the same.
     """
     _, y0, _, y1 = plate.window
-    step = max(1, ROWS_PIXELS // plate.width)
-    surveyor = Surveyor(plate, plate.rows(y0, y0 + 1).dtype, antialias=antialias, white=white)
+    step, some = (max(1, pixels // plate.width) for pixels in (ROWS_PIXELS, LOOKED_PIXELS))
+    surveyor: Surveyor | None = None
 
     def looks() -> Iterator[Callable[[], _Rows]]:
+        nonlocal surveyor
         for start in range(y0, y1, step):
             codes = plate.rows(start, min(start + step, y1))
-            for at in range(0, len(codes), ADDED_ROWS):
-                yield partial(surveyor.look, start - y0 + at, codes[at : at + ADDED_ROWS])
+            surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white)
+            for at in range(0, len(codes), some):
+                yield partial(surveyor.look, start - y0 + at, codes[at : at + some])
 
     for rows in in_parallel(looks(), count=threads):
+        assert surveyor is not None
         surveyor.add(rows)
+    assert surveyor is not None
     return surveyor.finish()

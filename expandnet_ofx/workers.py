@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_BESIDE = 8
-"""Threads beside the engine at most: each holds some 25 MB of what it works on."""
+"""Threads at most for one thing done beside the engine, such as a survey: each holds some 30 MB of what it works on."""
 
 
 def usable_processors() -> int:
@@ -39,13 +39,16 @@ def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -
         yield from (call() for call in calls)
         return
     running: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(count, "expandnet-call") as pool:
+    pool = ThreadPoolExecutor(count, "expandnet-call")
+    try:
         for call in calls:
             running.append(pool.submit(call))
             if len(running) > count:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Workers:

@@ -8,12 +8,15 @@ import os
 import shutil
 import struct
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import ROOT, batch, files_in, pixels_of, plate, replace_network, save, start
 from fakes import decode_srgb
+
+from expandnet_ofx.images import ImagePlate
 
 SHOT = [f"shot.{frame}.png" for frame in (1001, 1002, 1003, 1004)]
 
@@ -484,6 +487,17 @@ def test_one_bad_frame_stops_only_if_asked(shot: Path) -> None:
     stop = batch("in", "-o", "b", "--on-error", "stop")
     assert stop.code == 1
     assert results(Path("b")) == [1001]
+
+
+def test_a_frame_that_must_not_be_expanded_is_closed_and_stops_no_other(shot: Path) -> None:
+    bright = Path("bright.exr")
+    assert oiio.ImageBuf(np.full((20, 30, 3), 3, np.float32)).write(str(bright), "half")
+    with mock.patch.object(ImagePlate, "close", autospec=True, side_effect=ImagePlate.close) as closed:
+        ran = batch("in/shot.1001.png", bright, "in/shot.1002.png", "-o", "exr", "--steady", "off")
+    assert ran.code == 1
+    assert "already HDR" in ran.err
+    assert sorted(path.name for path in Path("exr").rglob("*.exr")) == ["shot.1001.exr", "shot.1002.exr"]
+    assert bright.name in {call.args[0].path.name for call in closed.call_args_list}
 
 
 def test_report_says_what_was_made(shot: Path) -> None:

@@ -52,6 +52,12 @@ def test_pixels_by_number_are_those_of_the_mask(dtype, shape, seed):
     np.testing.assert_array_equal(values, expected)
 
 
+@pytest.mark.parametrize("values", [np.zeros((4, 4, 3), np.float32)[:, ::2], np.zeros((4, 4, 3), np.int32)])
+def test_pixels_that_would_be_lost_are_refused(values):
+    with pytest.raises(ValueError, match="contiguous"):
+        put_picked(values, np.array([1]), np.ones((1, 3), np.float32))
+
+
 @given(shape=st.tuples(small, small), seed=seeds, share=st.floats(0, 1))
 def test_bounds_hold_all_that_is_wanted_and_touch_it_on_every_side(shape, seed, share):
     wanted = np.random.default_rng(seed).random(shape) < share

@@ -11,6 +11,7 @@ import torch
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
+from expandnet_ofx.engine_torch import DEVICE_TURN, TorchEngine, _exact_kernels
 from expandnet_ofx.errors import DeviceError, UsageError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Contract, Weights
@@ -199,7 +200,7 @@ def test_on_a_device_tiles_take_turns_and_their_light_stays(default_weights, nat
     light = Expander(Settings(tile=48), engine=engine)(natural_plate)
     # What a CUDA device sets, on the only device that is everywhere.
     monkeypatch.setattr(engine, "workers", 4)
-    monkeypatch.setattr(engine, "_turn", threading.Lock())
+    monkeypatch.setattr(engine, "_turn", _exact_kernels)
     run, inside, most = engine._folded, [], []
 
     def watched(x, features):
@@ -213,6 +214,15 @@ def test_on_a_device_tiles_take_turns_and_their_light_stays(default_weights, nat
     found = Expander(Settings(tile=48), engine=engine)(natural_plate)
     assert max(most) == 1
     np.testing.assert_array_equal(found, light)
+
+
+def test_a_run_on_a_device_holds_its_turn_and_one_on_the_cpu_does_not(random_weights, monkeypatch):
+    engine = TorchEngine(random_weights, device="cpu", threads=1)
+    for device, held in (("cpu", False), ("cuda:0", True)):
+        monkeypatch.setattr(engine, "_device", torch.device(device))
+        with engine._turn():
+            assert DEVICE_TURN.locked() == held
+    assert not DEVICE_TURN.locked()
 
 
 def test_a_device_takes_a_small_picture_whole_whatever_the_processors():

@@ -161,13 +161,25 @@ def test_histograms_count_every_visible_sample_once(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
-def test_a_survey_is_the_same_however_many_threads_look(dtype):
+def test_a_survey_is_the_same_however_many_threads_look(dtype, monkeypatch):
     codes = noise(700, 90, dtype, channels=4, seed=5)
     codes[100:140, 20:50, :3] = codes[:, :, :3].max()
     codes[300:, 60:, 3] = 0
+    monkeypatch.setattr("expandnet_ofx.survey.LOOKED_PIXELS", 90 * 50)
     one, other = (survey(plate_of(codes), antialias=True, threads=threads) for threads in (1, 3))
     for field in fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("height", [1153, 2000])
+def test_rows_that_reach_no_proxy_pixel_are_looked_at_all_the_same(height, antialias, monkeypatch):
+    codes = noise(height, 16)
+    whole = survey(plate_of(codes), antialias=antialias)
+    monkeypatch.setattr("expandnet_ofx.survey.LOOKED_PIXELS", 16)
+    found = survey(plate_of(codes), antialias=antialias)
+    np.testing.assert_allclose(found.proxy, whole.proxy, atol=1e-6)
+    np.testing.assert_array_equal(found.histograms, whole.histograms)
 
 
 def test_hidden_pixels_are_no_measurement():

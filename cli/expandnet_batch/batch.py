@@ -125,12 +125,19 @@ def open_converter(
 
 
 def _analyzed(converter: Converter, prepared: Prepared) -> Prepared | BaseException:
-    """Analyze what was opened; where that fails, close it and return the failure."""
+    """Analyze what was opened; where that fails, close it and return the failure.
+
+    Not where the analysis takes a render: two at once would need the memory of two, and could not be interrupted.
+    """
+    if converter.expander.settings.relative:
+        return prepared
     try:
         converter.analyze(prepared)
-    except FRAME_FAILURES as error:
+    except BaseException as error:
         prepared.close()
-        return error
+        if isinstance(error, FRAME_FAILURES):
+            return error
+        raise
     return prepared
 
 
