@@ -187,7 +187,7 @@ def main() -> None:
         result=sum(path.stat().st_size for path in (folder / "farm1").iterdir()) / count,
         storage=arguments.storage * 1e6,
     )
-    print(f"storage: {traffic.whole / 1e6:.1f} MB pass per frame, {arguments.storage:.3g} MB/s for all nodes")
+    print(f"storage: {traffic.whole / 1e6:.1f} MB pass per frame, {arguments.storage:g} MB/s for all nodes")
     frame = (one - load) / count
     print(f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame")
     check(2, two, load + frame * math.ceil(count / 2))
