@@ -61,7 +61,7 @@ class Reduction:
         rows = columns[at] @ seen.reshape(len(seen), -1)
         # Channel by channel, so that a row's pixels lie side by side for the product.
         planes = rows.reshape(-1, *seen.shape[1:]).transpose(0, 2, 1)
-        across: Array = np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across
+        across = np.asarray(np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across, np.float32)
         return at, across.reshape(len(rows), seen.shape[2], self._across.shape[1]).transpose(0, 2, 1)
 
     def add(self, part: tuple[slice, Array]) -> None:
