@@ -1,6 +1,7 @@
 """Frames per second over a shot, where the time goes, what more workers give, and what that means for a farm.
 
     python benchmarks/shot.py [--frames 12] [--width 1920 --height 1080] [--precision mixed] [--out FOLDER]
+        [--storage 100 --slow FOLDER]
 
 Stages are timed alone, one after the other, in one process; then the batch runs whole, where they overlap; then as farm
 tasks, by one worker and by two side by side. The last table extrapolates time to many nodes by a model that is printed

@@ -114,13 +114,11 @@ def recoder(settings: Settings) -> Recoder | None:
 
 def recoded(codes: NDArray[Any], color: tuple[int, int, int], recode: Recoder) -> Array:
     """Return rows (n, W, C) as floats, their color channels made codes again, the others as they are."""
-    whole = codes.shape[2] == 3 and color == (0, 1, 2)
-    if whole and codes.dtype == np.float16:
-        return recode(codes)
-    light = codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
-    if whole:
+    light = codes if codes.dtype.kind == "f" else codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
+    if light.shape[2] == 3 and color == (0, 1, 2):
         return recode(light)
     made = recode(light[:, :, list(color)])
+    result: Array = light.astype(np.float32)
     for place, channel in enumerate(color):
-        light[:, :, channel] = made[:, :, place]
-    return light
+        result[:, :, channel] = made[:, :, place]
+    return result

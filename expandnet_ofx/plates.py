@@ -51,6 +51,7 @@ class ArrayPlate:
 
     def __init__(self, array: NDArray[Any], encoding: Encoding) -> None:
         array = np.asarray(array)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.ndim == 2:
             array = array[:, :, None]
         if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
@@ -59,7 +60,7 @@ class ArrayPlate:
             array = array.astype(np.float32)
         if array.dtype.name not in CODE_TYPES:
             raise InputError(f"array of {array.dtype}: not a code type; pass one of {', '.join(CODE_TYPES)}")
-        self.array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        self.array = array
         self.height, self.width, channels = array.shape
         self.color: tuple[int, int, int] = (0, 1, 2) if channels > 2 else (0, 0, 0)
         self.alpha: int | None = channels - 1 if channels in (2, 4) else None

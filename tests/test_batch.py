@@ -14,9 +14,12 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import ROOT, batch, files_in, pixels_of, plate, replace_network, save, start
+from expandnet_batch.batch import _analyzed
 from fakes import decode_srgb
 
+from expandnet_ofx.convert import Converter
 from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.sources import Prepared
 
 SHOT = [f"shot.{frame}.png" for frame in (1001, 1002, 1003, 1004)]
 
@@ -498,6 +501,28 @@ def test_a_frame_that_must_not_be_expanded_is_closed_and_stops_no_other(shot: Pa
     assert "already HDR" in ran.err
     assert sorted(path.name for path in Path("exr").rglob("*.exr")) == ["shot.1001.exr", "shot.1002.exr"]
     assert bright.name in {call.args[0].path.name for call in closed.call_args_list}
+
+
+@pytest.mark.parametrize(("relative", "ahead"), [(False, True), (True, False)])
+def test_an_analysis_that_takes_a_render_is_not_made_ahead(relative: bool, ahead: bool) -> None:
+    converter, prepared = mock.Mock(), mock.Mock()
+    converter.expander.settings.relative = relative
+    assert _analyzed(converter, prepared) is prepared
+    assert converter.analyze.called == ahead
+    assert not prepared.close.called
+
+
+def test_a_report_counts_the_time_of_an_analysis_made_ahead(shot: Path) -> None:
+    analyze = Converter.analyze
+
+    def slow(converter: Converter, prepared: Prepared) -> object:
+        made = analyze(converter, prepared)
+        prepared.seconds = 100.0
+        return made
+
+    with mock.patch.object(Converter, "analyze", slow):
+        assert batch("in/shot.1001.png", "-o", "out", "--json", "r.json").code == 0
+    assert json.loads(Path("r.json").read_text())["frames"][0]["seconds"] >= 100
 
 
 def test_report_says_what_was_made(shot: Path) -> None:

@@ -458,6 +458,16 @@ def test_depths_of_the_same_codes_agree():
         np.testing.assert_allclose(box(gain=9)((codes / 255).astype(dtype)), expected, rtol=tolerance, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f2", "f4", "f8"])
+def test_the_order_of_bytes_means_nothing(dtype):
+    codes = noise(64, 72, 6)
+    codes[:20] //= 2
+    codes = (codes.astype(float) * (257 if dtype == "u2" else 1 / 255)).astype(dtype)
+    expander = box(Settings(), gain=9)
+    assert expander.analyze(codes.astype(f">{dtype}")) == expander.analyze(codes)
+    np.testing.assert_array_equal(expander(codes.astype(f">{dtype}")), expander(codes))
+
+
 @pytest.mark.parametrize(
     "array",
     [

@@ -109,7 +109,7 @@ RUNNING = _group(
                      help="An explicit device that is not there is an error."),
         click.option("--precision", type=click.Choice(["fp32", "mixed", "half"]), default="fp32", show_default=True,
                      help="fp32 is exact; see the README for the error of the others in stops."),
-        click.option("--threads", type=click.IntRange(0), default=0, help="Processor threads; 0 for all."),
+        click.option("--threads", type=click.IntRange(0), default=0, help="Threads for tiles, and as many beside; 0 for all."),
         memory_option,
         click.option("--tile", type=int, default=None, help="Largest edge of a tile in pixels; else what suits the device."),
         click.option("--feather", type=int, default=8, show_default=True, help="Pixels that tiles cross-fade over."),

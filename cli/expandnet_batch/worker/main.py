@@ -28,7 +28,7 @@ START_SECONDS = 120
 
 @click.command("expandnet-worker", context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="As in expandnet-batch.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="Processor threads; 0 for all.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Threads for tiles, and as many beside; 0 for all.")
 @memory_option
 @click.option("--start", is_flag=True, help="Make sure that a worker of this device runs; print its address file.")
 @click.option("--stop", is_flag=True, help="Ask the worker of this device to leave.")
