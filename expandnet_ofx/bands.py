@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.arrays import as_float, beside, namespace, to_host
+from expandnet_ofx.engine import Engine
 from expandnet_ofx.matte import PlateMatte
-from expandnet_ofx.plates import Plate, take_color
+from expandnet_ofx.plates import Plate, needed, take_color
 from expandnet_ofx.predict import MARGIN, Region
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
@@ -24,6 +26,9 @@ Array = NDArray[np.float32]
 
 MERGE_PIXELS = 1 << 17
 """Pixels merged at a time: few enough for the processor's cache, many enough that calls cost little."""
+
+MERGE_PIXELS_DEVICE = 1 << 22
+"""The same on a device, which large pieces suit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,10 @@ class Band:
     matte: Array
     """How much of the prediction each channel took: (n, W, 3) in [0, 1]."""
 
+    def on_host(self) -> Band:
+        """Return the band with all arrays in the processor's memory."""
+        return replace(self, plate=to_host(self.plate), light=to_host(self.light), matte=to_host(self.matte))
+
 
 class BandMerger:
     """Merges the bands of one render.
@@ -50,7 +59,8 @@ class BandMerger:
         to_output: matrix (3, 3) from linear Rec.709 to the output space; None for Rec.709 itself.
         mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
         statistics: filled while bands pass.
-        threads: pieces merged side by side.
+        engine: the merge runs on its device.
+        threads: pieces merged side by side on the CPU.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class BandMerger:
         to_output: NDArray[np.float64] | None,
         mask: Plate | None,
         statistics: RenderStatistics,
+        engine: Engine,
         threads: int,
     ) -> None:
         self._plate = plate
@@ -71,6 +82,7 @@ class BandMerger:
         self._region = region
         self._mask = mask
         self._statistics = statistics
+        self._engine = engine
         self._threads = threads
         self._matte = PlateMatte(plate, analysis, settings)
         self._columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=settings.latlong)
@@ -87,7 +99,9 @@ class BandMerger:
             prediction: anchored light (n, columns of the region, 3).
         """
         width = self._region[2] - self._region[0]
-        step = max(16, MERGE_PIXELS // width // 16 * 16)
+        prediction = self._engine.to_device(prediction)
+        on_device = namespace(prediction) is not np
+        step = max(16, (MERGE_PIXELS_DEVICE if on_device else MERGE_PIXELS) // width // 16 * 16)
 
         def calls() -> Iterator[Callable[[], Band]]:
             for first in range(0, len(prediction), step):
@@ -99,23 +113,25 @@ class BandMerger:
                 yield partial(self._piece, y + first, around[:, self._columns], piece, keep)
 
         # Pieces of a very wide plate are large: as many pixels are in work as of others.
-        count = min(self._threads, max(1, MOST_BESIDE * MERGE_PIXELS // (step * width)))
+        count = 1 if on_device else min(self._threads, max(1, MOST_BESIDE * MERGE_PIXELS // (step * width)))
         yield from in_parallel(calls(), count=count)
 
     def _piece(self, y: int, codes: NDArray[Any], prediction: Array, keep: Array | None) -> Band:
         radius = grade.MATTE_RADIUS
         inner = codes[radius:-radius, radius:-radius]
-        color = take_color(inner, self._plate)
+        held = self._engine.to_device(needed(codes, self._plate))
+        keep = None if keep is None else self._engine.to_device(keep)
+        xp, color = namespace(held), take_color(held[radius:-radius, radius:-radius], self._plate)
         linear = self._plate.encoding.decode(color)
         if self._plate.color[0] == self._plate.color[1]:
             # A gray plate holds no color, so none is invented.
-            prediction = np.broadcast_to(prediction.mean(2, keepdims=True), prediction.shape)
+            prediction = xp.broadcast_to(xp.mean(prediction, 2, keepdims=True), prediction.shape)
         if self._settings.merge == "full":
-            matte = np.ones(linear.shape, np.float32) if keep is None else np.broadcast_to(1 - keep, linear.shape)
+            matte = xp.ones_like(linear) if keep is None else xp.broadcast_to(1 - keep, linear.shape)
             light = self._predicted(prediction)
-            light = light if keep is None else np.where(matte == 1, light, linear + matte * (light - linear))
+            light = light if keep is None else xp.where(matte == 1, light, linear + matte * (light - linear))
         else:
-            matte = self._matte.steady(codes)
+            matte = self._matte.steady(held)
             matte = matte if keep is None else matte * (1 - keep)
             light = grade.merge(linear, prediction, self._over_clip(color, matte), matte, self._settings.merging)
         light, linear = self._output(light), self._output(linear)
@@ -123,18 +139,20 @@ class BandMerger:
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
 
     def _predicted(self, prediction: Array) -> Array:
-        light = prediction * np.float32(2.0**self._settings.stops)
+        light: Array = prediction * 2.0**self._settings.stops
         if self._analysis.output_range is None:
             return light
         low, high = self._analysis.output_range
-        return (light - np.float32(low)) / np.float32(max(high - low, 1e-12))
+        stretched: Array = (light - low) / max(high - low, 1e-12)
+        return stretched
 
     def _over_clip(self, color: NDArray[Any], matte: Array) -> Array:
         """Return codes over their channel's clip level; the merge asks for them only inside the matte."""
         if not matte.any():
             return matte
         scale = np.float32(1 / full_scale(color.dtype)) / np.array(self._analysis.clip_levels, np.float32)
-        return np.asarray(color.astype(np.float32) * scale, np.float32)
+        over: Array = as_float(color) * beside(color, scale)
+        return over
 
     def _kept(self, y: int, count: int) -> Array | None:
         """Return the mask's rows (count, columns, 1) in [0, 1], None without a mask."""
@@ -145,7 +163,9 @@ class BandMerger:
         return kept
 
     def _output(self, light: Array) -> Array:
-        return np.clip(light if self._matrix is None else light @ self._matrix, -HALF_MAX, HALF_MAX)
+        light = light if self._matrix is None else light @ beside(light, self._matrix)
+        held: Array = namespace(light).clip(light, -HALF_MAX, HALF_MAX)
+        return held
 
 
 def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:

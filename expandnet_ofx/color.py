@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx import primaries
+from expandnet_ofx.arrays import beside, to_host
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
 from expandnet_ofx.transfer import ENCODINGS, Array, Encoding, named_encoding
 
@@ -93,10 +94,11 @@ def _ocio_encoding(name: str, ocio: str | None, force: bool) -> Encoding:
         )
 
     def curve(codes: Array) -> Array:
-        flat = np.asarray(codes, np.float32).reshape(-1)
+        flat = np.asarray(to_host(codes), np.float32).reshape(-1)
         gray = _convert(np.repeat(flat[:, None], 3, 1), space, target, ocio)
         own = gray.astype(np.float64) @ inverse.T
-        return np.asarray(own.mean(1).reshape(np.shape(codes)), np.float32)
+        light: Array = beside(codes, np.asarray(own.mean(1).reshape(np.shape(codes)), np.float32))
+        return light
 
     probe = np.random.default_rng(0).random((256, 3), np.float32)
     expected = _convert(probe, space, target, ocio)

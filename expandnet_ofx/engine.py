@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.arrays import namespace
 from expandnet_ofx.errors import OutOfMemoryError, UsageError
 from expandnet_ofx.weights import Weights
 
@@ -41,6 +42,13 @@ class Engine(Protocol):
     tile: int
     """Edge in pixels of the tiles that suit it."""
 
+    def to_device(self, array: Array) -> Array:
+        """Return pixels or codes where work beside the network is done: on the device a tensor, else the array itself.
+
+        uint16 becomes int32 there, other floats float32; what is there already stays as it is.
+        """
+        ...
+
     def enter_worker(self) -> None:
         """Prepare the calling thread for running whole tiles."""
         ...
@@ -51,6 +59,8 @@ class Engine(Protocol):
 
     def expand(self, tile: Array, features: Array) -> Array:
         """Return predicted light (H, W, 3) float32 of an encoded tile (H + 16, W + 16, 3) float32 in [0, 1].
+
+        Of a tile on the device the light is there as well.
 
         Raises:
             OutOfMemoryError: the tile does not fit; a smaller one may.
@@ -108,4 +118,4 @@ def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Arra
     first = tile[: half + 2 * RADIUS] if axis == 0 else tile[:, : half + 2 * RADIUS]
     second = tile[half:] if axis == 0 else tile[:, half:]
     (upper, some), (lower, more) = (expand_splitting(engine, part, features) for part in (first, second))
-    return np.concatenate((upper, lower), axis), 1 + some + more
+    return namespace(upper).concatenate((upper, lower), axis), 1 + some + more

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ WIDE_LAYERS = ("local2", "mid2", "mid3", "mid4")
 """The 64-channel 3x3 layers: nine tenths of the arithmetic, so the only ones that `mixed` rounds."""
 
 DEVICE_WORKERS = 4
-"""Threads that prepare and finish tiles around a device, so that it does not wait for them; each tile takes some 100 MB."""
+"""Threads that queue the work of tiles on a device, so that it does not wait while one asks what it found; beside the
+network each tile takes some 300 MB there."""
 
 DEVICE_TURN = threading.Lock()
 """Held while a device runs: one tile at a time, for which memory is counted, and under flags that hold for the process."""
@@ -55,6 +57,10 @@ class TorchEngine:
         self._network = ExpandNet.from_state(weights.state).to(self._device)
         self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
 
+    def to_device(self, array: Array) -> Array:
+        """Return a tensor on a device that is not the CPU; see `Engine.to_device`."""
+        return array if self._device.type == "cpu" else to_tensor(array, self._device)
+
     def enter_worker(self) -> None:
         """Keep the operations of a tile in the tile's own thread."""
         torch.set_num_threads(1)
@@ -73,16 +79,18 @@ class TorchEngine:
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
         with self._turn():
-            return self._network.global_features(self._to_device(proxy)).flatten().cpu().numpy()
+            return self._network.global_features(self._picture(proxy)).flatten().cpu().numpy()
 
     @torch.inference_mode()
     def expand(self, tile: Array, features: Array) -> Array:
         """Return predicted light (H, W, 3) of an encoded tile (H + 16, W + 16, 3)."""
         try:
             with self._turn():
-                y = self._folded(self._to_device(tile), torch.from_numpy(features).to(self._device))
+                y = self._folded(self._picture(tile), torch.from_numpy(features).to(self._device))
                 light: Tensor = self.weights.contract.to_light(y, torch)
-                return light[0].permute(1, 2, 0).cpu().numpy()
+                light = light[0].permute(1, 2, 0)
+                result: Array | Any = light if isinstance(tile, Tensor) else light.cpu().numpy()
+                return result
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(f"{self.device}: {error}") from error
@@ -91,9 +99,9 @@ class TorchEngine:
                 raise OutOfMemoryError(f"{self.device}: {error}") from error
             raise
 
-    def _to_device(self, array: Array) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))[None].permute(0, 3, 1, 2)
-        return tensor.to(self._device, memory_format=torch.channels_last)
+    def _picture(self, array: Array | Tensor) -> Tensor:
+        tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+        return tensor[None].permute(0, 3, 1, 2).to(self._device, memory_format=torch.channels_last)
 
     def _folded(self, x: Tensor, features: Tensor) -> Tensor:
         """Run the folded network without padding: (1, 3, H + 16, W + 16) to sigmoid values (1, 3, H, W), float32."""
@@ -136,6 +144,19 @@ class TorchEngine:
             negative.exp_().sub_(1)
             block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)
         return x
+
+
+def to_tensor(array: Array | Tensor, device: torch.device) -> Any:
+    """Return pixels or codes on a device: uint8 as they are, uint16 as int32, other floats as float32."""
+    if isinstance(array, Tensor):
+        return array
+    # PyTorch warns of what may not be written to, as if it were.
+    array = np.ascontiguousarray(array) if array.flags.writeable else array.copy()
+    if array.dtype == np.uint16:
+        # PyTorch can do little with uint16, so its bits travel as those of another type.
+        return torch.from_numpy(array.view(np.int16)).to(device).to(torch.int32) & 0xFFFF
+    tensor = torch.from_numpy(array).to(device)
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def open_device(device: str) -> torch.device:

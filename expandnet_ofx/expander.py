@@ -106,6 +106,7 @@ class Expander:
             self._plate(plate),
             antialias=self.contract.antialias,
             white=self.settings.white,
+            engine=self.engine,
             threads=self._workers.beside,
         )
 
@@ -142,6 +143,7 @@ class Expander:
         mask: Plate | None = None,
         statistics: RenderStatistics | None = None,
         predicted: Predicted | None = None,
+        on_device: bool = False,
     ) -> Iterator[Band]:
         """Render in bands of rows, top to bottom, so that memory does not grow with the plate's height.
 
@@ -150,6 +152,7 @@ class Expander:
             mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
             statistics: filled while bands pass.
             predicted: keeps what the network gives, or gives what it has kept.
+            on_device: leave the arrays of bands where the engine runs, as tensors if that is no CPU.
 
         Raises:
             UsageError: the analysis is of another size or other weights, the region lies outside, or the mask's size
@@ -168,6 +171,7 @@ class Expander:
             to_output=self._to_output,
             mask=mask,
             statistics=statistics,
+            engine=self.engine,
             threads=self._workers.beside,
         )
         layout = self.plan(region)
@@ -184,7 +188,8 @@ class Expander:
                 if predicted is not None:
                     passing = predicted.keep(passing, (region[2] - region[0]) * (region[3] - region[1]))
             for y, codes, prediction in passing:
-                yield from merger.merge(y, codes, prediction)
+                for band in merger.merge(y, codes, prediction):
+                    yield band if on_device else band.on_host()
         finally:
             ahead.close()
 

@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.pixels import any_channel, picked, put_picked
+from expandnet_ofx.arrays import as_float, beside, copied, namespace, set_at
+from expandnet_ofx.pixels import any_channel, brightest_channel, darkest_channel, picked, put_picked
 
 Array = NDArray[np.float32]
 
 MATTE_RADIUS = 2
 """Reach of the matte's low-pass in pixels: the 5-tap binomial below."""
 
-LOW_PASS = np.array([1, 4, 6, 4, 1], np.float32) / 16
+LOW_PASS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 LOWEST_CLIP = 0.85
 """Whites clip at 0.90 to 0.97 in graded, scanned and JPEG plates; a spike further down is a flat surface."""
@@ -55,7 +56,11 @@ class MergeSettings:
 
 def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
     """Return 0 up to `low`, 1 from `high`, and 3t^2 - 2t^3 between: cubic Hermite, zero slope at both ends."""
-    t = np.clip((x - low) / np.maximum(np.subtract(high, low), 1e-9), 0, 1).astype(np.float32)
+    if isinstance(low, np.ndarray):
+        low, span = beside(x, low), beside(x, np.maximum(np.subtract(high, low), np.float32(1e-9)))
+    else:
+        span = max(float(high) - low, 1e-9)
+    t = as_float(namespace(x).clip((x - low) / span, 0, 1))
     result: Array = t * t * (3 - 2 * t)
     return result
 
@@ -129,12 +134,13 @@ def pointwise_matte(codes: Array, clips: Array, settings: MergeSettings) -> Arra
     """Return how much each channel takes of the prediction: smoothstep from threshold to full of its clip level.
 
     Args:
-        codes: (H, W, 3), 1 = full scale.
+        codes: (..., 3), 1 = full scale.
         clips: (3,) clip levels.
     """
     matte = smoothstep(settings.threshold * clips, settings.full * clips, codes)
     if settings.channels == "together":
-        return np.broadcast_to(matte.max(2, keepdims=True), matte.shape)
+        together: Array = namespace(matte).broadcast_to(brightest_channel(matte)[..., None], matte.shape)
+        return together
     return matte
 
 
@@ -155,19 +161,21 @@ def steady_matte(matte: Array) -> Array:
     for k, weight in enumerate(LOW_PASS[1:], 1):
         smooth += weight * rows[:, k : k + width]
     own = matte[MATTE_RADIUS:-MATTE_RADIUS, MATTE_RADIUS:-MATTE_RADIUS]
-    result: Array = np.minimum(smooth, np.minimum(4 * own, 1))
+    xp = namespace(matte)
+    result: Array = xp.minimum(smooth, xp.clip(4 * own, None, 1))
     return result
 
 
 def _limit(gain: Array, darkest: Array, settings: MergeSettings) -> Array:
     """Hold the gain in stops: a soft shoulder into `max_stops`, and a hard roof over saturated colors."""
+    xp = namespace(gain)
     if settings.max_stops is not None:
         knee = settings.max_stops / 2
         room = max(settings.max_stops - knee, 1e-6)
-        excess = np.maximum(gain - knee, 0)
-        gain = np.where(gain > knee, knee + room * (1 - np.exp(-excess / room)), gain)
+        excess = xp.clip(gain - knee, 0, None)
+        gain = xp.where(gain > knee, knee + room * (1 - xp.exp(-excess / room)), gain)
     roof = settings.saturated_max_stops + 16 * smoothstep(*SATURATED, darkest)
-    result: Array = np.minimum(gain, roof.astype(np.float32))
+    result: Array = xp.minimum(gain, roof)
     return result
 
 
@@ -183,18 +191,18 @@ def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings:
     Returns:
         Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
     """
-    out = plate.copy()
-    chosen = np.flatnonzero(any_channel(matte))
+    xp, out = namespace(plate), copied(plate)
+    chosen = set_at(any_channel(matte))
     if not len(chosen):
         return out
     plate, prediction, matte, codes = (picked(x, chosen) for x in (plate, prediction, matte, codes))
     if settings.saturation != 1:
-        luminance = prediction @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-        prediction = np.maximum(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0)
-    floor = np.maximum(plate, np.float32(2**-16))
-    gain = np.log2(np.maximum(prediction * np.float32(2.0**settings.stops), floor) / floor)
-    darkest = np.nan_to_num(codes, nan=0.0).min(1, keepdims=True)
+        luminance = prediction @ beside(prediction, np.array([0.2126, 0.7152, 0.0722], np.float32))
+        prediction = xp.clip(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0, None)
+    floor = xp.clip(plate, 2**-16, None)
+    gain = xp.log2(xp.maximum(prediction * 2.0**settings.stops, floor) / floor)
+    darkest = darkest_channel(xp.clip(xp.nan_to_num(codes, nan=0.0), 0, 1))[:, None]
     gain = _limit(gain, darkest, settings)
-    lifted = plate * np.exp2(matte * gain)
-    put_picked(out, chosen, np.where(matte > 0, np.maximum(lifted, plate), plate))
+    lifted = plate * xp.exp2(matte * gain)
+    put_picked(out, chosen, xp.where(matte > 0, xp.maximum(lifted, plate), plate))
     return out

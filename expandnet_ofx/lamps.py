@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace
 from expandnet_ofx.maps import PlateMap, as_half, extreme, gaussian, low_pass
+from expandnet_ofx.pixels import darkest_channel
 
 Array = NDArray[np.float32]
 
@@ -54,5 +56,6 @@ def lift_lamps(log_light: Array, matte: Array, broad: Array, stops: float) -> Ar
         broad: values of `BroadAreas` at these pixels, (..., 1).
         stops: gain.
     """
-    result: Array = log_light + np.float32(stops) * matte.min(-1, keepdims=True) * np.clip(1 - broad, 0, 1)
+    small = namespace(broad).clip(1 - broad, 0, 1)
+    result: Array = log_light + stops * darkest_channel(matte)[..., None] * small
     return result

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from expandnet_ofx.arrays import beside, zeros
 
 Array = NDArray[np.float32]
 
@@ -39,8 +42,8 @@ def gaussian(sigma: float, radius: int) -> Array:
 def _along(x: Array, weights: Array, axis: int) -> Array:
     length = x.shape[axis] - len(weights) + 1
     parts = (slice(k, k + length) if axis == 0 else (slice(None), slice(k, k + length)) for k in range(len(weights)))
-    total = np.zeros((length, *x.shape[1:]) if axis == 0 else (x.shape[0], length, *x.shape[2:]), np.float32)
-    for weight, part in zip(weights, parts, strict=True):
+    total = zeros(x, (length, *x.shape[1:]) if axis == 0 else (x.shape[0], length, *x.shape[2:]))
+    for weight, part in zip(weights.tolist(), parts, strict=True):
         total += weight * x[part]
     return total
 
@@ -57,8 +60,8 @@ def low_pass_whole(x: Array, weights: Array, *, wrap: bool) -> Array:
     return low_pass(np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge"), weights)
 
 
-def running(x: Array, width: int, extreme_of: np.ufunc) -> Array:
-    """Return the least (`np.minimum`) or largest (`np.maximum`) value over squares; smaller by their reach: (H, W, C)."""
+def running(x: Array, width: int, extreme_of: Any) -> Array:
+    """Return the least (`minimum`) or largest (`maximum`) value over squares; smaller by their reach: (H, W, C)."""
     for axis in (0, 1):
         reach = 1
         while reach < width:
@@ -71,7 +74,7 @@ def running(x: Array, width: int, extreme_of: np.ufunc) -> Array:
     return x
 
 
-def extreme(x: Array, width: int, extreme_of: np.ufunc) -> Array:
+def extreme(x: Array, width: int, extreme_of: Any) -> Array:
     """Return the least or largest value over squares of an odd width, edges replicated, of the same size: (H, W, C)."""
     radius = width // 2
     return running(np.pad(x, ((radius, radius), (radius, radius), (0, 0)), mode="edge"), width, extreme_of)
@@ -96,15 +99,18 @@ def _spline(positions: NDArray[np.float64], length: int, *, wrap: bool) -> tuple
 
 
 def _resample(values: Array, rows: NDArray[np.float64], columns: NDArray[np.float64], *, wrap: bool = False) -> Array:
+    """Return a map at rows and columns in its pixels, where it is."""
     at_rows, row_weights = _spline(rows, values.shape[0], wrap=False)
     at_columns, column_weights = _spline(columns, values.shape[1], wrap=wrap)
     first, last = at_rows.min(), at_rows.max() + 1
-    across = np.zeros((last - first, len(columns), values.shape[2]), np.float32)
+    at_rows, at_columns = beside(values, at_rows - first), beside(values, at_columns)
+    row_weights, column_weights = beside(values, row_weights), beside(values, column_weights)
+    across = zeros(values, (int(last - first), len(columns), values.shape[2]))
     for k in range(4):
         across += values[first:last, at_columns[:, k]] * column_weights[:, k, None]
-    result = np.zeros((len(rows), len(columns), values.shape[2]), np.float32)
+    result = zeros(values, (len(rows), len(columns), values.shape[2]))
     for k in range(4):
-        result += across[at_rows[:, k] - first] * row_weights[:, k, None, None]
+        result += across[at_rows[:, k]] * row_weights[:, k, None, None]
     return result
 
 

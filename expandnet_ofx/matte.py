@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.arrays import as_float, namespace, set_at, zeros
+from expandnet_ofx.pixels import any_channel, picked, put_picked
 from expandnet_ofx.plates import Plate, take_color
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import HALF_MAX, full_scale
@@ -22,20 +25,25 @@ class PlateMatte:
     def __init__(self, plate: Plate, analysis: Analysis, settings: Settings) -> None:
         self._plate = plate
         self._clips = np.array(analysis.clip_levels, np.float32)
-        self._scene = np.float32(analysis.scene)
+        self._scene = analysis.scene
         self._settings = settings.merging
 
     def pointwise(self, codes: NDArray[Any]) -> Array | None:
         """Return the pointwise matte (H, W, 3) of codes (H, W, C); None if it is 0 everywhere."""
-        color = take_color(codes, self._plate)
-        scale = full_scale(codes.dtype)
-        if self._scene == 0 or not float(np.nanmax(color)) > self._settings.threshold * self._clips.min() * scale:
+        if self._scene == 0:
             return None
-        values = np.nan_to_num(color.astype(np.float32) * np.float32(1 / scale), nan=0.0)
-        values = np.clip(values, -HALF_MAX, HALF_MAX)
-        matte = grade.pointwise_matte(values, self._clips, self._settings)
+        xp, color, scale = namespace(codes), take_color(codes, self._plate), full_scale(codes.dtype)
+        # Most pixels lie below and cost no more than this question, asked in the codes' own type.
+        lowest = self._settings.threshold * float(self._clips.min()) * scale * (1 - 1e-6)
+        chosen = set_at(any_channel(color > (lowest if scale == 1 else math.floor(lowest))))
+        if not len(chosen):
+            return None
+        values = xp.nan_to_num(as_float(picked(color, chosen)) * (1 / scale), nan=0.0)
+        pixels = grade.pointwise_matte(xp.clip(values, -HALF_MAX, HALF_MAX), self._clips, self._settings)
         if self._plate.alpha is not None:
-            matte = matte * (codes[:, :, self._plate.alpha, None] > 0)
+            pixels = pixels * (picked(codes, chosen)[:, self._plate.alpha, None] > 0)
+        matte = zeros(codes, (*codes.shape[:2], 3))
+        put_picked(matte, chosen, pixels)
         return matte
 
     def steady(self, codes: NDArray[Any]) -> Array:
@@ -43,5 +51,5 @@ class PlateMatte:
         matte = self.pointwise(codes)
         if matte is None:
             margin = 2 * grade.MATTE_RADIUS
-            return np.zeros((codes.shape[0] - margin, codes.shape[1] - margin, 3), np.float32)
+            return zeros(codes, (codes.shape[0] - margin, codes.shape[1] - margin, 3))
         return grade.steady_matte(matte) * self._scene

@@ -10,27 +10,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace
+
 
 def any_channel(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where a channel of (H, W, 3) is not 0: (H, W)."""
-    found = values != 0 if values.dtype != np.bool_ else values
-    result: NDArray[np.bool_] = found[:, :, 0] | found[:, :, 1] | found[:, :, 2]
+    """Return where a channel of (..., 3) is not 0: (...)."""
+    found = values != 0
+    result: NDArray[np.bool_] = found[..., 0] | found[..., 1] | found[..., 2]
     return result
 
 
 def brightest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest channel of (H, W, 3): (H, W)."""
-    result: NDArray[np.float32] = np.maximum(np.maximum(values[:, :, 0], values[:, :, 1]), values[:, :, 2])
+    """Return the largest channel of (..., 3): (...)."""
+    maximum = namespace(values).maximum
+    result: NDArray[np.float32] = maximum(maximum(values[..., 0], values[..., 1]), values[..., 2])
+    return result
+
+
+def darkest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the least channel of (..., 3): (...)."""
+    minimum = namespace(values).minimum
+    result: NDArray[np.float32] = minimum(minimum(values[..., 0], values[..., 1]), values[..., 2])
+    return result
+
+
+def sum_of_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sum over the channels of (..., 3): (...)."""
+    result: NDArray[np.float32] = values[..., 0] + values[..., 1] + values[..., 2]
     return result
 
 
 def picked(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
     """Return pixels (n, C) of (H, W, C) by their numbers, counted along rows."""
-    return np.take(values.reshape(-1, values.shape[-1]), at, axis=0)
+    pixels = values.reshape(-1, values.shape[-1])
+    return np.take(pixels, at, axis=0) if namespace(values) is np else pixels[at]
 
 
 def put_picked(values: NDArray[Any], at: NDArray[np.intp], pixels: NDArray[Any]) -> None:
-    """Replace pixels of (H, W, C) by others (n, C) of its type, in place; raise `ValueError` where it is not contiguous."""
+    """Replace pixels of (H, W, C) by others (n, C) of its type, in place.
+
+    Raises:
+        ValueError: pixels are of another type, or values are not contiguous (of a tensor `RuntimeError`).
+    """
+    if namespace(values) is not np:
+        tensor: Any = values
+        tensor.view(-1, values.shape[-1])[at] = pixels
+        return
     if not values.flags.c_contiguous or pixels.dtype != values.dtype:
         raise ValueError("pixels of another type, or an array that is not contiguous")
     whole = np.dtype((np.void, values.itemsize * values.shape[-1]))

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.transfer import Encoding
 
@@ -75,10 +76,16 @@ class ArrayPlate:
 def take_color(codes: Codes, plate: Plate) -> Codes:
     """Return the three color channels (n, W, 3) of rows as read from a plate, without copying where possible."""
     if plate.color == (0, 0, 0):
-        return np.broadcast_to(codes[:, :, :1], (*codes.shape[:2], 3))
+        gray: Codes = namespace(codes).broadcast_to(codes[:, :, :1], (*codes.shape[:2], 3))
+        return gray
     if plate.color == (0, 1, 2):
         return codes[:, :, :3]
     return codes[:, :, list(plate.color)]
+
+
+def needed(codes: Codes, plate: Plate) -> Codes:
+    """Return rows (n, W, C) without the channels behind the last that makes light."""
+    return codes[:, :, : 1 + max(*plate.color, plate.alpha or 0)]
 
 
 class RowWindow:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
+from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
-from expandnet_ofx.maps import PlateMap, sample
+from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.pixels import any_channel, picked, put_picked
-from expandnet_ofx.plates import Plate, RowWindow, take_color
+from expandnet_ofx.plates import Plate, RowWindow, needed, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
 from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
@@ -93,7 +94,9 @@ class TilePredictor:
         self._features = np.array(analysis.features, np.float32)
         self._low = np.array(analysis.low, np.float32)
         self._range = np.array(analysis.high, np.float32) - self._low
-        self._gain = np.float32(2.0**analysis.anchor)
+        self._gain = float(2.0**analysis.anchor)
+        maps = {name: getattr(analysis, name) for name in ("recovered", "rise", "surround", "broad", "swing")}
+        self._maps = {name: engine.to_device(map_.values) for name, map_ in maps.items() if map_ is not None}
         self._lock = Lock()
 
     def bands(
@@ -117,8 +120,9 @@ class TilePredictor:
 
     def _start(self, index: int, codes: NDArray[Any], layout: tiles.Plan, region: Region) -> _Row:
         y = region[1] + layout.rows[index].start
+        held = self._engine.to_device(needed(codes, self._plate))
         parts = [
-            self._workers.submit(self._tile, codes, region[0] + span.start, region[0] + span.stop, y)
+            self._workers.submit(self._tile, held, region[0] + span.start, region[0] + span.stop, y)
             for span in layout.columns
         ]
         return _Row(index, codes, parts)
@@ -127,20 +131,22 @@ class TilePredictor:
         self, row: _Row, carry: Array | None, layout: tiles.Plan, region: Region
     ) -> tuple[tuple[int, NDArray[Any], Array], Array | None]:
         span, feather = layout.rows[row.index], layout.feather
-        light = np.empty((len(span), region[2] - region[0], 3), np.float32)
         row.parts.reverse()
+        light: Array | None = None
         for number, columns in enumerate(layout.columns):
             new = row.parts.pop().result()
+            light = empty(new, (len(span), region[2] - region[0], 3)) if light is None else light
             if number and feather:
                 fade = slice(columns.start, columns.start + feather)
                 tiles.cross_fade(light[:, fade], new[:, :feather], axis=1)
             light[:, columns.start : columns.stop] = new
             self._statistics.tiles += 1
+        assert light is not None
         if carry is not None and len(carry):
             tiles.cross_fade(carry, light[: len(carry)], axis=0)
         last = row.index + 1 == len(layout.rows)
         done = len(span) if last else layout.rows[row.index + 1].start - span.start
-        carry = None if last else light[done : done + feather].copy()
+        carry = None if last else copied(light[done : done + feather])
         return (region[1] + span.start, row.codes[: done + 2 * MARGIN], light[:done]), carry
 
     def _tile(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
@@ -149,12 +155,12 @@ class TilePredictor:
             trim = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
             return self._expand(self._seen(tile, x0, y)[trim, trim]) * self._gain
         matte = self._matte.pointwise(tile[RADIUS:-RADIUS, RADIUS:-RADIUS])
+        light = zeros(codes, (len(codes) - 2 * MARGIN, x1 - x0, 3))
         if matte is None:
-            return np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
+            return light
         seen = self._seen(tile, x0, y)
-        light = np.zeros((len(codes) - 2 * MARGIN, x1 - x0, 3), np.float32)
         inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
-        box = tiles.bounds(any_channel(matte[inner, inner]))
+        box = tiles.bounds(to_host(any_channel(matte[inner, inner])))
         if box is not None:
             light[box] = self._finished(self._log_light(seen, matte), tile, seen, matte, box, (x0, y))
         return light
@@ -177,22 +183,23 @@ class TilePredictor:
             corner: x and y of the tile in the plate.
         """
         wide = _grown(box, 2 * SMOOTHING_RADIUS)
-        log_light = smooth_log_light(log_light[wide], matte[wide]) + np.float32(self._analysis.anchor)
+        log_light = smooth_log_light(log_light[wide], matte[wide]) + self._analysis.anchor
         corner = (corner[0] + box[1].start, corner[1] + box[0].start)
         log_light = self._with_wide_light(log_light, corner)
         near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
         mixed = mixtures(matte[near], seen[around])
         inner, own = _grown(box, 0, MARGIN), matte[_grown(box, 0, SMOOTHING_RADIUS)]
         log_light = self._in_context(log_light, codes[inner], seen[inner], own, mixed, corner)
-        light: Array = np.where(own > 0, np.exp2(log_light), np.float32(0))
+        xp = namespace(log_light)
+        light: Array = xp.where(own > 0, xp.exp2(log_light), 0.0)
         return light
 
     def _log_light(self, seen: Array, matte: Array) -> Array:
         """Run the network where the matte is."""
-        log_light = np.zeros(matte.shape, np.float32)
-        for rows, across in tiles.boxes(any_channel(matte), halo=RADIUS):
+        xp, log_light = namespace(matte), zeros(matte, matte.shape)
+        for rows, across in tiles.boxes(to_host(any_channel(matte)), halo=RADIUS):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
-            log_light[rows, across] = np.log2(np.maximum(self._expand(part), FLOOR))
+            log_light[rows, across] = xp.log2(xp.clip(self._expand(part), FLOOR, None))
         return log_light
 
     def _in_context(
@@ -205,42 +212,39 @@ class TilePredictor:
         corner: tuple[int, int],
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
-        rise, surround, broad = self._analysis.rise, self._analysis.surround, self._analysis.broad
-        chosen = np.flatnonzero(any_channel(matte))
-        if not len(chosen) or (rise is None and surround is None and broad is None):
+        xp, maps, chosen = namespace(matte), self._maps, set_at(any_channel(matte))
+        if not len(chosen) or not maps.keys() & {"rise", "surround", "broad"}:
             return log_light
 
-        def told(map_: PlateMap) -> Array:
-            return picked(self._sampled(map_, matte.shape, corner), chosen)
+        def told(name: str) -> Array:
+            return picked(self._sampled(maps[name], matte.shape, corner), chosen)
 
         light, own = picked(log_light, chosen), picked(matte, chosen)
         plate = self._plate.encoding.decode(picked(take_color(codes, self._plate), chosen))
-        if surround is not None:
-            light = complete(light, plate, picked(seen, chosen), own, told(surround), picked(mixed, chosen))
-        log_plate = np.log2(np.maximum(plate, FLOOR))
-        if rise is not None:
-            light = hold(light, log_plate, told(rise))
-        if self._analysis.swing is not None and self._analysis.recovered is not None:
-            change, found = told(self._analysis.swing), told(self._analysis.recovered)
-            light = put_back(light, log_plate, change, found[:, 3:])
-        if broad is not None:
-            light = lift_lamps(light, own, told(broad), self._settings.sun_stops)
+        if "surround" in maps:
+            light = complete(light, plate, picked(seen, chosen), own, told("surround"), picked(mixed, chosen))
+        log_plate = xp.log2(xp.clip(plate, FLOOR, None))
+        if "rise" in maps:
+            light = hold(light, log_plate, told("rise"))
+        if "swing" in maps and "recovered" in maps:
+            light = put_back(light, log_plate, told("swing"), told("recovered")[:, 3:])
+        if "broad" in maps:
+            light = lift_lamps(light, own, told("broad"), self._settings.sun_stops)
         put_picked(log_light, chosen, light)
         return log_light
 
     def _with_wide_light(self, log_light: Array, corner: tuple[int, int]) -> Array:
         """Lay the light of wide areas over the full-size prediction."""
-        recovered = self._analysis.recovered
-        if recovered is None:
+        if "recovered" not in self._maps:
             return log_light
-        wide = self._sampled(recovered, log_light.shape, corner)
-        anchored = wide[:, :, :3] + np.float32(self._analysis.anchor)
-        return np.asarray(log_light + wide[:, :, 3:] * (anchored - log_light), np.float32)
+        wide = self._sampled(self._maps["recovered"], log_light.shape, corner)
+        anchored = wide[:, :, :3] + self._analysis.anchor
+        return as_float(log_light + wide[:, :, 3:] * (anchored - log_light))
 
-    def _sampled(self, map_: PlateMap, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
+    def _sampled(self, values: Array, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
         (x, y), (height, width) = corner, shape[:2]
         window, wrap = self._plate.window, self._settings.latlong
-        return sample(map_.values, window, (y, y + height), (x, x + width), wrap=wrap)
+        return sample(values, window, (y, y + height), (x, x + width), wrap=wrap)
 
     def _columns(self, x0: int, x1: int) -> slice | NDArray[np.int64]:
         first, last = x0 - MARGIN, x1 + MARGIN
@@ -253,12 +257,12 @@ class TilePredictor:
         """Return what the network sees of a tile read with its margin, in [0, 1]."""
         seen = self._plate.encoding.encode_for_network(take_color(tile, self._plate))
         if self._low.any() or (self._range != 1).any():
-            seen = np.asarray(np.clip((seen - self._low) / self._range, 0, 1), np.float32)
+            seen = namespace(seen).clip((seen - beside(seen, self._low)) / beside(seen, self._range), 0, 1)
         if self._settings.border == "zero":
             rows = np.arange(y - MARGIN, y - MARGIN + tile.shape[0])
             columns = np.arange(x0 - MARGIN, x0 - MARGIN + tile.shape[1])
-            seen[(rows < 0) | (rows >= self._plate.height)] = 0
-            seen[:, (columns < 0) | (columns >= self._plate.width)] = 0
+            seen[beside(seen, (rows < 0) | (rows >= self._plate.height))] = 0
+            seen[:, beside(seen, (columns < 0) | (columns >= self._plate.width))] = 0
         return seen
 
     def _expand(self, tile: Array) -> Array:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import to_host
+
 Array = NDArray[np.float32]
 Passing = tuple[int, NDArray[Any], Array]
 """First row in the plate, codes with a margin at both ends, anchored light (n, W, 3); see `TilePredictor.bands`."""
@@ -36,9 +38,11 @@ class Predicted:
             return
         kept = []
         for y, codes, light in passing:
+            # In the processor's memory: a device is given back when it has nothing to do.
+            own = to_host(light)
             # What is kept must be what was made, whoever gets it.
-            light.flags.writeable = False
-            kept.append((y, light))
+            own.flags.writeable = False
+            kept.append((y, own))
             yield y, codes, light
         self._kept, self.complete = kept, True
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace
 from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass
 
 Array = NDArray[np.float32]
@@ -39,7 +40,7 @@ SMOOTHING = 1.5
 SMOOTHING_RADIUS = 4
 """Reach of that low-pass in pixels."""
 
-FLOOR = np.float32(2**-20)
+FLOOR = 2**-20
 """Smallest predicted light, so that its logarithm exists."""
 
 
@@ -59,7 +60,11 @@ def smooth_log_light(log_light: Array, matte: Array) -> Array:
     weights = gaussian(SMOOTHING, SMOOTHING_RADIUS)
     certainty = low_pass(matte, weights)
     light = low_pass(log_light * matte, weights)
-    return np.divide(light, certainty, out=np.zeros_like(light), where=certainty > 0)
+    xp = namespace(light)
+    if xp is np:
+        return np.divide(light, certainty, out=np.zeros_like(light), where=certainty > 0)
+    mean: Array = xp.where(certainty > 0, light / certainty, 0.0)
+    return mean
 
 
 def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:

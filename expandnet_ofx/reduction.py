@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
+from expandnet_ofx.arrays import beside, to_host
 
 Array = NDArray[np.float32]
 
@@ -58,10 +59,10 @@ class Reduction:
         columns = self._down[:, y : y + len(seen)]
         touched = np.flatnonzero(columns.any(1))
         at = slice(touched[0], touched[-1] + 1) if len(touched) else slice(0, 0)
-        rows = columns[at] @ seen.reshape(len(seen), -1)
+        rows = beside(seen, columns[at]) @ seen.reshape(len(seen), -1)
         # Channel by channel, so that a row's pixels lie side by side for the product.
-        planes = rows.reshape(-1, *seen.shape[1:]).transpose(0, 2, 1)
-        across = np.asarray(np.ascontiguousarray(planes).reshape(-1, seen.shape[1]) @ self._across, np.float32)
+        planes = rows.reshape(-1, *seen.shape[1:]).swapaxes(1, 2)
+        across = to_host(planes.reshape(-1, seen.shape[1]) @ beside(seen, self._across))
         return at, across.reshape(len(rows), seen.shape[2], self._across.shape[1]).transpose(0, 2, 1)
 
     def add(self, part: tuple[slice, Array]) -> None:

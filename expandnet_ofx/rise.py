@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace
 from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, low_pass_whole, spread
 from expandnet_ofx.transfer import srgb_decode
 
@@ -125,9 +126,10 @@ def distance(inside: NDArray[np.bool_], *, aspect: float = 1.0, wrap: bool = Fal
     if wrap:
         across = np.minimum(np.abs(across), width - np.abs(across))
     squares = across**2
-    result = np.empty((height, width), np.float32)
-    for row in range(height):
-        result[row] = np.sqrt((squares + along[row] ** 2).min(1))
+    result = np.zeros((height, width), np.float32)
+    for number in np.flatnonzero(inside.any(1)):
+        at = np.flatnonzero(inside[number])
+        result[number, at] = np.sqrt((squares[at] + along[number] ** 2).min(1))
     return result
 
 
@@ -139,7 +141,8 @@ def hold(log_light: Array, log_plate: Array, limit: Array) -> Array:
         log_plate: log2 of the plate's light, same shape.
         limit: values of a `Rise` at these pixels, same shape.
     """
-    gain = np.maximum(log_light - log_plate, 0)
-    held = gain * -np.expm1(-np.maximum(limit, 0) / np.maximum(gain, np.float32(0.05)))
-    result: Array = np.where((gain > 0) & (limit < FREE), log_plate + held, log_light).astype(np.float32)
+    xp = namespace(log_light)
+    gain = xp.clip(log_light - log_plate, 0, None)
+    held = gain * -xp.expm1(-xp.clip(limit, 0, None) / xp.clip(gain, 0.05, None))
+    result: Array = xp.where((gain > 0) & (limit < FREE), log_plate + held, log_light)
     return result

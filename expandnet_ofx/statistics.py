@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import namespace, set_at, to_host
 from expandnet_ofx.pixels import any_channel
 
 Array = NDArray[np.float32]
@@ -37,16 +38,17 @@ class RenderStatistics:
 
     def add(self, plate: Array, light: Array, matte: Array) -> None:
         """Count finished rows (n, W, 3); may be called from several threads."""
-        pixels, peak, clipped = plate.shape[0] * plate.shape[1], float(light.max()), 0
+        xp, pixels, peak, clipped = namespace(plate), plate.shape[0] * plate.shape[1], float(light.max()), 0
         gains: NDArray[np.int64] | int = 0
         chosen = matte > 0.5
         if chosen.any():
             clipped = int(any_channel(chosen).sum())
-            at = np.flatnonzero(chosen)
-            before, after = plate.ravel()[at], light.ravel()[at]
+            at = set_at(chosen)
+            before, after = plate.reshape(-1)[at], light.reshape(-1)[at]
             both = (before > 0) & (after > 0)
-            stops = np.clip(np.log2(after[both] / before[both]), 0, MAX_STOPS)
-            gains = np.bincount((stops / BIN_STOPS).astype(np.int64), minlength=len(self.gains))
+            stops = xp.clip(xp.log2(after[both] / before[both]), 0, MAX_STOPS)
+            bins = xp.asarray(stops / BIN_STOPS, dtype=xp.int64)
+            gains = to_host(xp.bincount(bins, minlength=len(self.gains)))
         with self._lock:
             self.pixels += pixels
             self.peak = max(self.peak, peak)

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import as_float, namespace, set_at, zeros
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, running, spread
-from expandnet_ofx.pixels import brightest_channel
+from expandnet_ofx.pixels import brightest_channel, darkest_channel, picked, sum_of_channels
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
@@ -27,7 +28,7 @@ BRIGHT = (0.1, 0.5)
 UNCLIPPED = 0.95
 """Share of a clip level up to which a code is surely measured; noise and ringing reach a little below the level."""
 
-DARKEST = np.float32(2**-12)
+DARKEST = 2**-12
 """Light below half an 8-bit step: its logarithm means nothing."""
 
 ENOUGH = 50.0
@@ -63,18 +64,18 @@ def evidence(seen: Array, tops: Sequence[float]) -> Array:
     Returns:
         (H, W, 5 * tops): for each level weight, and weight times R/G, B/G and the square of each.
     """
-    brightest = brightest_channel(seen)
-    weight = smoothstep(*BRIGHT, brightest / np.float32(tops[-1]))
-    chosen = (weight > 0) & (brightest < UNCLIPPED * tops[-1])
-    result = np.zeros((*seen.shape[:2], len(tops), 5), np.float32)
-    if chosen.any():
-        light = np.log2(np.maximum(srgb_decode(seen[chosen]), DARKEST)).astype(np.float32)
+    xp, brightest = namespace(seen), brightest_channel(seen)
+    weight = smoothstep(*BRIGHT, brightest / tops[-1])
+    chosen = set_at((weight > 0) & (brightest < UNCLIPPED * tops[-1]))
+    result = zeros(seen, (*seen.shape[:2], 5 * len(tops)))
+    if len(chosen):
+        light = as_float(xp.log2(xp.clip(srgb_decode(picked(seen, chosen)), DARKEST, None)))
         ratios = light[:, ::2] - light[:, 1:2]
-        said = np.concatenate((np.ones_like(ratios[:, :1]), ratios, ratios**2), 1)
-        class_ = np.searchsorted(UNCLIPPED * np.asarray(tops), brightest[chosen], side="right")
-        at_y, at_x = np.nonzero(chosen)
-        result[at_y, at_x, class_] = said * weight[chosen][:, None]
-    return result.reshape(*seen.shape[:2], -1)
+        said = xp.concatenate((xp.ones_like(ratios[:, :1]), ratios, ratios**2), 1)
+        code = brightest.reshape(-1)[chosen]
+        class_ = sum(xp.asarray(code >= UNCLIPPED * top, dtype=xp.int64) for top in tops)
+        result.reshape(-1, 5)[chosen * len(tops) + class_] = said * weight.reshape(-1)[chosen][:, None]
+    return result
 
 
 def surround_color(reduced: Array, *, wrap: bool = False) -> SurroundColor | None:
@@ -104,11 +105,13 @@ def mixtures(matte: Array, seen: Array) -> NDArray[np.bool_]:
     Returns:
         (H, W, 3).
     """
-    around = running(seen, 2 * MIXED + 1, np.minimum)
-    clips = running(matte, 2 * MIXED + 1, np.maximum) > 0.9
+    xp = namespace(matte)
+    around = running(seen, 2 * MIXED + 1, xp.minimum)
+    clips = running(matte, 2 * MIXED + 1, xp.maximum) > 0.9
     inner = slice(MIXED, -MIXED)
-    falls = around < np.float32(HALF_LIGHT) * seen[inner, inner]
-    return np.asarray(clips & falls & (matte[inner, inner] <= 0.9))
+    falls = around < HALF_LIGHT * seen[inner, inner]
+    result: NDArray[np.bool_] = clips & falls & (matte[inner, inner] <= 0.9)
+    return result
 
 
 def complete(
@@ -132,23 +135,25 @@ def complete(
     Returns:
         log2 of light (..., 3); unchanged where no channel is measured.
     """
-    zero = np.zeros_like(surround[..., 0])
-    color = np.stack((surround[..., 0], zero, surround[..., 1]), -1)
-    variance = np.stack((surround[..., 2], zero, surround[..., 3]), -1)
-    log_plate = np.log2(np.maximum(plate, DARKEST))
-    told, trust = log_plate.copy(), np.zeros_like(log_plate)
+    xp = namespace(log_light)
+    zero = xp.zeros_like(surround[..., 0])
+    color = xp.stack((surround[..., 0], zero, surround[..., 1]), -1)
+    variance = xp.stack((surround[..., 2], zero, surround[..., 3]), -1)
+    log_plate = xp.log2(xp.clip(plate, DARKEST, None))
+    told, trust = xp.zeros_like(log_plate), xp.zeros_like(log_plate)
+    light, gray = xp.clip(plate, 0, None), log_plate - color
     for channel in range(3):
         # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
-        kept = np.maximum(matte[..., channel, None] - matte, 0)
-        kept = kept if mixed is None else np.where(mixed, np.float32(0), kept)
+        kept = xp.clip(matte[..., channel, None] - matte, 0, None)
+        kept = kept if mixed is None else xp.where(mixed, 0.0, kept)
         sure = SPREAD**2 / (SPREAD**2 + variance + variance[..., channel, None])
-        weight = np.maximum(plate, 0) * kept
-        total, believed = weight.sum(-1), (weight * sure).sum(-1)
-        level = (weight * sure * (log_plate - color)).sum(-1) / np.maximum(believed, np.float32(1e-9))
-        told[..., channel] = np.where(believed > 0, level + color[..., channel], log_plate[..., channel])
-        trust[..., channel] = (
-            smoothstep(*MEASURED, (seen * kept).max(-1)) * believed / np.maximum(total, np.float32(1e-9))
-        )
-    agreed = smoothstep(*DISAGREEMENT, (matte * (told - log_plate)).min(-1, keepdims=True))
-    result: Array = (log_light + agreed * trust * (told - log_light)).astype(np.float32)
+        weight = light * kept
+        sure = sure * weight
+        total, believed = sum_of_channels(weight), sum_of_channels(sure)
+        level = sum_of_channels(sure * gray) / xp.clip(believed, 1e-9, None)
+        told[..., channel] = xp.where(believed > 0, level + color[..., channel], log_plate[..., channel])
+        brightest = brightest_channel(seen * kept)
+        trust[..., channel] = smoothstep(*MEASURED, brightest) * believed / xp.clip(total, 1e-9, None)
+    agreed = smoothstep(*DISAGREEMENT, darkest_channel(matte * (told - log_plate))[..., None])
+    result: Array = log_light + agreed * trust * (told - log_light)
     return result

@@ -1,4 +1,4 @@
-"""First pass over a plate: what must be known of the whole before any pixel is rendered. Numpy only."""
+"""First pass over a plate: what must be known of the whole before any pixel is rendered."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
+from expandnet_ofx.arrays import as_float, namespace
+from expandnet_ofx.engine import Engine
 from expandnet_ofx.grade import LOWEST_CLIP
 from expandnet_ofx.pixels import any_channel
-from expandnet_ofx.plates import Codes, Plate, take_color
+from expandnet_ofx.plates import Codes, Plate, needed, take_color
 from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.reduction import Reduction
 from expandnet_ofx.surround import evidence
+from expandnet_ofx.tallies import BINS, Reach, histograms, peaks
 from expandnet_ofx.transfer import full_scale
 from expandnet_ofx.workers import in_parallel
 
 Array = NDArray[np.float32]
-
-BINS = 1024
-"""Histogram bins per unit of code for plates deeper than 8 bits; 8-bit plates have one bin per code."""
 
 ROWS_PIXELS = 1 << 20
 """Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
@@ -94,7 +94,6 @@ class Surveyor:
     def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None) -> None:
         x0, y0, x1, y1 = plate.window
         self._plate = plate
-        self._scale = full_scale(dtype)
         self._levels = 255 if dtype == np.uint8 else BINS
         self._proxy = Reduction(y1 - y0, x1 - x0, GLOBAL_SIZE, GLOBAL_SIZE, antialias=antialias)
         shrink = min(1.0, WORKING_EDGE / max(y1 - y0, x1 - x0))
@@ -105,8 +104,7 @@ class Surveyor:
         self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10)
         whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
         self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
-        self._reach_x = _reach(x1 - x0)
-        self._reach_y = _reach(y1 - y0)
+        self._down, self._across = Reach(y1 - y0), Reach(x1 - x0)
         self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
         self._histograms = np.zeros((3, self._levels + 1), np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -117,23 +115,24 @@ class Surveyor:
         x0, _, x1, _ = self._plate.window
         codes = codes[:, x0:x1]
         color = take_color(codes, self._plate)
+        xp, isfloat = namespace(color), full_scale(color.dtype) == 1
         # Every question asked of half floats would convert them again.
-        color = color.astype(np.float32) if color.dtype == np.float16 else color
+        color = as_float(color) if isfloat else color
         seen = self._plate.encoding.encode_for_network(color)
         hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
-        floats = color if color.dtype.kind == "f" else np.zeros((0, 0, 3), np.float32)
+        floats = color if isfloat else color[:0]
         return _Rows(
             low=float(seen.min()),
             high=float(seen.max()),
-            nan=int(np.isnan(floats).sum()),
-            infinite=int(np.isinf(floats).sum()),
+            nan=int(xp.isnan(floats).sum()),
+            infinite=int(xp.isinf(floats).sum()),
             negative=int((floats < 0).sum()),
             above=int(any_channel(floats > WHITE_EXCESS).sum()),
             proxy=self._proxy.part(y, seen),
             working=self._working.part(y, seen),
             surround=self._evidence(y, seen, hidden),
-            peak=self._peaks(y, color, hidden),
-            histograms=self._histogram(color, hidden),
+            peak=peaks(y, color, hidden, self._down, self._across),
+            histograms=histograms(color, hidden, self._levels),
         )
 
     def add(self, rows: _Rows) -> None:
@@ -162,36 +161,6 @@ class Surveyor:
             parts.append(self._surround.part((y + first) // self._stride, said))
         return parts
 
-    def _histogram(self, color: Codes, hidden: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        counts = np.zeros_like(self._histograms)
-        for channel in range(3):
-            values = color[:, :, channel]
-            values = values.ravel() if hidden is None else values[~hidden]
-            if color.dtype == np.uint16:
-                values = values.astype(np.int64) * self._levels // 65535
-            elif color.dtype != np.uint8:
-                clean = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
-                values = (np.clip(clean, 0, 1) * np.float32(self._levels)).astype(np.int64)
-            counts[channel] = np.bincount(values, minlength=self._levels + 1)
-        return counts
-
-    def _peaks(self, y: int, color: Codes, hidden: NDArray[np.bool_] | None) -> tuple[slice, Array]:
-        # A code that is no number is no measurement either.
-        largest = (
-            np.nan_to_num(color.astype(np.float32), nan=np.inf, posinf=np.inf) if color.dtype.kind == "f" else color
-        )
-        if hidden is not None:
-            largest = np.where(hidden[:, :, None], np.float32(np.inf), largest.astype(np.float32))
-        (top, bottom), (left, right) = self._reach_y, self._reach_x
-        first, last = np.searchsorted(bottom, y, side="right"), np.searchsorted(top, y + len(color), side="left")
-        rows = _window_max(
-            largest, np.maximum(top[first:last], y) - y, np.minimum(bottom[first:last], y + len(color)) - y
-        )
-        cells = _window_max(rows.swapaxes(0, 1), left, right).swapaxes(0, 1).astype(np.float32)
-        if color.dtype.kind == "u":
-            cells /= np.float32(self._scale)
-        return slice(first, last), cells
-
     def finish(self) -> Survey:
         """Return the survey of the rows added."""
         x0, y0, x1, y1 = self._plate.window
@@ -213,28 +182,15 @@ class Surveyor:
         )
 
 
-def _reach(length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first and one past the last source pixel that the triangle filter of each proxy pixel touches."""
-    scale = length / GLOBAL_SIZE
-    centers, support = (np.arange(GLOBAL_SIZE) + 0.5) * scale - 0.5, max(scale, 1.0)
-    start = np.clip(np.ceil(centers - support), 0, length - 1).astype(np.int64)
-    stop = np.clip(np.floor(centers + support) + 1, 1, length).astype(np.int64)
-    return start, stop
-
-
-def _window_max(values: Codes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Codes:
-    """Return the maximum of `values[start[i]:stop[i]]` for each i, along the first axis."""
-    edges = np.stack((start, stop), 1).ravel()
-    padded = np.concatenate((values, values[-1:]))
-    return np.maximum.reduceat(padded, edges, axis=0)[::2]
-
-
-def survey(plate: Plate, *, antialias: bool, white: float | None = None, threads: int = 1) -> Survey:
+def survey(
+    plate: Plate, *, antialias: bool, white: float | None = None, engine: Engine | None = None, threads: int = 1
+) -> Survey:
     """Read a plate once, by rows, and return its survey.
 
     Args:
         antialias: how the proxy is reduced, a part of the weights' contract.
         white: code that all channels clip at, as a share of full scale; None if it is still to be found.
+        engine: what it looks at is brought to its device; None for the CPU.
         threads: blocks of rows looked at side by side; the survey is the same.
     """
     _, y0, _, y1 = plate.window
@@ -246,8 +202,10 @@ def survey(plate: Plate, *, antialias: bool, white: float | None = None, threads
         for start in range(y0, y1, step):
             codes = plate.rows(start, min(start + step, y1))
             surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white)
-            for at in range(0, len(codes), some):
-                yield partial(surveyor.look, start - y0 + at, codes[at : at + some])
+            held = codes if engine is None else engine.to_device(needed(codes, plate))
+            size = some if namespace(held) is np else len(codes)
+            for at in range(0, len(codes), size):
+                yield partial(surveyor.look, start - y0 + at, held[at : at + size])
 
     for rows in in_parallel(looks(), count=threads):
         assert surveyor is not None

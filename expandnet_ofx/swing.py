@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import as_float
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass_whole, spread
 
@@ -198,5 +199,4 @@ def put_back(log_light: Array, log_plate: Array, swing: Array, wide: Array) -> A
         wide: how far the light is that of wide areas, (..., 1).
     """
     risen = smoothstep(0.0, 0.5, log_light - log_plate)
-    result: Array = (log_light + swing * wide * risen).astype(np.float32)
-    return result
+    return as_float(log_light + swing * wide * risen)

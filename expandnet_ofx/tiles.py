@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import beside
+
 
 @dataclass(frozen=True)
 class Span:
@@ -78,7 +80,7 @@ def cross_fade(earlier: NDArray[np.float32], later: NDArray[np.float32], *, axis
     """Fade from `earlier` to `later` along `axis`, writing the result into `later`; both of one shape."""
     shape = [1] * later.ndim
     shape[axis] = later.shape[axis]
-    weight = ramp(later.shape[axis]).reshape(shape)
+    weight = beside(later, ramp(later.shape[axis]).reshape(shape))
     # b + w (a - b) returns b exactly where a == b, so equal predictions stay bit-identical through the fade.
     later -= earlier
     later *= weight

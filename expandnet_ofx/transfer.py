@@ -15,50 +15,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx import primaries
+from expandnet_ofx.arrays import as_float, beside, namespace
 from expandnet_ofx.errors import UsageError
 
 Array = NDArray[np.float32]
 Curve = Callable[[NDArray[Any]], NDArray[Any]]
-"""Pointwise, of any shape and float type; mathematics, so that tables may be made in double precision."""
+"""Pointwise, of any shape and float type; mathematics, so that tables may be made in double precision. Of tensors too."""
+
+
+def _above_0(values: NDArray[Any]) -> NDArray[Any]:
+    result: NDArray[Any] = namespace(values).clip(values, 0, None)
+    return result
+
+
+def _where(like: NDArray[Any], condition: Any, first: Any, second: Any) -> NDArray[Any]:
+    result: NDArray[Any] = namespace(like).where(condition, first, second)
+    return result
 
 
 def srgb_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode sRGB codes to linear light: IEC 61966-2-1:1999, 5.2; white 1 -> 1, 0.5 -> 0.2140."""
-    return np.where(code <= 0.04045, code / 12.92, ((np.maximum(code, 0) + 0.055) / 1.055) ** 2.4)
+    return _where(code, code <= 0.04045, code / 12.92, ((_above_0(code) + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_encode(light: NDArray[Any]) -> NDArray[Any]:
     """Encode linear light with the sRGB curve: IEC 61966-2-1:1999, 5.2, inverse of `srgb_decode`."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
+    return _where(light, light <= 0.0031308, light * 12.92, 1.055 * _above_0(light) ** (1 / 2.4) - 0.055)
 
 
 def rec709_scene_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode Rec.709 camera codes to scene light: inverse OETF of ITU-R BT.709-6, item 1.2; 0.5 -> 0.2596."""
-    return np.where(code < 0.081, code / 4.5, ((np.maximum(code, 0) + 0.099) / 1.099) ** (1 / 0.45))
+    return _where(code, code < 0.081, code / 4.5, ((_above_0(code) + 0.099) / 1.099) ** (1 / 0.45))
 
 
 def bt1886_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode video codes to display light: EOTF of ITU-R BT.1886, Annex 1, black level 0; 0.5 -> 0.1895."""
-    result: NDArray[Any] = np.maximum(code, 0) ** 2.4
+    result: NDArray[Any] = _above_0(code) ** 2.4
     return result
 
 
 def adobe_rgb_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode Adobe RGB (1998) codes: Adobe RGB (1998) Color Image Encoding, 4.3.4.2, gamma 563/256."""
-    result: NDArray[Any] = np.maximum(code, 0) ** (563 / 256)
+    result: NDArray[Any] = _above_0(code) ** (563 / 256)
     return result
 
 
 def prophoto_decode(code: NDArray[Any]) -> NDArray[Any]:
     """Decode ROMM RGB (ProPhoto) codes: ISO 22028-2:2013, 4.3; gamma 1.8 with a linear toe below 16/512."""
-    return np.where(code < 16 / 512, code / 16, np.maximum(code, 0) ** 1.8)
+    return _where(code, code < 16 / 512, code / 16, _above_0(code) ** 1.8)
 
 
 def gamma_decode(gamma: float) -> Curve:
     """Return the decoding curve code^gamma."""
 
     def decode(code: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = np.maximum(code, 0) ** gamma
+        result: NDArray[Any] = _above_0(code) ** gamma
         return result
 
     return decode
@@ -87,21 +98,23 @@ class Encoding:
         mirrored (light below black survives) and values above 1 continue the curve. NaN becomes 0, infinities the
         largest half float.
         """
-        if codes.dtype.kind == "u":
-            return np.take(decode_table(self, codes.dtype.itemsize), codes)
+        if (scale := full_scale(codes.dtype)) != 1:
+            return _looked_up(decode_table(self, 1 if scale == 255 else 2), codes)
         return _decode_float(self.curve, codes)
 
     def encode_for_network(self, codes: NDArray[Any]) -> Array:
         """Turn codes into the network's view: light through the sRGB curve, float32 clamped to [0, 1]."""
-        if codes.dtype.kind == "u":
+        clip = namespace(codes).clip
+        if (scale := full_scale(codes.dtype)) != 1:
             if self.curve is srgb_decode:
-                return codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
-            return np.take(network_table(self, codes.dtype.itemsize), codes)
-        return np.clip(self._network_curve(np.clip(_finite(codes), 0, 1)), 0, 1)
+                return as_float(codes) / scale
+            return _looked_up(network_table(self, 1 if scale == 255 else 2), codes)
+        result: Array = clip(self._network_curve(clip(_finite(codes), 0, 1)), 0, 1)
+        return result
 
     def _network_curve(self, codes: Array) -> Array:
         # The curve there and back would only add rounding.
-        return codes if self.curve is srgb_decode else srgb_encode(self.curve(codes)).astype(np.float32)
+        return codes if self.curve is srgb_decode else as_float(srgb_encode(self.curve(codes)))
 
 
 HALF_MAX = 65504.0
@@ -109,18 +122,35 @@ HALF_MAX = 65504.0
 
 
 def _finite(codes: NDArray[Any]) -> Array:
-    return np.clip(np.nan_to_num(codes.astype(np.float32, copy=False), nan=0.0), -HALF_MAX, HALF_MAX)
+    xp = namespace(codes)
+    result: Array = xp.clip(xp.nan_to_num(as_float(codes), nan=0.0), -HALF_MAX, HALF_MAX)
+    return result
 
 
 def _decode_float(curve: Curve, codes: NDArray[Any]) -> Array:
-    clean = _finite(codes)
-    light = curve(np.abs(clean)).astype(np.float32, copy=False)
-    return np.clip(np.copysign(light, clean), -HALF_MAX, HALF_MAX)
+    xp, clean = namespace(codes), _finite(codes)
+    light = as_float(curve(xp.abs(clean)))
+    result: Array = xp.clip(xp.copysign(light, clean), -HALF_MAX, HALF_MAX)
+    return result
 
 
-def full_scale(dtype: np.dtype[Any]) -> float:
-    """Return the code that means 1.0: 255 for uint8, 65535 for uint16, 1 for floats."""
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+def _looked_up(table: Array, codes: NDArray[Any]) -> Array:
+    xp = namespace(codes)
+    if xp is np:
+        return np.take(table, codes)
+    result: Array = beside(codes, table)[xp.asarray(codes, dtype=xp.int64)]
+    return result
+
+
+_FULL_SCALES = {"uint8": 255.0, "uint16": 65535.0, "int32": 65535.0}
+
+
+def full_scale(dtype: Any) -> float:
+    """Return the code that means 1.0: 255 for uint8, 65535 for uint16, 1 for floats.
+
+    Of tensors as well, in which int32 holds codes of uint16; PyTorch knows little to do with those.
+    """
+    return _FULL_SCALES.get(getattr(dtype, "name", None) or str(dtype).removeprefix("torch."), 1.0)
 
 
 @lru_cache(maxsize=16)

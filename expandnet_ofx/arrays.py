@@ -1,0 +1,74 @@
+"""Arrays in the processor's memory and on a device: what is written for both, and the way between them.
+
+What is computed per pixel beside the network runs where the network runs. It is written in what numpy and PyTorch have in
+common, once: `namespace` tells which of them an array belongs to. Types are stated as numpy's; a tensor behaves alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def namespace(array: Any) -> Any:
+    """Return numpy, or torch for a tensor."""
+    if type(array).__module__ != "torch":
+        return np
+    import torch
+
+    return torch
+
+
+def to_host(array: Any) -> NDArray[Any]:
+    """Return an array in the processor's memory; numpy's as they are."""
+    result: NDArray[Any] = np.asarray(array) if namespace(array) is np else array.cpu().numpy()
+    return result
+
+
+def beside(array: Any, values: NDArray[Any]) -> Any:
+    """Return numpy values where `array` is."""
+    xp = namespace(array)
+    return values if xp is np else xp.tensor(np.ascontiguousarray(values), device=array.device)
+
+
+def as_float(array: Any) -> NDArray[np.float32]:
+    """Return float32 of any type; float32 as it is."""
+    xp = namespace(array)
+    result: NDArray[np.float32] = array.astype(np.float32, copy=False) if xp is np else array.to(xp.float32)
+    return result
+
+
+def as_half(array: Any) -> NDArray[np.float16]:
+    """Return half floats, rounded to the nearest, ties to even."""
+    xp = namespace(array)
+    result: NDArray[np.float16] = array.astype(np.float16) if xp is np else array.to(xp.float16)
+    return result
+
+
+def set_at(mask: Any) -> NDArray[np.intp]:
+    """Return the numbers of what is set in a mask of any shape, counted along rows: (n,)."""
+    if namespace(mask) is np:
+        return np.flatnonzero(mask)
+    result: NDArray[np.intp] = mask.reshape(-1).nonzero().squeeze(1)
+    return result
+
+
+def zeros(like: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return float32 zeros where `like` is."""
+    xp = namespace(like)
+    return np.zeros(shape, np.float32) if xp is np else xp.zeros(shape, dtype=xp.float32, device=like.device)
+
+
+def empty(like: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return room for float32 where `like` is."""
+    xp = namespace(like)
+    return np.empty(shape, np.float32) if xp is np else xp.empty(shape, dtype=xp.float32, device=like.device)
+
+
+def copied(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a copy where the array is, in order of rows."""
+    xp = namespace(array)
+    copy: NDArray[np.float32] = array.copy() if xp is np else xp.clone(array, memory_format=xp.contiguous_format)
+    return copy
