@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import to_host
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.maps import extreme
 from expandnet_ofx.partials import partial_name
@@ -54,8 +55,8 @@ class GlimpseBuilder:
     def add(self, light: Array, matte: Array) -> None:
         """Take what falls on finished rows (n, W, 3)."""
         part = np.s_[-self._row % self._step :: self._step, :: self._step]
-        self._light.append(light[part].mean(2))
-        self._matte.append(matte[part].min(2))
+        self._light.append(to_host(light[part]).mean(2))
+        self._matte.append(to_host(matte[part]).min(2))
         self._row += len(light)
 
     def finish(self) -> Glimpse:

@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -15,9 +16,10 @@ import OpenImageIO as oiio
 import pytest
 from commands import ROOT, batch, files_in, pixels_of, plate, replace_network, save, start
 from expandnet_batch.batch import _analyzed
-from fakes import decode_srgb
+from fakes import PointEngine, decode_srgb
 
-from expandnet_ofx.convert import Converter
+from expandnet_ofx.convert import Begun, Converter, FrameReport
+from expandnet_ofx.errors import OutputError
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.sources import Prepared
 
@@ -490,6 +492,60 @@ def test_one_bad_frame_stops_only_if_asked(shot: Path) -> None:
     stop = batch("in", "-o", "b", "--on-error", "stop")
     assert stop.code == 1
     assert results(Path("b")) == [1001]
+
+
+def _order(monkeypatch: pytest.MonkeyPatch, fails: int = -1) -> list[str]:
+    """Keep when frames begin and finish; one of them cannot be finished."""
+    order: list[str] = []
+    begin, finish = Converter.begin, Begun.finish
+
+    def begun(self: Converter, prepared: Prepared, *words: Any, **more: Any) -> Begun:
+        order.append(f"+{prepared.source.stem[-1]}")
+        return begin(self, prepared, *words, **more)
+
+    def finished(self: Begun) -> FrameReport:
+        order.append(f"-{self._prepared.source.stem[-1]}")
+        if order[-1] == f"-{fails}":
+            self.abandon()
+            raise OutputError("no room")
+        return finish(self)
+
+    monkeypatch.setattr(Converter, "begin", begun)
+    monkeypatch.setattr(Begun, "finish", finished)
+    return order
+
+
+def test_a_frame_is_written_while_the_next_is_expanded(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = _order(monkeypatch)
+    assert batch("in", "-o", "a").code == 0
+    assert order == ["+1", "+2", "-1", "+3", "-2", "+4", "-3", "-4"]
+    order.clear()
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    for number in (5, 6, 7):
+        save(shot / f"shot.100{number}.png", plate(number))
+    assert batch("in", "-o", "b").code == 0
+    assert order == "+1 +2 +3 +4 +5 -1 +6 -2 +7 -3 -4 -5 -6 -7".split()
+    assert results(Path("b")) == list(range(1001, 1008))
+
+
+def test_frames_that_are_begun_are_finished_after_another_has_failed(
+    shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = _order(monkeypatch, fails=1)
+    ran = batch("in", "-o", "a", "--on-error", "stop")
+    assert ran.code == 1
+    assert order == ["+1", "+2", "-1", "-2"]
+    assert results(Path("a")) == [1002]
+    assert "no room" in ran.complaint
+
+
+def test_progress_of_frames_that_overlap_never_goes_back(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    ran = batch("in", "-o", "a", "--steady", "off", "--progress", "openjd")
+    told = [float(line.split()[1]) for line in ran.out.splitlines() if line.startswith("openjd_progress: ")]
+    assert told == sorted(told)
+    assert len(set(told)) > 1
+    assert told[-1] == 100
 
 
 def test_a_frame_that_must_not_be_expanded_is_closed_and_stops_no_other(shot: Path) -> None:

@@ -271,15 +271,18 @@ def _noise(path: Path, seed: int, edge: int) -> None:
 
 def test_no_space_on_the_disk(small_disk: Path) -> None:
     for number in range(3):
-        # About 36 KiB each as EXR: the first fits, the others do not, and the estimate is within three times.
+        # About 36 KiB each as EXR: one fits, and the estimate is within three times. Two are written at once, so both may
+        # find the disk full.
         _noise(Path(f"in/{number}.png"), number, 80)
     ran = batch("in", "-o", small_disk, "--progress", "none")
     assert ran.code == 1
-    assert files_in(small_disk) == ["0.exr"]
-    assert pixels_of(small_disk / "0.exr").shape == (80, 80, 3)
-    lines = ran.err.splitlines()
-    assert [line.startswith("failed  in/1.png") for line in lines[:2]] == [True, False]
-    assert "cannot be written" in lines[0]
+    whole = files_in(small_disk)
+    assert len(whole) <= 1
+    for name in whole:
+        assert pixels_of(small_disk / name).shape == (80, 80, 3)
+    failed = [line for line in ran.err.splitlines() if line.startswith("failed  ")]
+    assert len(failed) == 3 - len(whole)
+    assert all("cannot be written" in line for line in failed)
 
 
 @pytest.mark.parametrize("words", [["--matte", "--output-space", "aces2065-1"], ["--preview", "all"], ["--float"]])

@@ -220,6 +220,42 @@ def test_an_incomplete_picture_is_not_committed_by_leaving(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class CutShort:
+    """An output whose last bytes do not reach the disk, and which says that all is well."""
+
+    def __init__(self, output: object, path: Path) -> None:
+        self._output, self._path = output, path
+
+    def close(self) -> bool:
+        done = self._output.close()
+        os.truncate(self._path, self._path.stat().st_size - 40)
+        return done
+
+
+@pytest.mark.parametrize("name", ["a.exr", "a.tif", "a.hdr"])
+def test_a_file_that_lacks_its_end_gets_no_name(tmp_path, name):
+    pixels = np.random.default_rng(1).random((40, 30, 3), np.float32)
+    with (
+        pytest.raises(OutputError, match="to its end"),
+        image_writer(tmp_path / name, [layout(pixels)], OutputOptions()) as made,
+    ):
+        made.write(0, pixels)
+        made._output = CutShort(made._output, next(tmp_path.iterdir()))
+        made.commit()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("compression", ["zip", "zips"])
+def test_zip_is_quick_unless_told_otherwise(tmp_path, compression):
+    pixels = np.random.default_rng(2).integers(0, 40, (64, 64, 3)).astype(np.float32)
+    sizes = [
+        write(tmp_path / f"a{level}.exr", pixels, compression=f"{compression}{level}").stat().st_size
+        for level in ("", ":1", ":4", ":9")
+    ]
+    assert sizes[0] == sizes[1]
+    assert len(set(sizes)) == 3
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with (

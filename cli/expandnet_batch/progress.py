@@ -27,8 +27,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Show a line that is not about one frame."""
 
-    def advance(self, share: float) -> None:
-        """Show how much of the frame in work is done, 0 to 1."""
+    def advance(self, frames: float) -> None:
+        """Show how many frames are done beyond those that were reported, with the part of the one in work."""
 
     def stage(self, what: str, done: int, total: int | None) -> None:
         """Show how far a pass over frames before the expansion is."""
@@ -107,10 +107,10 @@ class JsonProgress(Progress):
 class OpenJDProgress(PlainProgress):
     """Lines of a log, and progress as Open Job Description reads it from standard output."""
 
-    def advance(self, share: float) -> None:
+    def advance(self, frames: float) -> None:
         """Tell the share of all frames that is done."""
         if self.total:
-            self._tell(100 * (self.count + min(share, 1.0)) / self.total)
+            self._tell(min(100.0, 100 * (self.count + frames) / self.total))
 
     def stage(self, what: str, done: int, total: int | None) -> None:
         """Tell how far the pass is."""
@@ -119,9 +119,10 @@ class OpenJDProgress(PlainProgress):
             self._tell(100 * done / total)
 
     def frame(self, report: FrameReport) -> None:
-        """Print the frame's line, and tell how many are done."""
+        """Print the frame's line, and tell how many are done; frames after it may be further already."""
         super().frame(report)
-        self.advance(0.0)
+        if self.total and 100 * self.count / self.total > self._told:
+            self.advance(0.0)
 
     def _tell(self, percent: float) -> None:
         if int(percent) != self._told:
@@ -152,9 +153,9 @@ class BarProgress(PlainProgress):
         """Print above the bar."""
         self._bar.write(text, file=sys.stdout)
 
-    def advance(self, share: float) -> None:
+    def advance(self, frames: float) -> None:
         """Move the bar within the frame."""
-        self._bar.update(max(0.0, self.count + min(share, 0.999) - self._bar.n))
+        self._bar.update(max(0.0, self.count + frames - 0.001 - self._bar.n))
 
     def stage(self, what: str, done: int, total: int | None) -> None:
         """Name the pass before the bar."""
@@ -165,7 +166,7 @@ class BarProgress(PlainProgress):
         self._bar.set_description_str(report.output.rpartition("/")[2][-32:], refresh=False)
         self._bar.clear()
         super().frame(report)
-        self._bar.update(self.count - self._bar.n)
+        self._bar.update(max(0.0, self.count - self._bar.n))
 
     def finish(self, report: Report) -> None:
         """Close the bar, then print the totals."""

@@ -1,0 +1,224 @@
+"""One frame from its first row to its files: rows are expanded here and written in a thread beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expandnet_ofx import __version__
+from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.arrays import as_half, beside, namespace, to_host
+from expandnet_ofx.background import BackgroundCalls
+from expandnet_ofx.bands import Band
+from expandnet_ofx.errors import OutputError, UsageError
+from expandnet_ofx.expander import Expander
+from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
+from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.predict import Region
+from expandnet_ofx.provenance import analysis_record, as_text
+from expandnet_ofx.sources import Part, Prepared, carried_channels
+from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.transfer import HALF_MAX, full_scale
+from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer, matte_file
+
+Array = NDArray[np.float32]
+Progress = Callable[[float], None]
+
+
+class Rendering:
+    """Renders one frame; between `run` and `finish` its last rows are still being written, and another may run.
+
+    Args:
+        expander: what turns plates into light.
+        options: how results are stored.
+        prepared: the opened source.
+        analyses: of each part, None for one without color.
+        target: the result.
+        made: what the result says about how it was made.
+        preview: PNG sheet to write as well.
+        region: x0, y0, x1, y1 in pixels of the plate; None for all.
+
+    Raises:
+        OutputError, UsageError: the target cannot hold what is asked.
+    """
+
+    def __init__(
+        self,
+        expander: Expander,
+        options: OutputOptions,
+        prepared: Prepared,
+        analyses: Sequence[Analysis | None],
+        target: Path,
+        made: Mapping[str, Any],
+        *,
+        preview: Path | None,
+        region: Region | None,
+    ) -> None:
+        self._expander = expander
+        self._options = options
+        self._prepared = prepared
+        self._analyses = analyses
+        self._target = target
+        self._preview = preview
+        self._region = region
+        self._record = _record(made, target, region)
+        self._layouts = self._layouts_of(prepared, analyses)
+        self.statistics = RenderStatistics()
+        self._shown = next(i for i, analysis in enumerate(analyses) if analysis is not None)
+        plate = prepared.parts[self._shown].plate
+        self._glimpse = GlimpseBuilder(plate.width, plate.height)
+        self._sheet = _open_sheet(prepared, preview, plate)
+        self._stack = ExitStack()
+
+    def _layouts_of(self, prepared: Prepared, analyses: Sequence[Analysis | None]) -> list[PartLayout]:
+        if len(prepared.parts) > 1 and self._target.suffix.lower() != ".exr":
+            raise OutputError(
+                f"{self._target}: {prepared.source} has {len(prepared.parts)} parts, which only .exr holds"
+            )
+        layouts = [
+            replace(part.layout, attributes={**part.layout.attributes, **self._record, **analysis_record(analysis)})
+            for part, analysis in zip(prepared.parts, analyses, strict=True)
+        ]
+        return layouts if self._region is None else [_cut(prepared, layouts, self._region)]
+
+    def run(self, progress: Progress | None) -> None:
+        """Expand all rows; where that fails, nothing is left."""
+        with ExitStack() as stack:
+            self._writer = stack.enter_context(image_writer(self._target, self._layouts, self._options))
+            self._matte = stack.enter_context(self._matte_writer()) if self._options.separate_matte else None
+            self._calls = stack.enter_context(BackgroundCalls(depth=2))
+            total, done = sum(layout.height for layout in self._layouts), 0
+            for index, (part, analysis) in enumerate(zip(self._prepared.parts, self._analyses, strict=True)):
+                if index:
+                    self._calls(self._writer.next_part)
+                for at, pixels, band in self._pieces(part, analysis):
+                    self._pass_on(
+                        at - (self._region[1] if self._region else 0), pixels, band, shown=index == self._shown
+                    )
+                    done += len(pixels)
+                    if progress is not None:
+                        progress(done / total)
+            self._stack = stack.pop_all()
+
+    def finish(self) -> Glimpse:
+        """Wait for the last rows and give the files their names; return a small picture of the result.
+
+        Raises:
+            OutputError: a file cannot be written; nothing is left under its final name.
+        """
+        with self._stack:
+            self._calls.wait()
+            if self._matte is not None:
+                self._matte.commit()
+            if self._sheet is not None and self._preview is not None:
+                self._sheet.save(self._preview, provenance=self._record["expandnet/provenance"])
+            self._writer.commit()
+        return self._glimpse.finish()
+
+    def abandon(self) -> None:
+        """Remove what was written of a frame that is not to be finished."""
+        with suppress(_AbandonedError), self._stack:
+            raise _AbandonedError
+
+    def _pass_on(self, start: int, pixels: NDArray[Any], band: Band | None, *, shown: bool) -> None:
+        self._calls(self._writer.write, start, pixels)
+        if band is None:
+            return
+        if self._matte is not None:
+            self._calls(self._matte.write, start, to_host(band.matte))
+        if shown:
+            self._glimpse.add(band.light, band.matte)
+            if self._sheet is not None:
+                band = band.on_host()
+                self._sheet.add(band.start, *(self._expander.to_rec709(light) for light in (band.plate, band.light)))
+
+    def _matte_writer(self) -> Any:
+        layout = replace(self._layouts[0], channels=("R", "G", "B"), formats=("half",) * 3)
+        return image_writer(matte_file(self._target), [layout], OutputOptions(interop_id="data"))
+
+    def _pieces(self, part: Part, analysis: Analysis | None) -> Iterator[tuple[int, NDArray[Any], Band | None]]:
+        """Yield first row, what is written, and the band; parts without color are passed on."""
+        plate, carried = part.plate, carried_channels(part.plate, self._options)
+        if analysis is None:
+            step = max(1, (1 << 20) // plate.width)
+            for start in range(0, plate.height, step):
+                codes = plate.rows(start, min(start + step, plate.height))
+                yield start, _normalized(codes, carried), None
+            return
+        bands = self._expander.bands(
+            plate,
+            analysis,
+            region=self._region,
+            mask=self._prepared.mask,
+            statistics=self.statistics,
+            predicted=part.predicted,
+            on_device=True,
+        )
+        halves = set(part.layout.formats) == {"half"}
+        for band in bands:
+            columns: list[Any] = [band.light]
+            if carried:
+                extra = _normalized(band.codes, carried)
+                if plate.alpha is not None:
+                    glows = isinstance(plate, ImagePlate) and plate.associated
+                    columns = [_associate(band.light, beside(band.light, extra[:, :, :1]), glows=glows)]
+                columns.append(extra)
+            if self._options.matte_channels:
+                columns.append(band.matte)
+            if halves and namespace(band.light) is not np:
+                # Half as much to bring; on the CPU the image library does it on the way.
+                columns = [as_half(column) for column in columns]
+            columns = [to_host(column) for column in columns]
+            yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band
+
+
+class _AbandonedError(Exception):
+    """Leaves the block that keeps a frame's files open."""
+
+
+def _record(made: Mapping[str, Any], target: Path, region: Region | None) -> dict[str, Any]:
+    """Return the attributes of a result that tell how it was made."""
+    text = as_text({**made, "region": list(region)} if region is not None else dict(made))
+    record = {"expandnet/provenance": text, "Software": f"expandnet-ofx {__version__}"}
+    if target.suffix.lower() in (".tif", ".tiff"):
+        record["ImageDescription"] = text
+    return record
+
+
+def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
+    """Multiply light by alpha (n, W, 1); light without cover, as flames have, stays where the source had it."""
+    xp = namespace(light)
+    cover = xp.nan_to_num(cover, nan=0.0, posinf=1.0, neginf=0.0)
+    if glows:
+        cover = xp.where(cover > 0, cover, 1.0)
+    result: Array = xp.clip(light * cover, None, HALF_MAX)
+    return result
+
+
+def _normalized(codes: NDArray[Any], channels: Sequence[int] | range) -> Array:
+    picked = codes[:, :, list(channels)]
+    return picked.astype(np.float32) / np.float32(full_scale(codes.dtype))
+
+
+def _cut(prepared: Prepared, layouts: Sequence[PartLayout], region: Region) -> PartLayout:
+    """Return the layout of a region of a source of one part."""
+    if len(layouts) > 1:
+        raise UsageError(f"{prepared.source}: has {len(layouts)} parts; a region is of a source of one part")
+    x0, y0, x1, y1 = region
+    left, top = layouts[0].origin
+    display = layouts[0].display or (left, top, layouts[0].width, layouts[0].height)
+    return replace(layouts[0], width=x1 - x0, height=y1 - y0, origin=(left + x0, top + y0), display=display)
+
+
+def _open_sheet(prepared: Prepared, preview: Path | None, plate: Any) -> Any:
+    if preview is None:
+        return None
+    from expandnet_ofx.preview import SheetBuilder
+
+    return SheetBuilder(plate.width, plate.height, title=prepared.identity.source)
