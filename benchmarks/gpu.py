@@ -1,55 +1,149 @@
-"""Time the network and the whole conversion on a CUDA device.
+"""What a CUDA device does per second, where a frame's time goes, and what limits it.
 
-    python benchmarks/gpu.py [--device cuda] [--frames 20]
+    python benchmarks/gpu.py [--device cuda] [--frames 48]
 
-Prints the network's time per 3840x2160 frame for each precision (tiles resident, results copied back), and frames per
-second of whole conversions with the share that writing takes.
+Prints the network's time per frame for each precision; the stages of one frame by themselves, with the device waited for; and
+frames per second of whole batches of 10-bit DPX, from start to end of the program, for several compressions. With
+`--device cpu` and a small size it runs anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from plates_for_benchmarks import write_plate
+import OpenImageIO as oiio
+from plates_for_benchmarks import rows_of_plate
+from processes import measure
 
 from expandnet_ofx import Expander, Settings
-from expandnet_ofx.convert import Converter
+from expandnet_ofx.arrays import as_half, to_host
 from expandnet_ofx.images import open_image, to_array
+from expandnet_ofx.predicted import Predicted
+from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+
+COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
+SETTINGS = Settings(input_space="srgb")
+"""A DPX file does not tell of itself that it holds sRGB codes."""
+
+
+def write_dpx(path: Path, width: int, height: int) -> Path:
+    """Write a 10-bit plate."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spec = oiio.ImageSpec(width, height, 3, "uint16")
+    spec.attribute("oiio:BitsPerSample", 10)
+    output = oiio.ImageOutput.create(str(path))
+    if output is None or not output.open(str(path), spec):
+        raise SystemExit(f"{path}: cannot be written")
+    output.write_image(rows_of_plate(0, height, width, height, dense=False).astype(np.uint16) * 257)
+    output.close()
+    return path
+
+
+def median_ms(work: Callable[[], Any], rounds: int, device: str) -> float:
+    """Return the median of some rounds in milliseconds, the device waited for; the first round warms up."""
+    times = []
+    for _ in range(rounds + 1):
+        wait(device)
+        started = time.perf_counter()
+        work()
+        wait(device)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times[1:])
+
+
+def wait(device: str) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def network(plate: np.ndarray, device: str, rounds: int) -> None:
+    """Print the time of the network alone, plate and result on the device."""
+    seen = np.pad(plate.astype(np.float32) / np.float32(65535), ((8, 8), (8, 8), (0, 0)), mode="edge")
+    for precision in ("fp32", "mixed", "half"):
+        engine = Expander(device=device, precision=precision).engine
+        expand = partial(engine.expand, engine.to_device(seen), np.zeros(64, np.float32))
+        print(f"{precision:5} network: {median_ms(expand, rounds, device):8.1f} ms", flush=True)
+
+
+def stages(path: Path, folder: Path, device: str, rounds: int) -> None:
+    """Print where the time of one frame goes in half precision."""
+    expander = Expander(SETTINGS, device=device, precision="half")
+    plate = open_image(path, SETTINGS)
+    codes = to_array(plate)
+    survey = expander.survey(codes)
+    analysis = expander.analyze(codes, survey)
+    kept = Predicted(1 << 40)
+
+    def bands(predicted: Predicted | None = None) -> list[Any]:
+        return [b.light for b in expander.bands(codes, analysis, predicted=predicted, on_device=True)]
+
+    made = bands(kept)
+    light = np.concatenate([to_host(as_half(part)) for part in made])
+    layout = PartLayout(width=light.shape[1], height=len(light), channels="RGB", formats=("half",) * 3, attributes={})
+
+    def write(compression: str) -> None:
+        with image_writer(folder / "x.exr", [layout], OutputOptions(compression=compression)) as output:
+            output.write(0, light)
+            output.commit()
+
+    work: dict[str, Callable[[], Any]] = {
+        "read": lambda: to_array(plate),
+        "bring codes": lambda: expander.engine.to_device(codes),
+        "survey": lambda: expander.survey(codes),
+        "analyze": lambda: expander.analyze(codes, survey),
+        "render": bands,
+        "of it the merge": lambda: bands(kept),
+        "bring halves": lambda: [to_host(as_half(part)) for part in made],
+        **{f"write {name}": partial(write, name) for name in ("none", "piz", "zip")},
+    }
+    for name, call in work.items():
+        print(f"  {name:16} {median_ms(call, rounds, device):8.1f} ms", flush=True)
+
+
+def batches(path: Path, folder: Path, device: str, frames: int) -> None:
+    """Print frames per second of whole batches."""
+    shot = folder / "shot"
+    shot.mkdir(parents=True, exist_ok=True)
+    for number in range(1, frames + 1):
+        shutil.copy(path, shot / f"shot.{1000 + number}.dpx")
+    for steady in ("off", "auto"):
+        for compression in ("none", "piz", "zip"):
+            shutil.rmtree(folder / "exr", ignore_errors=True)
+            words = f"--input-space srgb --device {device} --precision half --progress none --steady {steady}".split()
+            words += ["--compression", compression, str(shot), "-o", str(folder / "exr")]
+            usage = measure([*COMMAND, *words])
+            rate = f"{frames / usage.wall:.2f} frames/s, {usage.cpu / usage.wall:.1f} cores busy"
+            print(f"batch, --steady {steady}, {compression}: {rate}", flush=True)
 
 
 def main() -> None:
     """Run all measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--frames", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=Path("out/benchmark"))
+    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--width", type=int, default=3840)
+    parser.add_argument("--height", type=int, default=2160)
+    parser.add_argument("--out", type=Path, default=Path("out/gpu"))
     arguments = parser.parse_args()
-    path = write_plate(arguments.out / "uhd.png", 3840, 2160)
-    plate = to_array(open_image(path))
-    for precision in ("fp32", "mixed", "half"):
-        expander = Expander(Settings(merge="full"), device=arguments.device, precision=precision)
-        features = np.array(expander.analyze(plate).features, np.float32)
-        tile = np.pad(expander_view(plate), ((8, 8), (8, 8), (0, 0)), mode="edge")
-        times = []
-        for _ in range(arguments.frames):
-            started = time.perf_counter()
-            expander.engine.expand(tile, features)
-            times.append(time.perf_counter() - started)
-        print(f"{precision:5} network and copies, 3840x2160: {1000 * statistics.median(times):.1f} ms", flush=True)
-        converter = Converter(Expander(device=arguments.device, precision=precision))
-        started = time.perf_counter()
-        for _ in range(3):
-            converter.render(converter.prepare(path), arguments.out / "gpu.exr")
-        print(f"{precision:5} whole conversion: {3 / (time.perf_counter() - started):.2f} frames/s", flush=True)
-
-
-def expander_view(plate: np.ndarray) -> np.ndarray:
-    """Return an sRGB plate as the network sees it."""
-    return plate[..., :3].astype(np.float32) / np.float32(255)
+    path = write_dpx(arguments.out / "plate.dpx", arguments.width, arguments.height)
+    plate = to_array(open_image(path, SETTINGS))
+    print(f"{arguments.width}x{arguments.height} on {arguments.device}")
+    network(plate, arguments.device, arguments.rounds)
+    stages(path, arguments.out, arguments.device, arguments.rounds)
+    batches(path, arguments.out, arguments.device, arguments.frames)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -526,6 +527,22 @@ def test_a_frame_is_written_while_the_next_is_expanded(shot: Path, monkeypatch: 
     assert batch("in", "-o", "b").code == 0
     assert order == "+1 +2 +3 +4 +5 -1 +6 -2 +7 -3 -4 -5 -6 -7".split()
     assert results(Path("b")) == list(range(1001, 1008))
+
+
+def test_beside_a_device_several_frames_are_opened_at_once(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batch("in", "-o", "a", "--steady", "off").code == 0
+    pair, prepare = threading.Barrier(2, timeout=20), Converter.prepare
+
+    def together(self: Converter, *words: Any, **more: Any) -> Prepared:
+        pair.wait()
+        return prepare(self, *words, **more)
+
+    monkeypatch.setattr(Converter, "prepare", together)
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    monkeypatch.setattr(PointEngine, "threads", 8)
+    assert batch("in", "-o", "b", "--steady", "off").code == 0
+    for name in files_in(Path("a")):
+        assert np.array_equal(pixels_of(Path("a") / name), pixels_of(Path("b") / name))
 
 
 def test_frames_that_are_begun_are_finished_after_another_has_failed(

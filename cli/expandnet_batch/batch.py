@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +25,7 @@ from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Prepared
+from expandnet_ofx.workers import MOST_BESIDE, in_parallel
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -48,7 +50,8 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
 
 BEGUN_ON_DEVICE = 4
 """Frames whose last rows are still being written while a device goes on with the next: one file at a time would make it
-wait. Each holds the rows that wait, some 50 MB at 3840x2160; on the CPU one is enough, for the network takes longer."""
+wait. Each holds the rows that wait, some 50 MB at 3840x2160; on the CPU one is enough, for the network takes longer. For the
+same reason several frames are analyzed beside the one that a device renders."""
 
 OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""
@@ -187,9 +190,11 @@ class _Batch:
         return converter
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
-        most = BEGUN_ON_DEVICE if converter.expander.engine.device != "cpu" else 1
-        ahead = prefetch(lambda: self._prepared(converter, book), depth=1)
-        begun = self._begun
+        engine, begun = converter.expander.engine, self._begun
+        most, count = (
+            (1, 1) if engine.device == "cpu" else (BEGUN_ON_DEVICE, max(1, min(MOST_BESIDE, engine.threads // 2)))
+        )
+        ahead = prefetch(lambda: in_parallel(self._opening(converter, book), count=count), depth=1)
         with closing(ahead):
             try:
                 for job, prepared in ahead:
@@ -204,14 +209,25 @@ class _Batch:
                     if isinstance(frame, Begun):
                         frame.abandon()
 
-    def _prepared(self, converter: Converter, book: Book) -> Iterator[tuple[Job, Any]]:
-        """Open and analyze sources one frame ahead; a failure travels as a value, for one frame only."""
-        for job in self._plan.jobs:
+    def _opening(self, converter: Converter, book: Book) -> Iterator[Callable[[], tuple[Job, Any]]]:
+        """Yield what opens and analyzes each frame; frames of a movie are read one after another, others by the call."""
+
+        def opened(job: Job) -> Iterator[tuple[Job, Any]]:
             try:
-                for opened, prepared in job.open(converter, self._options, book):
-                    yield opened, prepared and _analyzed(converter, prepared)
+                yield from job.open(converter, self._options, book)
             except FRAME_FAILURES as error:
                 yield job, error
+
+        def analyzed(frames: Iterator[tuple[Job, Any]]) -> tuple[Job, Any]:
+            job, prepared = next(frames)
+            return job, _analyzed(converter, prepared) if isinstance(prepared, Prepared) else prepared
+
+        for job in self._plan.jobs:
+            if not job.source.is_movie:
+                yield partial(analyzed, opened(job))
+                continue
+            for frame in opened(job):
+                yield partial(analyzed, iter([frame]))
 
     def _begin(self, converter: Converter, job: Job, prepared: Any) -> Begun | FrameReport:
         if prepared is None:

@@ -91,7 +91,7 @@ STORING = _group(
         click.option("--float", "pixel", flag_value="float", help="Float pixels instead of half."),
         click.option("--half", "pixel", flag_value="half", default="half", help="Half-float pixels (default)."),
         click.option("--compression", default=None, metavar="NAME",
-                     help="EXR compression: zip (default), zips, piz, dwaa:45, none ..."),
+                     help="EXR compression: zip (default, level 1; zip:4 is smaller), zips, piz, dwaa:45, none ..."),
         click.option("--preview", type=click.Choice(["none", "some", "all"]), default="none", show_default=True,
                      help="PNG sheet beside each result, or beside the first, middle and last."),
     ]
