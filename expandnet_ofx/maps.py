@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,12 @@ def halve(x: Array) -> Array:
     return result
 
 
-def _spline(positions: NDArray[np.float64], length: int, *, wrap: bool) -> tuple[NDArray[np.int64], Array]:
-    """Return indices (n, 4) and weights (n, 4) of the uniform cubic B-spline at positions in pixels (de Boor 1978)."""
+Taps = tuple[NDArray[np.int64], Array]
+"""Indices (n, 4) into an axis of a map, and their weights (n, 4)."""
+
+
+def _spline(positions: NDArray[np.floating[Any]], length: int, *, wrap: bool) -> Taps:
+    """Return the taps of the uniform cubic B-spline at positions in pixels (de Boor 1978)."""
     base = np.floor(positions)
     t = positions - base
     weights = np.stack(((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3), 1) / 6
@@ -98,17 +103,16 @@ def _spline(positions: NDArray[np.float64], length: int, *, wrap: bool) -> tuple
     return indices, weights.astype(np.float32)
 
 
-def _resample(values: Array, rows: NDArray[np.float64], columns: NDArray[np.float64], *, wrap: bool = False) -> Array:
-    """Return a map at rows and columns in its pixels, where it is."""
-    at_rows, row_weights = _spline(rows, values.shape[0], wrap=False)
-    at_columns, column_weights = _spline(columns, values.shape[1], wrap=wrap)
+def _resample(values: Array, rows: Taps, columns: Taps) -> Array:
+    """Return a map at rows and columns, where it is."""
+    (at_rows, row_weights), (at_columns, column_weights) = rows, columns
     first, last = at_rows.min(), at_rows.max() + 1
     at_rows, at_columns = beside(values, at_rows - first), beside(values, at_columns)
     row_weights, column_weights = beside(values, row_weights), beside(values, column_weights)
-    across = zeros(values, (int(last - first), len(columns), values.shape[2]))
+    across = zeros(values, (int(last - first), len(at_columns), values.shape[2]))
     for k in range(4):
         across += values[first:last, at_columns[:, k]] * column_weights[:, k, None]
-    result = zeros(values, (len(rows), len(columns), values.shape[2]))
+    result = zeros(values, (len(at_rows), len(at_columns), values.shape[2]))
     for k in range(4):
         result += across[at_rows[:, k]] * row_weights[:, k, None, None]
     return result
@@ -116,9 +120,14 @@ def _resample(values: Array, rows: NDArray[np.float64], columns: NDArray[np.floa
 
 def enlarge(values: Array, height: int, width: int, *, wrap: bool = False) -> Array:
     """Return a map as (height, width, C), smooth in value, slope and curvature."""
-    rows = (np.arange(height) + 0.5) * (values.shape[0] / height) - 0.5
-    columns = (np.arange(width) + 0.5) * (values.shape[1] / width) - 0.5
-    return _resample(values, rows, columns, wrap=wrap)
+    rows = _enlarging(values.shape[0], height, wrap=False)
+    return _resample(values, rows, _enlarging(values.shape[1], width, wrap=wrap))
+
+
+@lru_cache(maxsize=64)
+def _enlarging(length: int, count: int, *, wrap: bool) -> Taps:
+    # Every frame of a shot asks for the same few.
+    return _spline((np.arange(count) + 0.5) * (length / count) - 0.5, length, wrap=wrap)
 
 
 def spread(evidence: Array, *, enough: float, wrap: bool = False) -> Array:
@@ -135,17 +144,17 @@ def spread(evidence: Array, *, enough: float, wrap: bool = False) -> Array:
     Returns:
         (h, w, C) values.
     """
-    levels = [evidence]
-    while min(levels[-1].shape[:2]) >= 4:
-        levels.append(halve(_blur(levels[-1], wrap=wrap)))
+    level, levels = evidence, [_blur(evidence, wrap=wrap)]
+    while min(level.shape[:2]) >= 4:
+        level = halve(levels[-1])
+        levels.append(_blur(level, wrap=wrap))
     # The coarsest level is the average of all that is known.
-    total = levels[-1].sum((0, 1), keepdims=True)
+    total = level.sum((0, 1), keepdims=True)
     found = np.asarray(total[:, :, 1:] / np.maximum(total[:, :, :1], np.float32(1e-12)), np.float32)
-    for level in reversed(levels):
-        blurred = _blur(level, wrap=wrap)
+    for blurred in reversed(levels):
         weight = blurred[:, :, :1]
         own = np.asarray(blurred[:, :, 1:] / np.maximum(weight, np.float32(1e-6)), np.float32)
-        coarser = enlarge(found, *level.shape[:2], wrap=wrap)
+        coarser = enlarge(found, *blurred.shape[:2], wrap=wrap)
         believed = np.asarray(1 - np.exp(-enough * weight), np.float32)
         found = np.asarray(coarser + believed * (own - coarser), np.float32)
     return found
@@ -172,7 +181,6 @@ def sample(
     """
     height, width = values.shape[:2]
     x0, y0, x1, y1 = window
-    at_rows = (np.arange(*rows) + 0.5 - y0) * (height / (y1 - y0)) - 0.5
+    at_rows = np.clip((np.arange(*rows) + 0.5 - y0) * (height / (y1 - y0)) - 0.5, -1.0, float(height))
     at_columns = (np.arange(*columns) + 0.5 - x0) * (width / (x1 - x0)) - 0.5
-    low, high = -1.0, float(height)
-    return _resample(values, np.clip(at_rows, low, high), at_columns, wrap=wrap)
+    return _resample(values, _spline(at_rows, height, wrap=False), _spline(at_columns, width, wrap=wrap))
