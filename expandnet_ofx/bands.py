@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.arrays import as_float, beside, namespace, to_host
+from expandnet_ofx.arrays import beside, namespace, to_host
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.plates import Plate, needed, take_color
@@ -133,7 +133,7 @@ class BandMerger:
         else:
             matte = self._matte.steady(held)
             matte = matte if keep is None else matte * (1 - keep)
-            light = grade.merge(linear, prediction, self._over_clip(color, matte), matte, self._settings.merging)
+            light = grade.merge(linear, prediction, color, matte, self._settings.merging, clips=self._clips(color))
         light, linear = self._output(light), self._output(linear)
         self._statistics.add(linear, light, matte)
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
@@ -146,13 +146,9 @@ class BandMerger:
         stretched: Array = (light - low) / max(high - low, 1e-12)
         return stretched
 
-    def _over_clip(self, color: NDArray[Any], matte: Array) -> Array:
-        """Return codes over their channel's clip level; the merge asks for them only inside the matte."""
-        if not matte.any():
-            return matte
-        scale = np.float32(1 / full_scale(color.dtype)) / np.array(self._analysis.clip_levels, np.float32)
-        over: Array = as_float(color) * beside(color, scale)
-        return over
+    def _clips(self, color: NDArray[Any]) -> Array:
+        """Return the clip levels (3,) as codes of this type."""
+        return np.array(self._analysis.clip_levels, np.float32) * np.float32(full_scale(color.dtype))
 
     def _kept(self, y: int, count: int) -> Array | None:
         """Return the mask's rows (count, columns, 1) in [0, 1], None without a mask."""

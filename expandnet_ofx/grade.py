@@ -7,7 +7,7 @@ comes back bit for bit, even beside a clipped one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,14 +179,17 @@ def _limit(gain: Array, darkest: Array, settings: MergeSettings) -> Array:
     return result
 
 
-def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings: MergeSettings) -> Array:
+def merge(
+    plate: Array, prediction: Array, codes: NDArray[Any], matte: Array, settings: MergeSettings, *, clips: Array
+) -> Array:
     """Lay predicted light over a plate: out = plate * (max(prediction, plate) / plate)^matte, never below the plate.
 
     Args:
         plate: display-linear light (H, W, 3), own primaries.
         prediction: anchored predicted light (H, W, 3), same units.
-        codes: codes over their channel's clip level (H, W, 3).
+        codes: of the plate (H, W, 3), any type.
         matte: (H, W, 3) in [0, 1].
+        clips: (3,) the code that each channel clips at.
 
     Returns:
         Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
@@ -201,7 +204,8 @@ def merge(plate: Array, prediction: Array, codes: Array, matte: Array, settings:
         prediction = xp.clip(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0, None)
     floor = xp.clip(plate, 2**-16, None)
     gain = xp.log2(xp.maximum(prediction * 2.0**settings.stops, floor) / floor)
-    darkest = darkest_channel(xp.clip(xp.nan_to_num(codes, nan=0.0), 0, 1))[:, None]
+    over = xp.nan_to_num(as_float(codes), nan=0.0) / beside(plate, clips)
+    darkest = darkest_channel(xp.clip(over, 0, 1))[:, None]
     gain = _limit(gain, darkest, settings)
     lifted = plate * xp.exp2(matte * gain)
     put_picked(out, chosen, xp.where(matte > 0, xp.maximum(lifted, plate), plate))
