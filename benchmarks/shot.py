@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -99,6 +100,25 @@ def write(path: Path, light: np.ndarray) -> None:
         output.commit()
 
 
+def files(plates: Sequence[Path], folder: Path, precision: str, rounds: int = 3) -> None:
+    """Print what files cost a batch, in which they overlap with the rest: against one that holds all in memory."""
+    words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
+    held = [sys.executable, str(Path(__file__).with_name("held.py"))]
+    with_files, without = [], []
+    for _ in range(rounds):
+        with_files.append(measure([*COMMAND, *words]).wall)
+        without.append(measure([*held, *words]).wall)
+    share = 1 - statistics.median(without) / statistics.median(with_files)
+    print(
+        f"batch with files {spread(with_files)}, without {spread(without)}: they take {100 * share:.1f} % of wall time"
+    )
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return the least, the median and the largest of some times."""
+    return f"{min(seconds):.1f} / {statistics.median(seconds):.1f} / {max(seconds):.1f} s"
+
+
 def workers(plates: Sequence[Path], folder: Path, count: int, precision: str) -> float:
     """Return the seconds in which so many workers, one core each, expand a job's chunks after its analysis."""
     job = folder / f"job{count}"
@@ -170,6 +190,7 @@ def main() -> None:
         f"  files {100 * stored / total:.1f} %; ideal: {count / (total - stored):.2f} frames/s, files hidden behind the rest"
     )
 
+    files(plates, folder, precision)
     for steady_ in ("auto", "off"):
         words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
         usage = measure([*COMMAND, *words, "--steady", steady_])
