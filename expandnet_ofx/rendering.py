@@ -60,6 +60,7 @@ class Rendering:
         preview: Path | None,
         region: Region | None,
     ) -> None:
+        self._stack = ExitStack()
         self._expander = expander
         self._options = options
         self._prepared = prepared
@@ -74,7 +75,10 @@ class Rendering:
         plate = prepared.parts[self._shown].plate
         self._glimpse = GlimpseBuilder(plate.width, plate.height)
         self._sheet = _open_sheet(prepared, preview, plate)
-        self._stack = ExitStack()
+
+    def __del__(self) -> None:
+        # An interruption may come before anybody holds what was begun.
+        self.abandon()
 
     def _layouts_of(self, prepared: Prepared, analyses: Sequence[Analysis | None]) -> list[PartLayout]:
         if len(prepared.parts) > 1 and self._target.suffix.lower() != ".exr":
@@ -122,7 +126,7 @@ class Rendering:
         return self._glimpse.finish()
 
     def abandon(self) -> None:
-        """Remove what was written of a frame that is not to be finished."""
+        """Remove what was written of a frame that is not to be finished; one that is finished stays."""
         with suppress(_AbandonedError), self._stack:
             raise _AbandonedError
 

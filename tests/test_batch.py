@@ -556,6 +556,20 @@ def test_frames_that_are_begun_are_finished_after_another_has_failed(
     assert "no room" in ran.complaint
 
 
+def test_an_interruption_leaves_nothing_of_frames_that_are_begun(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    finish = Begun.finish
+
+    def interrupted(self: Begun) -> FrameReport:
+        if self._prepared.source.stem.endswith("2"):
+            raise KeyboardInterrupt
+        return finish(self)
+
+    monkeypatch.setattr(Begun, "finish", interrupted)
+    assert batch("in", "-o", "a", "--steady", "off").code == 130
+    assert results(Path("a")) == [1001]
+
+
 def test_progress_of_frames_that_overlap_never_goes_back(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PointEngine, "device", "elsewhere")
     ran = batch("in", "-o", "a", "--steady", "off", "--progress", "openjd")

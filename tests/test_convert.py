@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -478,6 +479,21 @@ def test_a_frame_that_is_begun_gets_its_name_when_it_is_finished(tmp_path):
         whole = tmp_path / "whole.exr"
         made.render(made.prepare(sources[k]), whole)
         assert np.array_equal(oiio.ImageBuf(str(whole)).get_pixels(), oiio.ImageBuf(str(names[k])).get_pixels())
+
+
+def test_a_begun_frame_that_nobody_holds_leaves_nothing(tmp_path):
+    made = converter()
+    begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")
+    assert sum(map(is_partial, tmp_path.iterdir())) == 1
+    del begun
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+    done = made.begin(made.prepare(tmp_path / "in.png"), tmp_path / "a.exr")
+    done.finish()
+    done.abandon()
+    del done
+    gc.collect()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.exr", "in.png"]
 
 
 def test_reruns_are_identical_files_that_name_no_place_time_or_process(tmp_path):

@@ -191,9 +191,9 @@ class _Batch:
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
         engine, begun = converter.expander.engine, self._begun
-        most, count = (
-            (1, 1) if engine.device == "cpu" else (BEGUN_ON_DEVICE, max(1, min(MOST_BESIDE, engine.threads // 2)))
-        )
+        most, count = 1, 1
+        if engine.device != "cpu":
+            most, count = BEGUN_ON_DEVICE, max(1, min(MOST_BESIDE, engine.threads // 2))
         ahead = prefetch(lambda: in_parallel(self._opening(converter, book), count=count), depth=1)
         with closing(ahead):
             try:
@@ -241,11 +241,13 @@ class _Batch:
 
     def _end(self, book: Book) -> FrameReport:
         """Finish the frame that was begun first, and report it."""
-        job, frame = self._begun.popleft()
+        job, frame = self._begun[0]
         try:
             report = frame.finish() if isinstance(frame, Begun) else frame
         except FRAME_FAILURES as error:
             report = self._failure(job, error)
+        # Not before: what an interruption leaves in it is abandoned.
+        self._begun.popleft()
         self.report.add(report, book.record_of(job.source.path, job.number), job.number)
         self._progress.frame(report)
         return report
