@@ -27,8 +27,8 @@ Array = NDArray[np.float32]
 MERGE_PIXELS = 1 << 17
 """Pixels merged at a time: few enough for the processor's cache, many enough that calls cost little."""
 
-MERGE_PIXELS_DEVICE = 1 << 22
-"""The same on a device, which large pieces suit."""
+MERGE_PIXELS_DEVICE = 1 << 21
+"""The same on a device, which larger pieces suit: some 300 MB there while one is merged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +139,11 @@ class BandMerger:
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
 
     def _predicted(self, prediction: Array) -> Array:
-        light: Array = prediction * 2.0**self._settings.stops
+        light: Array = prediction * 2.0**self._settings.merging.stops
         if self._analysis.output_range is None:
             return light
         low, high = self._analysis.output_range
-        stretched: Array = (light - low) / max(high - low, 1e-12)
+        stretched: Array = (light - float(low)) / max(float(high - low), 1e-12)
         return stretched
 
     def _clips(self, color: NDArray[Any]) -> Array:

@@ -54,23 +54,26 @@ class Begun:
     """A frame whose rows are all expanded; see `Converter.begin`."""
 
     def __init__(
-        self, rendering: Rendering, prepared: Prepared, target: Path, analysis: Analysis, started: float
+        self, rendering: Rendering, prepared: Prepared, target: Path, analysis: Analysis, seconds: float
     ) -> None:
         self._rendering = rendering
-        self._prepared = prepared
+        # Not the source itself, which may hold a whole plate.
+        self._source = str(prepared.source)
+        self._warnings = tuple(prepared.warnings)
         self._target = target
         self._analysis = analysis
-        self._started = started
+        self._seconds = prepared.seconds + seconds
 
     def finish(self) -> FrameReport:
         """Wait until the frame is written and give it its name; raise `OutputError` if that cannot be."""
+        started = time.perf_counter()
         glimpse = self._rendering.finish()
         statistics, analysis = self._rendering.statistics, self._analysis
         return FrameReport(
-            input=str(self._prepared.source),
+            input=self._source,
             output=str(self._target),
             status="done",
-            seconds=round(self._prepared.seconds + time.perf_counter() - self._started, 3),
+            seconds=round(self._seconds + time.perf_counter() - started, 3),
             width=analysis.width,
             height=analysis.height,
             clipped_share=round(statistics.clipped_share, 6),
@@ -79,7 +82,7 @@ class Begun:
             anchor=round(analysis.anchor, 5),
             tiles=statistics.tiles,
             splits=statistics.splits,
-            warnings=tuple(self._prepared.warnings + _split_warning(statistics)),
+            warnings=(*self._warnings, *_split_warning(statistics)),
             glimpse=glimpse,
         )
 
@@ -166,7 +169,7 @@ class Converter:
         finally:
             prepared.close()
         shown = next(analysis for analysis in analyses if analysis is not None)
-        return Begun(rendering, prepared, target, shown, started)
+        return Begun(rendering, prepared, target, shown, time.perf_counter() - started)
 
     def analyze(self, prepared: Prepared) -> list[Analysis | None]:
         """Return the analysis of each part, None for one without color; those that are given or made before are kept.

@@ -47,6 +47,9 @@ class TorchEngine:
         self._device = open_device(device)
         self.device = str(self._device)
         cuda = self._device.type == "cuda"
+        if cuda:
+            # Matrices of colors and of the reduction are multiplied there too; containers may allow TF32 for that.
+            torch.set_float32_matmul_precision("highest")
         narrow = torch.float16 if cuda and precision == "half" else torch.bfloat16
         self._narrow_layers = {"fp32": (), "mixed": WIDE_LAYERS, "half": (*WIDE_LAYERS, "fuse_local")}[precision]
         self._narrow = narrow

@@ -107,7 +107,8 @@ class Expander:
             antialias=self.contract.antialias,
             white=self.settings.white,
             engine=self.engine,
-            threads=self._workers.beside,
+            # A device looks at one block after another; more would only take its memory.
+            threads=self._workers.beside if self.engine.device == "cpu" else 1,
         )
 
     def analyze(self, plate: NDArray[Any] | Plate, surveyed: Survey | None = None) -> Analysis:

@@ -1,4 +1,4 @@
-"""Pointwise decisions: clip levels, anchor, matte and merge. Numpy only.
+"""Pointwise decisions: clip levels, anchor, matte and merge.
 
 The merge is per channel, in the plate's own encoding and primaries: a channel that did not clip is a measurement and
 comes back bit for bit, even beside a clipped one.
@@ -204,7 +204,7 @@ def merge(
         prediction = xp.clip(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0, None)
     floor = xp.clip(plate, 2**-16, None)
     gain = xp.log2(xp.maximum(prediction * 2.0**settings.stops, floor) / floor)
-    over = xp.nan_to_num(as_float(codes), nan=0.0) / beside(plate, clips)
+    over = xp.clip(xp.nan_to_num(as_float(codes), nan=0.0), 0, 65535) / beside(plate, clips)
     darkest = darkest_channel(xp.clip(over, 0, 1))[:, None]
     gain = _limit(gain, darkest, settings)
     lifted = plate * xp.exp2(matte * gain)

@@ -1,4 +1,4 @@
-"""Small maps over a plate: low-pass, pyramid, and smooth enlargement. Numpy only."""
+"""Small maps over a plate: low-pass, pyramid, and smooth enlargement."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class PlateMatte:
         xp, color, scale = namespace(codes), take_color(codes, self._plate), full_scale(codes.dtype)
         # Most pixels lie below and cost no more than this question, asked in the codes' own type.
         lowest = self._settings.threshold * float(self._clips.min()) * scale * (1 - 1e-6)
-        chosen = set_at(any_channel(color > (lowest if scale == 1 else math.floor(lowest))))
+        chosen = set_at(any_channel(color > (np.float32(lowest) if scale == 1 else math.floor(lowest))))
         if not len(chosen):
             return None
         values = xp.nan_to_num(as_float(picked(color, chosen)) * (1 / scale), nan=0.0)

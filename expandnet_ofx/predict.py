@@ -229,7 +229,7 @@ class TilePredictor:
         if "swing" in maps and "recovered" in maps:
             light = put_back(light, log_plate, told("swing"), told("recovered")[:, 3:])
         if "broad" in maps:
-            light = lift_lamps(light, own, told("broad"), self._settings.sun_stops)
+            light = lift_lamps(light, own, told("broad"), float(self._settings.sun_stops))
         put_picked(log_light, chosen, light)
         return log_light
 

@@ -1,4 +1,4 @@
-"""Reduce a plate while its rows stream past: the resize that networks are trained with. Numpy only."""
+"""Reduce a plate while its rows stream past: the resize that networks are trained with."""
 
 from __future__ import annotations
 

@@ -109,6 +109,8 @@ class Rendering:
                     if progress is not None:
                         progress(done / total)
             self._stack = stack.pop_all()
+        # A begun frame may wait, and its source may hold a whole plate.
+        del self._prepared, self._analyses
 
     def finish(self) -> Glimpse:
         """Wait for the last rows and give the files their names; return a small picture of the result.
@@ -164,7 +166,7 @@ class Rendering:
             predicted=part.predicted,
             on_device=True,
         )
-        halves = set(part.layout.formats) == {"half"}
+        halves = set(part.layout.formats) == {"half"} and self._target.suffix.lower() != ".hdr"
         for band in bands:
             columns: list[Any] = [band.light]
             if carried:

@@ -107,13 +107,14 @@ class Settings:
     @property
     def merging(self) -> MergeSettings:
         """The part of the settings that the merge needs."""
+        # Numbers of numpy would turn light to double precision.
         return MergeSettings(
-            threshold=self.threshold,
-            full=self.full,
-            stops=self.stops,
-            max_stops=self.max_stops,
-            saturated_max_stops=self.saturated_max_stops,
-            saturation=self.saturation,
+            threshold=float(self.threshold),
+            full=float(self.full),
+            stops=float(self.stops),
+            max_stops=None if self.max_stops is None else float(self.max_stops),
+            saturated_max_stops=float(self.saturated_max_stops),
+            saturation=float(self.saturation),
             channels=self.merge_channels,
         )
 

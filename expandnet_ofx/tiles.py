@@ -1,4 +1,4 @@
-"""Tile geometry: equal spans, their plan over a plate, and the cross-fade between neighbors. Numpy only."""
+"""Tile geometry: equal spans, their plan over a plate, and the cross-fade between neighbors."""
 
 from __future__ import annotations
 

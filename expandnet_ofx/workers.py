@@ -63,7 +63,7 @@ class Workers:
         self.strips = self.count if engine.device == "cpu" else 1
         """Parts that a small picture is cut into: a device takes it whole, and its bits depend on the shape."""
         self.beside = min(MOST_BESIDE, engine.threads)
-        """Threads for what numpy does beside the engine."""
+        """Threads for what is done beside the engine on the CPU."""
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)

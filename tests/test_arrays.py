@@ -264,6 +264,34 @@ def test_the_question_that_is_asked_first_leaves_no_pixel_out(threshold, clips, 
     assert np.array_equal(found, grade.pointwise_matte(values, np.array(clips, np.float32), looks.merging))
 
 
+@pytest.mark.parametrize("clip", [0.95, 0.98, 0.99, 1.0])
+def test_half_floats_are_asked_in_full_precision(clip, natural_analysis):
+    every = np.arange(0, 0x3C01, dtype=np.uint16).view(np.float16)
+    codes = np.stack((every, every, every), 1)[None]
+    analysis = replace(natural_analysis, clip_levels=(clip,) * 3, scene=1.0)
+    matte = PlateMatte(ArrayPlate(codes, named_encoding("srgb")), analysis, Settings())
+    assert np.array_equal(matte.pointwise(codes), matte.pointwise(codes.astype(np.float32)))
+
+
+def test_numbers_of_numpy_are_settings_too(natural_plate, plain_expander):
+    numbers = {"stops": 0.5, "sun_stops": 2.0, "saturation": 0.5, "max_stops": 3.0, "saturated_max_stops": 2.5}
+    light = [
+        Expander(Settings(**{name: kind(x) for name, x in numbers.items()}), engine=plain_expander.engine)(
+            natural_plate
+        )
+        for kind in (float, np.float64)
+    ]
+    assert light[1].dtype == np.float32
+    assert np.array_equal(*light)
+
+
+def test_a_code_that_is_infinite_warns_of_nothing(natural_plate, plain_expander):
+    codes = (natural_plate / 255).astype(np.float32)
+    codes[5, 6] = np.inf
+    analysis = replace(plain_expander.analyze(codes), clip_levels=(0.9, 0.95, 0.99))
+    assert np.isfinite(plain_expander.render(codes, analysis)).all()
+
+
 @pytest.fixture(scope="module")
 def natural_analysis(plain_expander: Expander, natural_plate: np.ndarray) -> Any:
     return plain_expander.analyze(natural_plate)

@@ -481,6 +481,14 @@ def test_a_frame_that_is_begun_gets_its_name_when_it_is_finished(tmp_path):
         assert np.array_equal(oiio.ImageBuf(str(whole)).get_pixels(), oiio.ImageBuf(str(names[k])).get_pixels())
 
 
+def test_a_frame_that_waits_is_not_said_to_take_longer(tmp_path):
+    made = converter()
+    started = time.perf_counter()
+    begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")
+    time.sleep(0.5)
+    assert begun.finish().seconds < time.perf_counter() - started - 0.4
+
+
 def test_a_begun_frame_that_nobody_holds_leaves_nothing(tmp_path):
     made = converter()
     begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")

@@ -25,7 +25,7 @@ from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Prepared
-from expandnet_ofx.workers import MOST_BESIDE, in_parallel
+from expandnet_ofx.workers import in_parallel
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -50,8 +50,11 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
 
 BEGUN_ON_DEVICE = 4
 """Frames whose last rows are still being written while a device goes on with the next: one file at a time would make it
-wait. Each holds the rows that wait, some 50 MB at 3840x2160; on the CPU one is enough, for the network takes longer. For the
-same reason several frames are analyzed beside the one that a device renders."""
+wait. Each holds the rows that wait, some 50 MB of half floats at 3840x2160; on the CPU one is enough, for the network takes
+longer."""
+
+OPENED_ON_DEVICE = 2
+"""Frames that are opened and analyzed beside the one that a device renders: each may hold a whole decoded plate."""
 
 OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""
@@ -193,13 +196,13 @@ class _Batch:
         engine, begun = converter.expander.engine, self._begun
         most, count = 1, 1
         if engine.device != "cpu":
-            most, count = BEGUN_ON_DEVICE, max(1, min(MOST_BESIDE, engine.threads // 2))
+            most, count = BEGUN_ON_DEVICE, OPENED_ON_DEVICE
         ahead = prefetch(lambda: in_parallel(self._opening(converter, book), count=count), depth=1)
         with closing(ahead):
             try:
                 for job, prepared in ahead:
                     begun.append((job, self._begin(converter, job, prepared)))
-                    if self._stops(begun[-1][1]) or (len(begun) > most and self._stops(self._end(book))):
+                    if self._stops(begun[-1][1]) or self._ends_with(book, most):
                         break
                 # Of what is begun all pixels are made, so it is finished even after another frame has failed.
                 while begun:
@@ -239,6 +242,13 @@ class _Batch:
         except FRAME_FAILURES as error:
             return self._failure(job, error)
 
+    def _ends_with(self, book: Book, most: int) -> bool:
+        """Finish frames until no more than `most` are begun; return whether the batch ends with one of them."""
+        while self._begun and (len(self._begun) > most or isinstance(self._begun[0][1], FrameReport)):
+            if self._stops(self._end(book)):
+                return True
+        return False
+
     def _end(self, book: Book) -> FrameReport:
         """Finish the frame that was begun first, and report it."""
         job, frame = self._begun[0]
@@ -264,6 +274,8 @@ class _Batch:
         text = str(error) or type(error).__name__
         if not isinstance(error, (ExpandNetError, OSError, MemoryError)):
             text = f"internal fault, {type(error).__name__}: {text}; please report it with this file"
+        if type(error).__name__ == "OutOfMemoryError" and isinstance(error, RuntimeError):
+            text = f"{job.source.path}: not enough memory on the device; free some, or lower --tile"
         if isinstance(error, MemoryError):
             text = f"{job.source.path}: not enough memory; lower --memory or --tile"
         if not isinstance(error, (InputError, MemoryError)) and str(job.source.path) not in text:
