@@ -25,7 +25,7 @@ from plates_for_benchmarks import rows_of_plate
 from processes import measure
 
 from expandnet_ofx import Expander, Settings
-from expandnet_ofx.arrays import as_half, to_host
+from expandnet_ofx.arrays import to_half, to_host
 from expandnet_ofx.images import open_image, to_array
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
@@ -90,7 +90,7 @@ def stages(path: Path, folder: Path, device: str, rounds: int) -> None:
         return [b.light for b in expander.bands(codes, analysis, predicted=predicted, on_device=True)]
 
     made = bands(kept)
-    light = np.concatenate([to_host(as_half(part)) for part in made])
+    light = np.concatenate([to_host(to_half(part)) for part in made])
     layout = PartLayout(width=light.shape[1], height=len(light), channels="RGB", formats=("half",) * 3, attributes={})
 
     def write(compression: str) -> None:
@@ -105,7 +105,7 @@ def stages(path: Path, folder: Path, device: str, rounds: int) -> None:
         "analyze": lambda: expander.analyze(codes, survey),
         "render": bands,
         "of it the merge": lambda: bands(kept),
-        "bring halves": lambda: [to_host(as_half(part)) for part in made],
+        "bring halves": lambda: [to_host(to_half(part)) for part in made],
         **{f"write {name}": partial(write, name) for name in ("none", "piz", "zip")},
     }
     for name, call in work.items():

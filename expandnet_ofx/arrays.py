@@ -40,7 +40,7 @@ def as_float(array: Any) -> NDArray[np.float32]:
     return result
 
 
-def as_half(array: Any) -> NDArray[np.float16]:
+def to_half(array: Any) -> NDArray[np.float16]:
     """Return half floats, rounded to the nearest, ties to even."""
     xp = namespace(array)
     result: NDArray[np.float16] = array.astype(np.float16) if xp is np else array.to(xp.float16)

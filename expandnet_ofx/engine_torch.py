@@ -30,7 +30,8 @@ DEVICE_WORKERS = 4
 network each tile takes some 300 MB there."""
 
 DEVICE_TURN = threading.Lock()
-"""Held while a device runs: one tile at a time, for which memory is counted, and under flags that hold for the process."""
+"""Held while a device runs the network: one tile at a time, for which memory is counted, and under flags that hold for the
+process."""
 
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""

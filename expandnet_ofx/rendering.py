@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.arrays import as_half, beside, namespace, to_host
+from expandnet_ofx.arrays import beside, namespace, to_half, to_host
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.bands import Band
 from expandnet_ofx.errors import OutputError, UsageError
@@ -179,7 +179,7 @@ class Rendering:
                 columns.append(band.matte)
             if halves and namespace(band.light) is not np:
                 # Half as much to bring; on the CPU the image library does it on the way.
-                columns = [as_half(column) for column in columns]
+                columns = [to_half(column) for column in columns]
             columns = [to_host(column) for column in columns]
             yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx import ArrayPlate, Expander, Settings, grade, tiles
-from expandnet_ofx.arrays import as_half, beside, namespace, set_at, to_host
+from expandnet_ofx.arrays import beside, namespace, set_at, to_half, to_host
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.engine_torch import to_tensor
@@ -220,8 +220,8 @@ def test_halves_are_rounded_alike_by_all_three(tmp_path: Path):
     middle = (exact[:-1] + exact[1:]) / 2
     values = np.concatenate((exact, middle, np.nextafter(middle, 0), np.nextafter(middle, np.float32(1e9))))
     values = np.concatenate((values, -values))[: len(values) // 3 * 6].reshape(1, -1, 3)
-    by_numpy = as_half(values).view(np.uint16)
-    assert np.array_equal(to_host(as_half(torch.from_numpy(values))).view(np.uint16), by_numpy)
+    by_numpy = to_half(values).view(np.uint16)
+    assert np.array_equal(to_host(to_half(torch.from_numpy(values))).view(np.uint16), by_numpy)
     buffer = oiio.ImageBuf(values)
     buffer.set_write_format("half")
     assert buffer.write(str(tmp_path / "x.exr"))
