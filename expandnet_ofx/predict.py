@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
-from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
+from expandnet_ofx.arrays import beside, copied, empty, namespace, set_at, to_host, zeros
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.pixels import any_channel, picked, put_picked
 from expandnet_ofx.plates import Plate, RowWindow, needed, take_color
-from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, smooth_log_light
+from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, heard, laid_over, smooth_log_light
 from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
@@ -35,6 +35,9 @@ Region = tuple[int, int, int, int]
 
 MARGIN = RADIUS + SMOOTHING_RADIUS
 """Halo of a tile in pixels: the network's receptive field, and the low-pass along what it recovers."""
+
+DEVICE_BOX_MARGIN = 48
+"""Margin in pixels that a box pays for on a device, where each run costs about as much as 100 x 100 pixels do."""
 
 
 def extended_rows(
@@ -162,12 +165,11 @@ class TilePredictor:
         inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
         box = tiles.bounds(to_host(any_channel(matte[inner, inner])))
         if box is not None:
-            light[box] = self._finished(self._log_light(seen, matte), tile, seen, matte, box, (x0, y))
+            light[box] = self._finished(tile, seen, matte, box, (x0 + box[1].start, y + box[0].start))
         return light
 
     def _finished(
         self,
-        log_light: Array,
         codes: NDArray[Any],
         seen: Array,
         matte: Array,
@@ -177,15 +179,17 @@ class TilePredictor:
         """Return the light of a box of a tile.
 
         Args:
-            log_light, matte: of the tile, with `SMOOTHING_RADIUS` pixels more on all sides.
-            codes, seen: of the tile, with `MARGIN` more.
+            codes, seen: of the tile, with `MARGIN` pixels more on all sides.
+            matte: of the tile, with `SMOOTHING_RADIUS` more.
             box: rows and columns of the tile.
-            corner: x and y of the tile in the plate.
+            corner: x and y of the box in the plate.
         """
-        wide = _grown(box, 2 * SMOOTHING_RADIUS)
-        log_light = smooth_log_light(log_light[wide], matte[wide]) + self._analysis.anchor
-        corner = (corner[0] + box[1].start, corner[1] + box[0].start)
-        log_light = self._with_wide_light(log_light, corner)
+        around, shape = _grown(box, 2 * SMOOTHING_RADIUS), matte[_grown(box, 0, SMOOTHING_RADIUS)].shape
+        wide = self._sampled(self._maps["recovered"], shape, corner) if "recovered" in self._maps else None
+        log_light = self._log_light(seen, self._wanted(matte, around, wide))[around]
+        log_light = smooth_log_light(log_light, matte[around]) + self._analysis.anchor
+        if wide is not None:
+            log_light = laid_over(log_light, wide, self._analysis.anchor)
         near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
         mixed = mixtures(matte[near], seen[around])
         inner, own = _grown(box, 0, MARGIN), matte[_grown(box, 0, SMOOTHING_RADIUS)]
@@ -194,10 +198,18 @@ class TilePredictor:
         light: Array = xp.where(own > 0, xp.exp2(log_light), 0.0)
         return light
 
-    def _log_light(self, seen: Array, matte: Array) -> Array:
-        """Run the network where the matte is."""
-        xp, log_light = namespace(matte), zeros(matte, matte.shape)
-        for rows, across in tiles.boxes(to_host(any_channel(matte)), halo=RADIUS):
+    def _wanted(self, matte: Array, around: tuple[slice, slice], wide: Array | None) -> NDArray[np.bool_]:
+        """Return where the network is asked (H, W): in a part of the matte, where light of wide areas leaves it a say."""
+        wanted = np.zeros(matte.shape[:2], np.bool_)
+        part = any_channel(matte[around])
+        wanted[around] = to_host(part if wide is None else part & heard(wide))
+        return wanted
+
+    def _log_light(self, seen: Array, wanted: NDArray[np.bool_]) -> Array:
+        """Run the network where it is wanted (H, W); `seen` has `RADIUS` pixels more on all sides."""
+        log_light = zeros(seen, (*wanted.shape, 3))
+        xp, halo = namespace(log_light), RADIUS if self._engine.device == "cpu" else DEVICE_BOX_MARGIN
+        for rows, across in tiles.boxes(wanted, halo=halo):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = xp.log2(xp.clip(self._expand(part), FLOOR, None))
         return log_light
@@ -232,14 +244,6 @@ class TilePredictor:
             light = lift_lamps(light, own, told("broad"), float(self._settings.sun_stops))
         put_picked(log_light, chosen, light)
         return log_light
-
-    def _with_wide_light(self, log_light: Array, corner: tuple[int, int]) -> Array:
-        """Lay the light of wide areas over the full-size prediction."""
-        if "recovered" not in self._maps:
-            return log_light
-        wide = self._sampled(self._maps["recovered"], log_light.shape, corner)
-        anchored = wide[:, :, :3] + self._analysis.anchor
-        return as_float(log_light + wide[:, :, 3:] * (anchored - log_light))
 
     def _sampled(self, values: Array, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
         (x, y), (height, width) = corner, shape[:2]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import namespace
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass
+from expandnet_ofx.arrays import as_float, namespace, zeros
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass, running
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], Array]
@@ -40,6 +40,9 @@ SMOOTHING = 1.5
 SMOOTHING_RADIUS = 4
 """Reach of that low-pass in pixels."""
 
+ALONE = 1 - 1e-6
+"""Share from which the light of wide areas has the only say, so that the network is not asked: 1 but for rounding."""
+
 FLOOR = 2**-20
 """Smallest predicted light, so that its logarithm exists."""
 
@@ -65,6 +68,34 @@ def smooth_log_light(log_light: Array, matte: Array) -> Array:
         return np.divide(light, certainty, out=np.zeros_like(light), where=certainty > 0)
     mean: Array = xp.where(certainty > 0, light / certainty, 0.0)
     return mean
+
+
+def laid_over(log_light: Array, wide: Array, anchor: float) -> Array:
+    """Return predicted light with that of wide areas laid over it.
+
+    Args:
+        log_light: log2 of anchored predicted light, (H, W, 3).
+        wide: values of a `RecoveredLight` at these pixels, (H, W, 4).
+        anchor: stops that put its light on the plate.
+    """
+    anchored, share = wide[:, :, :3] + anchor, wide[:, :, 3:]
+    mixed = as_float(log_light + share * (anchored - log_light))
+    result: Array = namespace(wide).where(share < ALONE, mixed, anchored)
+    return result
+
+
+def heard(wide: Array) -> NDArray[np.bool_]:
+    """Return where predicted light has a say in `laid_over` after its low-pass: (H + 8, W + 8).
+
+    Args:
+        wide: values of a `RecoveredLight`, (H, W, 4).
+    """
+    xp, reach = namespace(wide), 2 * SMOOTHING_RADIUS
+    height, width = wide.shape[:2]
+    share = zeros(wide, (height + 2 * reach, width + 2 * reach, 1))
+    share[reach:-reach, reach:-reach] = as_float(wide[:, :, 3:] < ALONE)
+    result: NDArray[np.bool_] = running(share, reach + 1, xp.maximum)[:, :, 0] > 0
+    return result
 
 
 def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:

@@ -95,7 +95,7 @@ def bounds(wanted: NDArray[np.bool_]) -> tuple[slice, slice] | None:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-BOX_STEP = 64
+BOX_STEP = 32
 """Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
 
 

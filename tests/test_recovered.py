@@ -1,0 +1,86 @@
+"""Where the light of wide areas takes over, the network is not asked; nobody sees the difference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import BoxEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx import Expander, Settings, predict
+from expandnet_ofx.recovered import ALONE, SMOOTHING_RADIUS, heard, laid_over
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def walled(height: int, width: int, seed: int, clipped: float) -> np.ndarray:
+    """A random 8-bit plate with a clipped window over a part of its edges, and specks."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 240, (height, width, 3), np.uint8)
+    codes[rng.random((height, width)) < 0.002] = 255
+    top, left = rng.integers(0, height // 3), rng.integers(0, width // 3)
+    codes[top : top + round(clipped * height), left : left + round(clipped * width)] = 255
+    return codes
+
+
+def everywhere(wide: np.ndarray) -> np.ndarray:
+    height, width = wide.shape[:2]
+    return np.ones((height + 2 * SMOOTHING_RADIUS, width + 2 * SMOOTHING_RADIUS), bool)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(40, 160), st.integers(20, 80)),
+    cut=st.tuples(st.integers(32, 90), st.integers(0, 31)),
+    clipped=st.floats(0.2, 1.0),
+    latlong=st.booleans(),
+    seed=seeds,
+)
+def test_what_the_network_is_not_asked_for_is_not_missed(size, cut, clipped, latlong, seed):
+    height, width = size[1], 2 * size[1] if latlong else size[0]
+    plate = walled(height, width, seed, clipped)
+    engine = BoxEngine(gain=8)
+    expander = Expander(Settings(white=1.0, tile=cut[0], feather=cut[1], latlong=latlong), engine=engine)
+    analysis = expander.analyze(plate)
+    light = expander.render(plate, analysis)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(predict, "heard", everywhere)
+        assert np.array_equal(light, expander.render(plate, analysis))
+
+
+def test_the_network_is_asked_along_the_edges_of_a_window_alone():
+    plate = np.full((400, 400, 3), 60, np.uint8)
+    plate[50:350, 50:350] = 255
+    engine = BoxEngine(gain=8)
+    expander = Expander(Settings(white=1.0, tile=576), engine=engine)
+    analysis = expander.analyze(plate)
+    engine.ran.clear()
+    light = expander.render(plate, analysis)
+    assert 4 * 300 * 8 < sum(height * width for height, width in engine.ran) < 0.75 * 300 * 300
+    assert light[200, 200].min() > 1
+
+
+@given(height=st.integers(1, 12), width=st.integers(1, 12), seed=seeds, share=st.floats(0, 1))
+def test_predicted_light_is_heard_within_the_reach_of_its_low_pass(height, width, seed, share):
+    rng = np.random.default_rng(seed)
+    wide = rng.random((height, width, 4)).astype(np.float32)
+    wide[rng.random((height, width)) < share, 3] = 1
+    found, reach = heard(wide), SMOOTHING_RADIUS
+    for row in range(height + 2 * reach):
+        for column in range(width + 2 * reach):
+            rows, columns = (slice(max(0, at - 2 * reach), at + 1) for at in (row, column))
+            assert found[row, column] == (wide[rows, columns, 3] < ALONE).any()
+
+
+@given(seed=seeds, anchor=st.floats(-8, 8))
+def test_light_of_wide_areas_is_laid_over_by_its_share(seed, anchor):
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    wide = rng.random((4, 5, 4)).astype(np.float32)
+    wide[0, :, 3], wide[1, :, 3], own[1] = 0, 1, np.nan
+    found = laid_over(own, wide, anchor)
+    assert np.array_equal(found[0], own[0])
+    assert np.array_equal(found[1], wide[1, :, :3] + np.float32(anchor))
+    share = wide[2:, :, 3:].astype(np.float64)
+    np.testing.assert_allclose(found[2:], (1 - share) * own[2:] + share * (wide[2:, :, :3] + anchor), atol=1e-5)
