@@ -25,6 +25,9 @@ from expandnet_ofx.weights import Weights
 
 ROOT = Path(__file__).parents[1]
 
+SHOT = [f"shot.{frame}.png" for frame in (1001, 1002, 1003, 1004)]
+"""Names of the frames of the fixture `shot`."""
+
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="runs the real network in PyTorch")
 """For single tests; modules that all need it are listed in conftest."""
@@ -124,3 +127,8 @@ def pixels_of(path: Path) -> np.ndarray:
 def files_in(folder: Path) -> list[str]:
     """Return the names of all files below a folder, hidden ones too, sorted."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def results(folder: Path) -> list[int]:
+    """Return the frame numbers of the results in a folder; fails on any other file."""
+    return [int(name.removeprefix("shot.").removesuffix(".exr")) for name in files_in(folder)]

@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests beside each other must not each take all processors; before PyTorch is loaded, which reads it once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import commands
 import numpy as np
 import pytest
 
@@ -17,12 +18,16 @@ from expandnet_ofx import Expander, Weights, load_weights
 from expandnet_ofx.weights import Contract
 
 NEEDS_TORCH = (
+    "test_analyses.py",
+    "test_authors.py",
     "test_batch.py",
+    "test_batch_frames.py",
     "test_comparison.py",
     "test_convert.py",
     "test_evaluation.py",
-    "test_export.py",
+    "test_existing.py",
     "test_expander.py",
+    "test_export.py",
     "test_hdrvdp.py",
     "test_lamps.py",
     "test_movie_batch.py",
@@ -31,9 +36,11 @@ NEEDS_TORCH = (
     "test_nuke_plugin.py",
     "test_operators.py",
     "test_picture.py",
+    "test_recovered.py",
     "test_reliability.py",
     "test_surround.py",
     "test_survey.py",
+    "test_tiling.py",
     "test_tools.py",
     "test_training.py",
     "test_weights.py",
@@ -101,3 +108,18 @@ def natural_plate() -> np.ndarray:
     light[(x - 0.9) ** 2 + (y - 0.3) ** 2 < 0.01] = 40.0
     code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.clip(code * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def light_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run commands in a folder of their own, with a stand-in for the network."""
+    commands.replace_network(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Path:
+    """A folder with four frames."""
+    for number, name in enumerate(commands.SHOT):
+        commands.save(tmp_path / "in" / name, commands.plate(number))
+    return tmp_path / "in"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from expandnet_ofx import Analysis, Expander, Settings
 from expandnet_ofx.errors import OutOfMemoryError
 from expandnet_ofx.weights import Contract, Weights
 
@@ -87,3 +90,30 @@ def encode_srgb(light: np.ndarray | float) -> np.ndarray:
 def map_range(x: np.ndarray) -> np.ndarray:
     """Stretch to [0, 1] as the authors' program does; a constant becomes ones."""
     return np.interp(x, [x.min(), x.max()], [0, 1])
+
+
+ONE_TILE = 8192
+
+
+def noise(height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarray:
+    """A random 8-bit plate with clipped patches beside dark ones."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 256, (height, width, channels), np.uint8)
+    patches = rng.random((-(-height // 7), -(-width // 7), channels)).repeat(7, 0).repeat(7, 1)[:height, :width]
+    codes[patches > 0.6] = 255
+    return codes
+
+
+def without_maps(analysis: Analysis) -> Analysis:
+    """Return the numbers of an analysis alone: maps are pictures of the plate and would have to move with it."""
+    return replace(analysis, recovered=None, rise=None, surround=None)
+
+
+def tiled(expander: Expander, **changes) -> Expander:
+    """Return an expander with other settings on the same engine."""
+    return Expander(replace(expander.settings, **changes), engine=expander.engine)
+
+
+def box(settings: Settings | None = None, **options) -> Expander:
+    """Return an expander on a `BoxEngine` with these options."""
+    return Expander(settings or Settings(white=1.0), engine=BoxEngine(**options))

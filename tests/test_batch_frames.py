@@ -1,0 +1,224 @@
+"""Frames that overlap in a batch, its report and its progress."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from commands import ROOT, SHOT, batch, files_in, pixels_of, plate, results, save, start
+from expandnet_batch.batch import _analyzed
+from fakes import PointEngine, decode_srgb
+
+from expandnet_ofx.convert import Begun, Converter, FrameReport
+from expandnet_ofx.errors import OutputError
+from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.sources import Prepared
+
+pytestmark = pytest.mark.usefixtures("light_network")
+
+
+def _order(monkeypatch: pytest.MonkeyPatch, fails: int = -1) -> list[str]:
+    """Keep when frames begin and finish; one of them cannot be finished."""
+    order: list[str] = []
+    begin, finish = Converter.begin, Begun.finish
+
+    def begun(self: Converter, prepared: Prepared, *words: Any, **more: Any) -> Begun:
+        order.append(f"+{prepared.source.stem[-1]}")
+        return begin(self, prepared, *words, **more)
+
+    def finished(self: Begun) -> FrameReport:
+        order.append(f"-{Path(self._source).stem[-1]}")
+        if order[-1] == f"-{fails}":
+            self.abandon()
+            raise OutputError("no room")
+        return finish(self)
+
+    monkeypatch.setattr(Converter, "begin", begun)
+    monkeypatch.setattr(Begun, "finish", finished)
+    return order
+
+
+def test_a_frame_is_written_while_the_next_is_expanded(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = _order(monkeypatch)
+    assert batch("in", "-o", "a").code == 0
+    assert order == ["+1", "+2", "-1", "+3", "-2", "+4", "-3", "-4"]
+    order.clear()
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    for number in (5, 6, 7):
+        save(shot / f"shot.100{number}.png", plate(number))
+    assert batch("in", "-o", "b").code == 0
+    assert order == "+1 +2 +3 +4 +5 -1 +6 -2 +7 -3 -4 -5 -6 -7".split()
+    assert results(Path("b")) == list(range(1001, 1008))
+
+
+def test_beside_a_device_several_frames_are_opened_at_once(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batch("in", "-o", "a", "--steady", "off").code == 0
+    pair, prepare = threading.Barrier(2, timeout=20), Converter.prepare
+
+    def together(self: Converter, *words: Any, **more: Any) -> Prepared:
+        pair.wait()
+        return prepare(self, *words, **more)
+
+    monkeypatch.setattr(Converter, "prepare", together)
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    monkeypatch.setattr(PointEngine, "threads", 8)
+    assert batch("in", "-o", "b", "--steady", "off").code == 0
+    for name in files_in(Path("a")):
+        assert np.array_equal(pixels_of(Path("a") / name), pixels_of(Path("b") / name))
+
+
+def test_frames_that_are_begun_are_finished_after_another_has_failed(
+    shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = _order(monkeypatch, fails=1)
+    ran = batch("in", "-o", "a", "--on-error", "stop")
+    assert ran.code == 1
+    assert order == ["+1", "+2", "-1", "-2"]
+    assert results(Path("a")) == [1002]
+    assert "no room" in ran.complaint
+
+
+def test_an_interruption_leaves_nothing_of_frames_that_are_begun(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    finish = Begun.finish
+
+    def interrupted(self: Begun) -> FrameReport:
+        if Path(self._source).stem.endswith("2"):
+            raise KeyboardInterrupt
+        return finish(self)
+
+    monkeypatch.setattr(Begun, "finish", interrupted)
+    assert batch("in", "-o", "a", "--steady", "off").code == 130
+    assert results(Path("a")) == [1001]
+
+
+def test_progress_of_frames_that_overlap_never_goes_back(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    ran = batch("in", "-o", "a", "--steady", "off", "--progress", "openjd")
+    told = [float(line.split()[1]) for line in ran.out.splitlines() if line.startswith("openjd_progress: ")]
+    assert told == sorted(told)
+    assert len(set(told)) > 1
+    assert told[-1] == 100
+
+
+def test_a_frame_that_must_not_be_expanded_is_closed_and_stops_no_other(shot: Path) -> None:
+    bright = Path("bright.exr")
+    assert oiio.ImageBuf(np.full((20, 30, 3), 3, np.float32)).write(str(bright), "half")
+    with mock.patch.object(ImagePlate, "close", autospec=True, side_effect=ImagePlate.close) as closed:
+        ran = batch("in/shot.1001.png", bright, "in/shot.1002.png", "-o", "exr", "--steady", "off")
+    assert ran.code == 1
+    assert "already HDR" in ran.err
+    assert sorted(path.name for path in Path("exr").rglob("*.exr")) == ["shot.1001.exr", "shot.1002.exr"]
+    assert bright.name in {call.args[0].path.name for call in closed.call_args_list}
+
+
+@pytest.mark.parametrize(("relative", "ahead"), [(False, True), (True, False)])
+def test_an_analysis_that_takes_a_render_is_not_made_ahead(relative: bool, ahead: bool) -> None:
+    converter, prepared = mock.Mock(), mock.Mock()
+    converter.expander.settings.relative = relative
+    assert _analyzed(converter, prepared) is prepared
+    assert converter.analyze.called == ahead
+    assert not prepared.close.called
+
+
+def test_a_report_counts_the_time_of_an_analysis_made_ahead(shot: Path) -> None:
+    analyze = Converter.analyze
+
+    def slow(converter: Converter, prepared: Prepared) -> object:
+        made = analyze(converter, prepared)
+        prepared.seconds = 100.0
+        return made
+
+    with mock.patch.object(Converter, "analyze", slow):
+        assert batch("in/shot.1001.png", "-o", "out", "--json", "r.json").code == 0
+    assert json.loads(Path("r.json").read_text())["frames"][0]["seconds"] >= 100
+
+
+def test_report_says_what_was_made(shot: Path) -> None:
+    ran = batch("in/shot.1001.png", "-o", "out", "--json", "logs/r.json", "--stops", "0.5", "--float")
+    assert ran.code == 0
+    report = json.loads(Path("logs/r.json").read_text())
+    shipped = next((ROOT / "expandnet_ofx" / "weights").glob("*.safetensors"))
+    assert report["weights_sha256"] == hashlib.sha256(shipped.read_bytes()).hexdigest()
+    assert report["settings"]["stops"] == 0.5
+    assert (report["done"], report["skipped"], report["failed"]) == (1, 0, 0)
+    assert report["seconds"] > 0
+    (frame,) = report["frames"]
+    assert (frame["input"], frame["output"]) == ("in/shot.1001.png", "out/shot.1001.exr")
+    assert (frame["width"], frame["height"]) == (32, 24)
+    assert frame["warnings"] == []
+    assert frame["seconds"] > 0
+    codes = plate(0) / 255
+    clipped = (codes == 1).any(2)
+    assert frame["clipped_share"] == pytest.approx(clipped.mean(), abs=0.02)
+    gained = np.log2(pixels_of(Path("out/shot.1001.exr")) / decode_srgb(codes))[clipped]
+    assert frame["stops_gained"] == pytest.approx(np.percentile(gained, 99), abs=0.05)
+
+
+def test_report_of_a_run_that_cannot_write_it_fails(shot: Path) -> None:
+    Path("file").write_text("")
+    ran = batch("in", "-o", "out", "--json", "file/r.json", "-q")
+    assert ran.code in (1, 2)
+    assert "file/r.json" in ran.complaint
+
+
+def test_progress_plain_and_auto_are_a_line_per_frame(shot: Path) -> None:
+    for words in (["--progress", "plain"], []):
+        lines = batch("in", "-o", "out", *words).out.splitlines()
+        assert lines.pop(0) == "analyzing in/shot.#.png: 4/4 frames"
+        lines = [line for line in lines if "rms from frame to frame" not in line]
+        assert len(lines) == 5
+        assert [name.removesuffix(".png") in line for name, line in zip(SHOT, lines, strict=False)] == [True] * 4
+
+
+def test_progress_json_is_an_object_per_line(shot: Path) -> None:
+    (shot / "shot.1002.png").write_bytes(b"nothing")
+    ran = batch("in", "-o", "out", "--progress", "json")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [frame["status"] for frame in frames] == ["done", "failed", "done", "done"]
+    assert [frame["number"] for frame in frames] == [1, 2, 3, 4]
+    assert events[-1]["event"] == "finished"
+    assert (events[-1]["done"], events[-1]["failed"]) == (3, 1)
+
+
+def test_quiet_and_none_show_failures_only(shot: Path) -> None:
+    for words in (["-q"], ["--progress", "none"], ["-q", "--progress", "json"]):
+        assert batch("in", "-o", "out", *words)[1:] == ("", "")
+    (shot / "shot.1002.png").write_bytes(b"nothing")
+    ran = batch("in", "-o", "out", "-q")
+    assert ran.out == ""
+    assert "shot.1002.png" in ran.complaint
+    assert len(batch("in", "-o", "out", "-v").out) > len(batch("in", "-o", "out").out)
+    assert batch("in", "-o", "out", "-v", "-q").code == 2
+
+
+def test_bar_on_a_terminal(shot: Path) -> None:
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    main, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
+    with start("in", "-o", "out", cwd=shot.parent, stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        shown = b""
+        try:
+            while block := os.read(main, 4096):
+                shown += block
+        except OSError:
+            # The terminal of a process that ended reads as an error on Linux.
+            pass
+        os.close(main)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "frames" in text
+    assert "left" in text
+    assert "shot.1004" in text
+    assert "4 done" in text
