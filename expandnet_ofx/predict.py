@@ -37,7 +37,7 @@ MARGIN = RADIUS + SMOOTHING_RADIUS
 """Halo of a tile in pixels: the network's receptive field, and the low-pass along what it recovers."""
 
 DEVICE_BOX_MARGIN = 48
-"""Margin in pixels that a box pays for on a device, where each run costs about as much as 100 x 100 pixels do."""
+"""Margin in pixels that a box pays for on a device, where each run takes its own time, however small; an estimate."""
 
 
 def extended_rows(
