@@ -193,7 +193,7 @@ class TilePredictor:
         near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
         mixed = mixtures(matte[near], seen[around])
         inner, own = _grown(box, 0, MARGIN), matte[_grown(box, 0, SMOOTHING_RADIUS)]
-        log_light = self._in_context(log_light, codes[inner], seen[inner], own, mixed, corner)
+        log_light = self._in_context(log_light, codes[inner], seen[inner], own, mixed, corner, wide)
         xp = namespace(log_light)
         light: Array = xp.where(own > 0, xp.exp2(log_light), 0.0)
         return light
@@ -222,6 +222,7 @@ class TilePredictor:
         matte: Array,
         mixed: NDArray[np.bool_],
         corner: tuple[int, int],
+        wide: Array | None,
     ) -> Array:
         """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
         xp, maps, chosen = namespace(matte), self._maps, set_at(any_channel(matte))
@@ -238,8 +239,8 @@ class TilePredictor:
         log_plate = xp.log2(xp.clip(plate, FLOOR, None))
         if "rise" in maps:
             light = hold(light, log_plate, told("rise"))
-        if "swing" in maps and "recovered" in maps:
-            light = put_back(light, log_plate, told("swing"), told("recovered")[:, 3:])
+        if "swing" in maps and wide is not None:
+            light = put_back(light, log_plate, told("swing"), picked(wide, chosen)[:, 3:])
         if "broad" in maps:
             light = lift_lamps(light, own, told("broad"), float(self._settings.sun_stops))
         put_picked(log_light, chosen, light)

@@ -124,9 +124,10 @@ def test_an_empty_fade_changes_nothing():
     height=st.integers(1, 300),
     width=st.integers(1, 300),
     blobs=st.integers(0, 6),
+    halo=st.sampled_from([8, 48]),
 )
 @settings(max_examples=60, deadline=None)
-def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, width, blobs):
+def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, width, blobs, halo):
     rng = np.random.default_rng(seed)
     wanted = np.zeros((height, width), bool)
     for _ in range(blobs):
@@ -134,12 +135,12 @@ def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, widt
         wanted[y : y + rng.integers(1, 90), x : x + rng.integers(1, 90)] = True
     covered = np.zeros_like(wanted)
     cost = 0
-    for rows, columns in tiles.boxes(wanted, halo=8):
+    for rows, columns in tiles.boxes(wanted, halo=halo):
         assert 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
         for side, length in ((rows, height), (columns, width)):
             assert (side.stop - side.start) % tiles.BOX_STEP == 0 or side.stop - side.start == length
         covered[rows, columns] = True
-        cost += (rows.stop - rows.start + 16) * (columns.stop - columns.start + 16)
+        cost += (rows.stop - rows.start + 2 * halo) * (columns.stop - columns.start + 2 * halo)
     assert not (wanted & ~covered).any()
-    assert cost <= (height + 16) * (width + 16)
+    assert cost <= (height + 2 * halo) * (width + 2 * halo)
     assert bool(cost) == bool(wanted.any())
