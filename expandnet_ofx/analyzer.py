@@ -23,7 +23,7 @@ from expandnet_ofx.surround import SurroundColor, surround_color
 from expandnet_ofx.survey import WHITE_EXCESS, Survey
 from expandnet_ofx.swing import MeasuredLight, measured_light
 from expandnet_ofx.transfer import srgb_decode
-from expandnet_ofx.workers import Workers, in_parallel
+from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ class Analyzer:
             "surround": partial(self._surround, seen, plate, clips),
             "measured": partial(self._measured, seen, plate, clips),
         }
-        made = in_parallel(makers.values(), count=self._workers.beside)
+        made = self._workers.beside(makers.values())
         return Analysis(
             width=seen.width,
             height=seen.height,

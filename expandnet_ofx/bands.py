@@ -20,7 +20,7 @@ from expandnet_ofx.predict import MARGIN, Region
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.workers import MOST_BESIDE, in_parallel
+from expandnet_ofx.workers import MOST_BESIDE, Workers
 
 Array = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class BandMerger:
         mask: plate of the same size whose first channel keeps areas out (1 = keep the plate).
         statistics: filled while bands pass.
         engine: the merge runs on its device.
-        threads: pieces merged side by side on the CPU.
+        workers: pieces are merged side by side on the CPU.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BandMerger:
         mask: Plate | None,
         statistics: RenderStatistics,
         engine: Engine,
-        threads: int,
+        workers: Workers,
     ) -> None:
         self._plate = plate
         self._analysis = analysis
@@ -83,7 +83,7 @@ class BandMerger:
         self._mask = mask
         self._statistics = statistics
         self._engine = engine
-        self._threads = threads
+        self._workers = workers
         self._matte = PlateMatte(plate, analysis, settings)
         self._columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=settings.latlong)
         own = plate.encoding.to_rec709
@@ -113,8 +113,8 @@ class BandMerger:
                 yield partial(self._piece, y + first, around[:, self._columns], piece, keep)
 
         # Pieces of a very wide plate are large: as many pixels are in work as of others.
-        count = 1 if on_device else min(self._threads, max(1, MOST_BESIDE * MERGE_PIXELS // (step * width)))
-        yield from in_parallel(calls(), count=count)
+        most = 1 if on_device else max(1, MOST_BESIDE * MERGE_PIXELS // (step * width))
+        yield from self._workers.beside(calls(), most=most)
 
     def _piece(self, y: int, codes: NDArray[Any], prediction: Array, keep: Array | None) -> Band:
         radius = grade.MATTE_RADIUS

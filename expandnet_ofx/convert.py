@@ -51,7 +51,7 @@ class FrameReport:
 
 
 class Begun:
-    """A frame whose rows are all expanded; see `Converter.begin`."""
+    """A frame whose rows are all expanded, and which is being written; see `Converter.begin`."""
 
     def __init__(
         self, rendering: Rendering, prepared: Prepared, target: Path, analysis: Analysis, seconds: float
@@ -65,7 +65,7 @@ class Begun:
         self._seconds = prepared.seconds + seconds
 
     def finish(self) -> FrameReport:
-        """Wait until the frame is written and give it its name; raise `OutputError` if that cannot be."""
+        """Wait until the frame is written under its name; raise `OutputError` if that cannot be."""
         started = time.perf_counter()
         glimpse = self._rendering.finish()
         statistics, analysis = self._rendering.statistics, self._analysis
@@ -86,8 +86,13 @@ class Begun:
             glimpse=glimpse,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Bytes at most that wait to be written."""
+        return self._rendering.waiting
+
     def abandon(self) -> None:
-        """Remove what was written."""
+        """Remove what was written, unless it is complete."""
         self._rendering.abandon()
 
 
@@ -156,7 +161,7 @@ class Converter:
         region: Region | None = None,
         progress: Progress | None = None,
     ) -> Begun:
-        """Do what `render` does up to the last row, which is still being written; the next frame may begin meanwhile."""
+        """Do what `render` does up to the last row; the next frame may begin while this one is written and named."""
         target = Path(target)
         try:
             analyses = self.analyze(prepared)

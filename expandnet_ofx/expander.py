@@ -108,7 +108,7 @@ class Expander:
             white=self.settings.white,
             engine=self.engine,
             # A device looks at one block after another; more would only take its memory.
-            threads=self._workers.beside if self.engine.device == "cpu" else 1,
+            beside=self._workers.beside if self.engine.device == "cpu" else self._workers.in_turn,
         )
 
     def analyze(self, plate: NDArray[Any] | Plate, surveyed: Survey | None = None) -> Analysis:
@@ -173,7 +173,7 @@ class Expander:
             mask=mask,
             statistics=statistics,
             engine=self.engine,
-            threads=self._workers.beside,
+            workers=self._workers,
         )
         layout = self.plan(region)
 

@@ -56,7 +56,7 @@ class ImagePlate:
     def __init__(self, path: Path, settings: Settings, *, part: int = 0, encoding: Encoding | None = None) -> None:
         self.path = path
         self.part = part
-        self._input: Any = _open(path)
+        self._input: Any = open_input(path)
         try:
             self._describe(settings, encoding)
         except BaseException as error:
@@ -226,7 +226,8 @@ def open_image(path: Path | str, settings: Settings | None = None, *, part: int 
     return ImagePlate(Path(path), settings or Settings(), part=part)
 
 
-def _open(path: Path) -> Any:
+def open_input(path: Path) -> Any:
+    """Open a file with OpenImageIO; raise `InputError` if it is none that may be opened."""
     import OpenImageIO as oiio
 
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import namespace
-from expandnet_ofx.maps import PlateMap, as_half, extreme, gaussian, low_pass
+from expandnet_ofx.maps import PlateMap, as_half, extreme, gaussian, low_pass_whole
 from expandnet_ofx.pixels import darkest_channel
 
 Array = NDArray[np.float32]
@@ -43,7 +43,7 @@ def broad_areas(matte: Array, *, wrap: bool) -> BroadAreas:
         grown, wide = wide, extreme(wide, 3, np.maximum) & full
     # Edge pixels clip in part and belong to their area.
     soft = extreme(wide.astype(np.float32), 7, np.maximum)
-    soft = low_pass(np.pad(soft, ((2, 2), (2, 2), (0, 0)), mode="edge"), gaussian(0.8, 2))
+    soft = low_pass_whole(soft, gaussian(0.8, 2), wrap=False)
     return BroadAreas(as_half(soft[:, more : more + width]))
 
 

@@ -42,9 +42,10 @@ def gaussian(sigma: float, radius: int) -> Array:
 
 def _along(x: Array, weights: Array, axis: int) -> Array:
     length = x.shape[axis] - len(weights) + 1
-    parts = (slice(k, k + length) if axis == 0 else (slice(None), slice(k, k + length)) for k in range(len(weights)))
-    total = zeros(x, (length, *x.shape[1:]) if axis == 0 else (x.shape[0], length, *x.shape[2:]))
-    for weight, part in zip(weights.tolist(), parts, strict=True):
+    parts = [slice(k, k + length) if axis == 0 else (slice(None), slice(k, k + length)) for k in range(len(weights))]
+    first, *others = weights.tolist()
+    total: Array = first * x[parts[0]]
+    for weight, part in zip(others, parts[1:], strict=True):
         total += weight * x[part]
     return total
 
@@ -56,9 +57,27 @@ def low_pass(x: Array, weights: Array) -> Array:
 
 def low_pass_whole(x: Array, weights: Array, *, wrap: bool) -> Array:
     """Low-pass a whole map (H, W, C), same size: edges replicated, or the left one continuing the right one."""
-    radius = len(weights) // 2
-    x = np.pad(x, ((radius, radius), (0, 0), (0, 0)), mode="edge")
-    return low_pass(np.pad(x, ((0, 0), (radius, radius), (0, 0)), mode="wrap" if wrap else "edge"), weights)
+    return low_pass(framed(x, len(weights) // 2, wrap=wrap), weights)
+
+
+def framed(x: Array, by: int, *, wrap: bool = False) -> Array:
+    """Return a map (H, W, C) with `by` pixels more on all sides: edges replicated, or the left one continuing the right.
+
+    As `numpy.pad`, in a fraction of its time on small maps.
+    """
+    height, width = x.shape[:2]
+    if wrap and by > width:
+        x, width, across = np.pad(x, ((0, 0), (by, by), (0, 0)), mode="wrap"), width + 2 * by, 0
+    else:
+        across = by
+    result = np.empty((height + 2 * by, width + 2 * across, *x.shape[2:]), x.dtype)
+    rows = result[by : by + height]
+    rows[:, across : across + width] = x
+    if across:
+        rows[:, :across] = x[:, -across:] if wrap else x[:, :1]
+        rows[:, across + width :] = x[:, :across] if wrap else x[:, -1:]
+    result[:by], result[by + height :] = rows[:1], rows[-1:]
+    return result
 
 
 def running(x: Array, width: int, extreme_of: Any) -> Array:
@@ -77,8 +96,7 @@ def running(x: Array, width: int, extreme_of: Any) -> Array:
 
 def extreme(x: Array, width: int, extreme_of: Any) -> Array:
     """Return the least or largest value over squares of an odd width, edges replicated, of the same size: (H, W, C)."""
-    radius = width // 2
-    return running(np.pad(x, ((radius, radius), (radius, radius), (0, 0)), mode="edge"), width, extreme_of)
+    return running(framed(x, width // 2), width, extreme_of)
 
 
 def halve(x: Array) -> Array:

@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import as_float, namespace, zeros
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass, running
+from expandnet_ofx.maps import (
+    PlateMap,
+    as_half,
+    enlarge,
+    extreme,
+    framed,
+    gaussian,
+    halve,
+    low_pass,
+    low_pass_whole,
+    running,
+)
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], Array]
@@ -103,7 +114,7 @@ def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     # Gray, not black and white: an edge that moves by a part of a pixel moves the result by as much.
     full = np.clip((matte.min(2, keepdims=True) - CLIPPED) / (1 - CLIPPED), 0, 1).astype(np.float32)
     opened = extreme(extreme(full, width, np.minimum), width + 2 * grow, np.maximum)
-    return low_pass(np.pad(opened, ((3, 3), (3, 3), (0, 0)), mode="edge"), gaussian(1.2, 3))
+    return low_pass_whole(opened, gaussian(1.2, 3), wrap=False)
 
 
 def recover(
@@ -130,11 +141,10 @@ def recover(
     found: Array | None = None
     for level in reversed(levels):
         matte = matte_of(level)
-        edge = ((SMOOTHING_RADIUS, SMOOTHING_RADIUS), (SMOOTHING_RADIUS, SMOOTHING_RADIUS), (0, 0))
         own = np.log2(np.maximum(predict(level), FLOOR))
         # A trace of weight everywhere: beyond a clipped area the map continues with the light of what lies there.
         weight = np.maximum(matte, np.float32(1e-3))
-        own = smooth_log_light(np.pad(own, edge, mode="edge"), np.pad(weight, edge, mode="edge"))
+        own = smooth_log_light(framed(own, SMOOTHING_RADIUS), framed(weight, SMOOTHING_RADIUS))
         if found is not None:
             unseen = wide_areas(matte, SEEN_WIDTH)
             own += unseen * (enlarge(found, own.shape[0], own.shape[1]) - own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.arrays import beside, namespace, to_half, to_host
 from expandnet_ofx.background import BackgroundCalls
-from expandnet_ofx.bands import Band
+from expandnet_ofx.bands import MERGE_PIXELS_DEVICE, Band
 from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
@@ -25,14 +26,20 @@ from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer, matte_file
+from expandnet_ofx.writer import ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
 
+PIECES_WAITING = 2
+"""Pieces of a frame that wait to be written while others are expanded: the network takes longer than the writer."""
+
+PIECES_WAITING_DEVICE = 6
+"""The same beside a device, which does not wait for the writer of a frame before it goes on to the next: 3840x2160 whole."""
+
 
 class Rendering:
-    """Renders one frame; between `run` and `finish` its last rows are still being written, and another may run.
+    """Renders one frame; after `run` its last rows are still being written, and another may run.
 
     Args:
         expander: what turns plates into light.
@@ -96,7 +103,7 @@ class Rendering:
         with ExitStack() as stack:
             self._writer = stack.enter_context(image_writer(self._target, self._layouts, self._options))
             self._matte = stack.enter_context(self._matte_writer()) if self._options.separate_matte else None
-            self._calls = stack.enter_context(BackgroundCalls(depth=2))
+            self._calls = stack.enter_context(BackgroundCalls(depth=self._depth))
             total, done = sum(layout.height for layout in self._layouts), 0
             for index, (part, analysis) in enumerate(zip(self._prepared.parts, self._analyses, strict=True)):
                 if index:
@@ -108,27 +115,40 @@ class Rendering:
                     done += len(pixels)
                     if progress is not None:
                         progress(done / total)
+            # Not a method: whoever drops this object must not find it held by its own thread.
+            self._calls(_complete, self._writer, self._matte, self._keep_sheet())
             self._stack = stack.pop_all()
         # A begun frame may wait, and its source may hold a whole plate.
         del self._prepared, self._analyses
 
     def finish(self) -> Glimpse:
-        """Wait for the last rows and give the files their names; return a small picture of the result.
+        """Wait until all files have their names; return a small picture of the result.
 
         Raises:
             OutputError: a file cannot be written; nothing is left under its final name.
         """
         with self._stack:
             self._calls.wait()
-            if self._matte is not None:
-                self._matte.commit()
-            if self._sheet is not None and self._preview is not None:
-                self._sheet.save(self._preview, provenance=self._record["expandnet/provenance"])
-            self._writer.commit()
         return self._glimpse.finish()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes at most that wait to be written."""
+        part = max(self._layouts, key=lambda layout: layout.width * layout.height * len(layout.channels))
+        pixels = min(part.width * part.height, (self._depth + 1) * MERGE_PIXELS_DEVICE)
+        return pixels * len(part.channels) * (2 if set(part.formats) == {"half"} else 4)
+
+    @property
+    def _depth(self) -> int:
+        return PIECES_WAITING if self._expander.engine.device == "cpu" else PIECES_WAITING_DEVICE
+
+    def _keep_sheet(self) -> Callable[[], None] | None:
+        if self._sheet is None or self._preview is None:
+            return None
+        return partial(self._sheet.save, self._preview, provenance=self._record["expandnet/provenance"])
+
     def abandon(self) -> None:
-        """Remove what was written of a frame that is not to be finished; one that is finished stays."""
+        """Remove what was written of a frame that is not to be finished; one that is complete stays."""
         with suppress(_AbandonedError), self._stack:
             raise _AbandonedError
 
@@ -182,6 +202,15 @@ class Rendering:
                 columns = [to_half(column) for column in columns]
             columns = [to_host(column) for column in columns]
             yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band
+
+
+def _complete(writer: ImageWriter, matte: ImageWriter | None, keep_sheet: Callable[[], None] | None) -> None:
+    """Give the files of a frame their names, the result's last: where it is, all are."""
+    if matte is not None:
+        matte.commit()
+    if keep_sheet is not None:
+        keep_sheet()
+    writer.commit()
 
 
 class _AbandonedError(Exception):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import namespace
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, gaussian, low_pass_whole, spread
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, framed, gaussian, low_pass_whole, spread
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
@@ -96,8 +96,7 @@ def slopes(fall: NDArray[np.floating], *, aspect: float, wrap: bool) -> NDArray[
         aspect: height of a pixel over its width.
         wrap: the left edge continues the right one.
     """
-    padded = np.pad(fall, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    padded = np.pad(padded, ((0, 0), (1, 1), (0, 0)), mode="wrap" if wrap else "edge")
+    padded = framed(fall, 1, wrap=wrap)
     own = np.where(np.isfinite(fall), fall, 0)
     down = np.maximum(np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1]) - own, 0) / aspect
     across = np.maximum(np.maximum(padded[1:-1, :-2], padded[1:-1, 2:]) - own, 0)

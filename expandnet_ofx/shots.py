@@ -121,7 +121,7 @@ class ShotWriter:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
-        """Add a frame; in any order, each once."""
+        """Add a frame; in any order, each once, also in several threads."""
         if number in self._frames:
             raise UsageError(f"{self.path}: frame {number} is there twice; give each frame once")
         maps = analysis.save_maps(self.path.with_name(f"{self.path.stem}.{number:04d}.maps.exr"))

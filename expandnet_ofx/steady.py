@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,19 @@ def steady(
         if number in frames and frames[number].identity == frame.identity
     }
     writer = ShotWriter(target, settings, smoothing=smoothing)
-    order = [number for shot in shots for number in shot]
-    makers = [make for shot in shots for make in _makers([frames, *beside], shot, how, settled)]
-    for done, (number, analysis) in enumerate(zip(order, in_parallel(makers), strict=True), 1):
-        writer.add(number, frames[number].identity, frames[number].look, analysis)
-        if progress is not None:
-            progress(done, len(frames))
+
+    def add(number: int, make: Callable[[], Analysis]) -> None:
+        writer.add(number, frames[number].identity, frames[number].look, make())
+
+    calls = [
+        partial(add, number, make)
+        for shot in shots
+        for number, make in zip(shot, _makers([frames, *beside], shot, how, settled), strict=True)
+    ]
+    with closing(in_parallel(calls)) as added:
+        for done, _ in enumerate(added, 1):
+            if progress is not None:
+                progress(done, len(frames))
     return writer.commit()
 
 

@@ -21,7 +21,6 @@ from expandnet_ofx.reduction import Reduction
 from expandnet_ofx.surround import evidence
 from expandnet_ofx.tallies import BINS, Reach, histograms, peaks
 from expandnet_ofx.transfer import full_scale
-from expandnet_ofx.workers import in_parallel
 
 Array = NDArray[np.float32]
 
@@ -183,7 +182,12 @@ class Surveyor:
 
 
 def survey(
-    plate: Plate, *, antialias: bool, white: float | None = None, engine: Engine | None = None, threads: int = 1
+    plate: Plate,
+    *,
+    antialias: bool,
+    white: float | None = None,
+    engine: Engine | None = None,
+    beside: Callable[[Iterator[Callable[[], _Rows]]], Iterator[_Rows]] | None = None,
 ) -> Survey:
     """Read a plate once, by rows, and return its survey.
 
@@ -191,7 +195,7 @@ def survey(
         antialias: how the proxy is reduced, a part of the weights' contract.
         white: code that all channels clip at, as a share of full scale; None if it is still to be found.
         engine: what it looks at is brought to its device; None for the CPU.
-        threads: blocks of rows looked at side by side; the survey is the same.
+        beside: makes the calls that look at blocks of rows, and gives their results in order; None for here, in turn.
     """
     _, y0, _, y1 = plate.window
     step, some = (max(1, pixels // plate.width) for pixels in (ROWS_PIXELS, LOOKED_PIXELS))
@@ -207,7 +211,8 @@ def survey(
             for at in range(0, len(codes), size):
                 yield partial(surveyor.look, start - y0 + at, held[at : at + size])
 
-    for rows in in_parallel(looks(), count=threads):
+    made = (look() for look in looks()) if beside is None else beside(looks())
+    for rows in made:
         assert surveyor is not None
         surveyor.add(rows)
     assert surveyor is not None

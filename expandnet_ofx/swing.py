@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import as_float
 from expandnet_ofx.grade import smoothstep
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, gaussian, halve, low_pass_whole, spread
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, framed, gaussian, halve, low_pass_whole, spread
 
 Array = NDArray[np.float32]
 
@@ -109,7 +109,7 @@ def brightening(own: Array, other: Array) -> Array:
     weight = weight * extreme((weight > 0).astype(np.float32), 3, np.minimum)
     if not weight.any():
         return np.zeros((*shape, 1), np.float32)
-    said = np.stack(((change * level).sum(2), (change**2).sum(2), (level**2).sum(2)), 2)
+    said = np.concatenate((_both(change * level), _both(change**2), _both(level**2)), 2)
 
     def averages(votes: Array) -> list[Array]:
         return np.split(spread(np.concatenate((votes, votes * said), 2), enough=ENOUGH), 3, axis=2)
@@ -117,7 +117,7 @@ def brightening(own: Array, other: Array) -> Array:
     both, changes, levels = averages(weight)
     for _ in range(ROUNDS - 1):
         rest = level - change * both / np.maximum(changes, np.float32(1e-9))
-        votes = np.asarray(weight / (1 + (rest**2).sum(2, keepdims=True) / np.float32(GROUND**2)), np.float32)
+        votes = np.asarray(weight / (1 + _both(rest**2) / np.float32(GROUND**2)), np.float32)
         both, changes, levels = averages(votes)
     together = np.asarray(np.abs(both) / np.sqrt(np.maximum(changes * levels, np.float32(1e-14))), np.float32)
     certainty = smoothstep(*BELONGING, together)
@@ -128,9 +128,14 @@ def brightening(own: Array, other: Array) -> Array:
     return enlarge(np.asarray(certainty * np.log2((2 + gained) / (2 - gained)), np.float32), *shape)
 
 
+def _both(gradient: Any) -> Array:
+    """Return the sum of what a gradient (h, w, 2) holds of both directions: (h, w, 1)."""
+    return np.asarray(gradient[:, :, :1] + gradient[:, :, 1:], np.float32)
+
+
 def _gradient(values: Any) -> Array:
     """Return central differences of a map (h, w, 1) down and right: (h, w, 2)."""
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    padded = framed(values, 1)
     both = (padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2])
     return np.asarray(np.concatenate(both, 2) / 2, np.float32)
 

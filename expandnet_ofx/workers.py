@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Results = Generator[T, None, None]
+"""Results of calls in their order; closing it waits for those that run and drops the others."""
+
 MOST_BESIDE = 8
-"""Threads at most for one thing done beside the engine, such as a survey: each holds some 30 MB of what it works on."""
+"""Threads at most for what is done beside the engine, such as surveys: each holds some 30 MB of what it works on."""
 
 
 def usable_processors() -> int:
@@ -28,27 +32,52 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -> Iterator[T]:
+def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -> Results[T]:
     """Yield the results of calls in their order, each made in one of `count` threads; no more than that many wait.
 
     Args:
         count: None for as many as there are processors; with 1 they are made in the caller's thread.
     """
-    count = count or usable_processors()
+    yield from within(((0, call) for call in calls), room=0, count=count or usable_processors())
+
+
+def within(calls: Iterable[tuple[int, Callable[[], T]]], *, room: int, count: int) -> Results[T]:
+    """Do as `in_parallel`, with no more in work or waiting than there is room for; one call always may be.
+
+    Args:
+        calls: each with the bytes that it takes until its result is fetched.
+        room: bytes.
+        count: threads; with 1 calls are made in the caller's.
+    """
     if count == 1:
-        yield from (call() for call in calls)
+        yield from (call() for _, call in calls)
         return
-    running: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(count, "expandnet-call")
+    with ThreadPoolExecutor(count, "expandnet-call") as pool:
+        yield from _in_order(calls, pool, most=count + 1, room=room)
+
+
+def _in_order(
+    calls: Iterable[tuple[int, Callable[[], T]]], pool: ThreadPoolExecutor, *, most: int, room: int = 0
+) -> Results[T]:
+    running: deque[tuple[int, Future[T]]] = deque()
+
+    def oldest() -> T:
+        # It stays where it is until it is done, so that an interruption waits for it as well.
+        result = running[0][1].result()
+        running.popleft()
+        return result
+
     try:
-        for call in calls:
-            running.append(pool.submit(call))
-            if len(running) > count:
-                yield running.popleft().result()
+        for weight, call in calls:
+            while running and sum(other for other, _ in running) + weight > room:
+                yield oldest()
+            running.append((weight, pool.submit(call)))
+            if len(running) >= most:
+                yield oldest()
         while running:
-            yield running.popleft().result()
+            yield oldest()
     finally:
-        pool.shutdown(cancel_futures=True)
+        wait([future for _, future in running if not future.cancel()])
 
 
 class Workers:
@@ -62,8 +91,10 @@ class Workers:
         self.count = max(1, engine.workers)
         self.strips = self.count if engine.device == "cpu" else 1
         """Parts that a small picture is cut into: a device takes it whole, and its bits depend on the shape."""
-        self.beside = min(MOST_BESIDE, engine.threads)
-        """Threads for what is done beside the engine on the CPU."""
+        self.threads = min(MOST_BESIDE, engine.threads)
+        """Threads for what is done beside the engine on the CPU, over all that are doing it."""
+        self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")
+        self._turn = Lock()
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)
@@ -78,6 +109,26 @@ class Workers:
         except Exception as error:  # noqa: BLE001 - raised again by the future
             future.set_exception(error)
         return future
+
+    def beside(self, calls: Iterable[Callable[[], T]], *, most: int = MOST_BESIDE + 1) -> Results[T]:
+        """Yield the results of calls in their order, made in threads that are shared with all others who ask.
+
+        Calls must not ask for these threads themselves.
+
+        Args:
+            most: calls in work or waiting; with 1 they are made in the caller's thread.
+        """
+        if self.threads == 1 or most == 1:
+            yield from (call() for call in calls)
+        else:
+            yield from _in_order(((0, call) for call in calls), self._beside, most=min(most, self.threads + 1))
+
+    def in_turn(self, calls: Iterable[Callable[[], T]]) -> Results[T]:
+        """Yield the results of calls made in the caller's thread, one at a time over all who ask."""
+        for call in calls:
+            with self._turn:
+                result = call()
+            yield result
 
     def map(self, function: Callable[..., T], items: Iterable[Any]) -> list[T]:
         """Return the results of `function` for all items, in order."""

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,21 +16,22 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import ROOT, SHOT, batch, files_in, pixels_of, plate, results, save, start
-from expandnet_batch.batch import _analyzed
+from expandnet_batch.ahead import _analyzed
 from fakes import PointEngine, decode_srgb
 
 from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.sources import Prepared
+from expandnet_ofx.writer import ImageWriter
 
 pytestmark = pytest.mark.usefixtures("light_network")
 
 
 def _order(monkeypatch: pytest.MonkeyPatch, fails: int = -1) -> list[str]:
-    """Keep when frames begin and finish; one of them cannot be finished."""
+    """Keep when frames begin and finish; one of them cannot be completed."""
     order: list[str] = []
-    begin, finish = Converter.begin, Begun.finish
+    begin, finish, commit = Converter.begin, Begun.finish, ImageWriter.commit
 
     def begun(self: Converter, prepared: Prepared, *words: Any, **more: Any) -> Begun:
         order.append(f"+{prepared.source.stem[-1]}")
@@ -37,13 +39,16 @@ def _order(monkeypatch: pytest.MonkeyPatch, fails: int = -1) -> list[str]:
 
     def finished(self: Begun) -> FrameReport:
         order.append(f"-{Path(self._source).stem[-1]}")
-        if order[-1] == f"-{fails}":
-            self.abandon()
-            raise OutputError("no room")
         return finish(self)
+
+    def committed(self: ImageWriter) -> None:
+        if self.path.stem.endswith(str(fails)):
+            raise OutputError("no room")
+        commit(self)
 
     monkeypatch.setattr(Converter, "begin", begun)
     monkeypatch.setattr(Begun, "finish", finished)
+    monkeypatch.setattr(ImageWriter, "commit", committed)
     return order
 
 
@@ -53,11 +58,32 @@ def test_a_frame_is_written_while_the_next_is_expanded(shot: Path, monkeypatch: 
     assert order == ["+1", "+2", "-1", "+3", "-2", "+4", "-3", "-4"]
     order.clear()
     monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    monkeypatch.setattr(PointEngine, "threads", 4)
     for number in (5, 6, 7):
         save(shot / f"shot.100{number}.png", plate(number))
     assert batch("in", "-o", "b").code == 0
     assert order == "+1 +2 +3 +4 +5 -1 +6 -2 +7 -3 -4 -5 -6 -7".split()
     assert results(Path("b")) == list(range(1001, 1008))
+    order.clear()
+    # Of half floats of 24 x 32 pixels, in which two frames have room.
+    monkeypatch.setattr("expandnet_batch.batch.WRITTEN_SHARE", 2.5 * 24 * 32 * 3 * 2 / (1 << 30))
+    assert batch("in", "-o", "c").code == 0
+    assert order == "+1 +2 +3 -1 +4 -2 +5 -3 +6 -4 +7 -5 -6 -7".split()
+
+
+def test_beside_a_device_frames_are_written_side_by_side(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four, commit = threading.Barrier(4, timeout=20), ImageWriter.commit
+
+    def together(self: ImageWriter) -> None:
+        if self.path.name.startswith("shot."):
+            four.wait()
+        commit(self)
+
+    monkeypatch.setattr(ImageWriter, "commit", together)
+    monkeypatch.setattr(PointEngine, "device", "elsewhere")
+    monkeypatch.setattr(PointEngine, "threads", 4)
+    assert batch("in", "-o", "a", "--steady", "off").code == 0
+    assert results(Path("a")) == [1001, 1002, 1003, 1004]
 
 
 def test_beside_a_device_several_frames_are_opened_at_once(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +113,7 @@ def test_frames_that_are_begun_are_finished_after_another_has_failed(
     assert "no room" in ran.complaint
 
 
-def test_an_interruption_leaves_nothing_of_frames_that_are_begun(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_leaves_only_complete_frames(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PointEngine, "device", "elsewhere")
     finish = Begun.finish
 
@@ -97,8 +123,16 @@ def test_an_interruption_leaves_nothing_of_frames_that_are_begun(shot: Path, mon
         return finish(self)
 
     monkeypatch.setattr(Begun, "finish", interrupted)
+    write = ImageWriter.write
+
+    def third_waits(self: ImageWriter, start: int, pixels: np.ndarray) -> None:
+        time.sleep(0.3 if self.path.stem.endswith("3") else 0)
+        write(self, start, pixels)
+
+    monkeypatch.setattr(ImageWriter, "write", third_waits)
     assert batch("in", "-o", "a", "--steady", "off").code == 130
-    assert results(Path("a")) == [1001]
+    # The third was not complete, and is gone.
+    assert set(results(Path("a"))) in ({1001, 1002}, {1001, 1002, 1004})
 
 
 def test_progress_of_frames_that_overlap_never_goes_back(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from expandnet_ofx.convert import Converter, expand_file
 from expandnet_ofx.errors import AlreadyHDRError, InputError, OutputError, UsageError
 from expandnet_ofx.partials import is_partial
 from expandnet_ofx.sources import identify
-from expandnet_ofx.writer import OutputOptions
+from expandnet_ofx.writer import ImageWriter, OutputOptions
 
 RNG = np.random.default_rng(8)
 HEIGHT, WIDTH = 40, 56
@@ -463,13 +464,28 @@ def test_other_outputs_hold_the_same_light(tmp_path, name):
         assert (np.abs(pixels - expected) <= expected.max(2, keepdims=True) / 127 + 1e-30).all()
 
 
-def test_a_frame_that_is_begun_gets_its_name_when_it_is_finished(tmp_path):
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Keeps all writers from writing until it is set."""
+    opened, write = threading.Event(), ImageWriter.write
+
+    def waits(writer: ImageWriter, start: int, pixels: np.ndarray) -> None:
+        assert opened.wait(20)
+        write(writer, start, pixels)
+
+    monkeypatch.setattr(ImageWriter, "write", waits)
+    return opened
+
+
+def test_a_frame_that_is_begun_gets_its_name_when_it_is_complete(tmp_path, gate):
     made = converter()
     names = [tmp_path / f"{k}.exr" for k in range(3)]
     sources = [save(tmp_path / f"in{k}.png", np.roll(CODES, k, 1)) for k in range(3)]
     begun = [made.begin(made.prepare(source), name) for source, name in zip(sources, names, strict=True)]
     assert not any(name.exists() for name in names)
     assert sum(map(is_partial, tmp_path.iterdir())) == 3
+    # It waits for the thread that writes, and leaves it nothing more to do.
+    threading.Timer(0.1, gate.set).start()
     begun[1].abandon()
     reports = [begun[k].finish() for k in (2, 0)]
     assert [Path(report.output) for report in reports] == [names[2], names[0]]
@@ -481,6 +497,29 @@ def test_a_frame_that_is_begun_gets_its_name_when_it_is_finished(tmp_path):
         assert np.array_equal(oiio.ImageBuf(str(whole)).get_pixels(), oiio.ImageBuf(str(names[k])).get_pixels())
 
 
+def test_a_frame_gets_its_name_though_nobody_waits_for_it(tmp_path):
+    made = converter()
+    begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")
+    until = time.monotonic() + 20
+    while not (tmp_path / "a.exr").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(map(is_partial, tmp_path.iterdir()))
+    begun.abandon()
+    assert (tmp_path / "a.exr").exists()
+
+
+def test_what_fails_while_a_frame_is_named_is_told_to_whoever_waits(tmp_path, monkeypatch):
+    def full(writer: ImageWriter) -> None:
+        raise OutputError(f"{writer.path}: no space")
+
+    made = converter()
+    monkeypatch.setattr(ImageWriter, "commit", full)
+    begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")
+    with pytest.raises(OutputError, match="no space"):
+        begun.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+
+
 def test_a_frame_that_waits_is_not_said_to_take_longer(tmp_path):
     made = converter()
     started = time.perf_counter()
@@ -489,10 +528,11 @@ def test_a_frame_that_waits_is_not_said_to_take_longer(tmp_path):
     assert begun.finish().seconds < time.perf_counter() - started - 0.4
 
 
-def test_a_begun_frame_that_nobody_holds_leaves_nothing(tmp_path):
+def test_a_begun_frame_that_nobody_holds_leaves_nothing_incomplete(tmp_path, gate):
     made = converter()
     begun = made.begin(made.prepare(save(tmp_path / "in.png")), tmp_path / "a.exr")
     assert sum(map(is_partial, tmp_path.iterdir())) == 1
+    threading.Timer(0.1, gate.set).start()
     del begun
     gc.collect()
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]

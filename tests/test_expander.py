@@ -278,8 +278,8 @@ def test_pieces_merged_side_by_side_are_those_merged_in_turn(monkeypatch):
     plate, mask = noise(150, 60, 3), ArrayPlate(noise(150, 60, 4)[:, :, :1], named_encoding("linear"))
     results = []
     for threads in (1, 4):
+        monkeypatch.setattr(BoxEngine, "threads", threads)
         expander = box()
-        expander._workers.beside = threads
         statistics = RenderStatistics()
         made = list(expander.bands(plate, expander.analyze(plate), mask=mask, statistics=statistics))
         assert len(made) > 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 
 import fakes
@@ -15,6 +16,7 @@ from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.reduction import reduction_matrix
 from expandnet_ofx.survey import Surveyor, survey
 from expandnet_ofx.transfer import named_encoding
+from expandnet_ofx.workers import in_parallel
 
 SIZES = [(1, 1), (1, 700), (500, 1), (2, 3), (7, 300), (100, 200), (200, 255), (256, 256), (257, 300), (511, 600)]
 
@@ -166,7 +168,7 @@ def test_a_survey_is_the_same_however_many_threads_look(dtype, monkeypatch):
     codes[100:140, 20:50, :3] = codes[:, :, :3].max()
     codes[300:, 60:, 3] = 0
     monkeypatch.setattr("expandnet_ofx.survey.LOOKED_PIXELS", 90 * 50)
-    one, other = (survey(plate_of(codes), antialias=True, threads=threads) for threads in (1, 3))
+    one, other = (survey(plate_of(codes), antialias=True, beside=partial(in_parallel, count=count)) for count in (1, 3))
     for field in fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 

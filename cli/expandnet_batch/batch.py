@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
+from expandnet_batch.ahead import open_ahead
 from expandnet_batch.jobs import FRAME_FAILURES, Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
@@ -24,8 +24,6 @@ from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
-from expandnet_ofx.sources import Prepared
-from expandnet_ofx.workers import in_parallel
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -48,13 +46,9 @@ def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
     return run_plan(plan, options)
 
 
-BEGUN_ON_DEVICE = 4
-"""Frames whose last rows are still being written while a device goes on with the next: one file at a time would make it
-wait. Each holds the rows that wait, some 50 MB of half floats at 3840x2160; on the CPU one is enough, for the network takes
-longer."""
-
-OPENED_ON_DEVICE = 2
-"""Frames that are opened and analyzed beside the one that a device renders: each may hold a whole decoded plate."""
+WRITTEN_SHARE = 1 / 4
+"""Share of the memory that is planned for which frames on their way to disk may take beside a device: as many as there are
+processors, since one file at a time would make it wait. On the CPU one is enough, for the network takes longer."""
 
 OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""
@@ -135,23 +129,6 @@ def open_converter(
     return Converter(expander, storing)
 
 
-def _analyzed(converter: Converter, prepared: Prepared) -> Prepared | BaseException:
-    """Analyze what was opened; where that fails, close it and return the failure.
-
-    Not where the analysis takes a render: two at once would need the memory of two, and could not be interrupted.
-    """
-    if converter.expander.settings.relative:
-        return prepared
-    try:
-        converter.analyze(prepared)
-    except BaseException as error:
-        prepared.close()
-        if isinstance(error, FRAME_FAILURES):
-            return error
-        raise
-    return prepared
-
-
 class _Batch:
     def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
         self._plan = plan
@@ -193,16 +170,13 @@ class _Batch:
         return converter
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
-        engine, begun = converter.expander.engine, self._begun
-        most, count = 1, 1
-        if engine.device != "cpu":
-            most, count = BEGUN_ON_DEVICE, OPENED_ON_DEVICE
-        ahead = prefetch(lambda: in_parallel(self._opening(converter, book), count=count), depth=1)
+        begun = self._begun
+        ahead = prefetch(lambda: open_ahead(self._plan.jobs, converter, self._options, book), depth=1)
         with closing(ahead):
             try:
                 for job, prepared in ahead:
                     begun.append((job, self._begin(converter, job, prepared)))
-                    if self._stops(begun[-1][1]) or self._ends_with(book, most):
+                    if self._stops(begun[-1][1]) or self._ends_with(book, converter.expander):
                         break
                 # Of what is begun all pixels are made, so it is finished even after another frame has failed.
                 while begun:
@@ -211,26 +185,6 @@ class _Batch:
                 for _, frame in begun:
                     if isinstance(frame, Begun):
                         frame.abandon()
-
-    def _opening(self, converter: Converter, book: Book) -> Iterator[Callable[[], tuple[Job, Any]]]:
-        """Yield what opens and analyzes each frame; frames of a movie are read one after another, others by the call."""
-
-        def opened(job: Job) -> Iterator[tuple[Job, Any]]:
-            try:
-                yield from job.open(converter, self._options, book)
-            except FRAME_FAILURES as error:
-                yield job, error
-
-        def analyzed(frames: Iterator[tuple[Job, Any]]) -> tuple[Job, Any]:
-            job, prepared = next(frames)
-            return job, _analyzed(converter, prepared) if isinstance(prepared, Prepared) else prepared
-
-        for job in self._plan.jobs:
-            if not job.source.is_movie:
-                yield partial(analyzed, opened(job))
-                continue
-            for frame in opened(job):
-                yield partial(analyzed, iter([frame]))
 
     def _begin(self, converter: Converter, job: Job, prepared: Any) -> Begun | FrameReport:
         if prepared is None:
@@ -242,12 +196,20 @@ class _Batch:
         except FRAME_FAILURES as error:
             return self._failure(job, error)
 
-    def _ends_with(self, book: Book, most: int) -> bool:
-        """Finish frames until no more than `most` are begun; return whether the batch ends with one of them."""
-        while self._begun and (len(self._begun) > most or isinstance(self._begun[0][1], FrameReport)):
+    def _ends_with(self, book: Book, expander: Expander) -> bool:
+        """Finish frames until no more are begun than may be; return whether the batch ends with one of them."""
+        while self._begun and (isinstance(self._begun[0][1], FrameReport) or self._too_many(expander)):
             if self._stops(self._end(book)):
                 return True
         return False
+
+    def _too_many(self, expander: Expander) -> bool:
+        """Tell whether more frames are on their way to disk than may be."""
+        waiting = [frame.waiting for _, frame in self._begun if isinstance(frame, Begun)]
+        if expander.engine.device == "cpu":
+            return len(self._begun) > 1
+        too_large = sum(waiting) > WRITTEN_SHARE * expander.settings.memory
+        return len(waiting) > 1 and (len(waiting) > expander.engine.threads or too_large)
 
     def _end(self, book: Book) -> FrameReport:
         """Finish the frame that was begun first, and report it."""

@@ -15,10 +15,10 @@ from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.partials import sheet_file, sweep
-from expandnet_ofx.plausibility import check_declared_size
 from expandnet_ofx.sequences import (
     Source,
     fileseq_notation,
@@ -201,12 +201,12 @@ class JobPlan:
     def check_space(self, progress: Progress, options: dict[str, Any]) -> None:
         """Estimate the space that results take; raise `UsageError` if the disk cannot hold a third of it."""
         for job in self.jobs:
-            size = None if job.source.is_movie else _declared_size(job.source.path)
+            size = None if job.source.is_movie else declared(job.source.path)
             if size is not None:
                 break
         else:
             return
-        raw = size[0] * size[1] * (6 + 3 * options["matte"] * 2) * len(self.jobs)
+        raw = size.width * size.height * (6 + 3 * options["matte"] * 2) * len(self.jobs)
         raw *= 2 if self.options.pixel == "float" else 1
         needed = raw * (1 if self.options.compression == "none" else ZIP_SHARE)
         folder = job.output.parent.absolute()
@@ -221,24 +221,6 @@ class JobPlan:
             raise UsageError(
                 f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; make room or choose another"
             )
-
-
-def _declared_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height that a file declares, None if it cannot hold them or is no picture."""
-    import OpenImageIO as oiio
-
-    source = oiio.ImageInput.open(str(path)) if path.is_file() else None
-    if source is None:
-        oiio.geterror()
-        return None
-    spec = source.spec()
-    try:
-        check_declared_size(path, spec, source.format_name(), 1)
-    except InputError:
-        return None
-    finally:
-        source.close()
-    return spec.width, spec.height
 
 
 def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> JobPlan:

@@ -6,10 +6,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from expandnet_batch.ahead import open_ahead
 from expandnet_batch.jobs import FRAME_FAILURES, Given, Job
 from expandnet_batch.progress import Progress
 from expandnet_batch.report import ShotRecord
@@ -18,12 +20,13 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.looks import look_at
+from expandnet_ofx.looks import Look, look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
 from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, steady_views
+from expandnet_ofx.workers import Results
 from expandnet_ofx.writer import read_provenance
 
 
@@ -292,32 +295,38 @@ def analyze_frames(
     Args:
         failures: gets a line for each frame that failed.
     """
-    failed = failures if failures is not None else []
     writer = ShotWriter(target, analysis_settings(converter.expander))
-    for done, (job, prepared) in enumerate(_opened(sequence, converter, options, failed), 1):
-        try:
-            analyses = converter.analyze(prepared)
-        except FRAME_FAILURES as error:
-            failed.append(str(error))
-            continue
-        finally:
-            prepared.close()
-        part = next(k for k, analysis in enumerate(analyses) if analysis is not None)
-        survey, analysis = prepared.parts[part].survey, analyses[part]
-        assert survey is not None
-        assert analysis is not None
-        writer.add(job.number or 0, prepared.identity, look_at(survey.proxy), analysis)
-        progress.stage(f"analyzing {sequence.name}", done, None if job.source.is_movie else len(sequence.jobs))
+    total = None if any(job.source.is_movie for job in sequence.jobs) else len(sequence.jobs)
+    with closing(analyzed(sequence.jobs, converter, options)) as frames:
+        for done, (job, frame) in enumerate(frames, 1):
+            if isinstance(frame, BaseException):
+                if failures is not None:
+                    failures.append(str(frame))
+            else:
+                writer.add(job.number or 0, *frame)
+            progress.stage(f"analyzing {sequence.name}", done, total)
     return writer.commit()
 
 
-def _opened(
-    sequence: FrameSequence, converter: Converter, options: dict[str, Any], failed: list[str]
-) -> Iterator[tuple[Job, Prepared]]:
-    for job in sequence.jobs:
-        try:
-            for frame_job, prepared in job.open(converter, {**options, "existing": "overwrite", "preview": "none"}):
+def analyzed(
+    jobs: Iterable[Job], converter: Converter, options: dict[str, Any]
+) -> Results[tuple[Job, tuple[Identity, Look, Analysis] | BaseException]]:
+    """Yield for each frame, in order, what a shot keeps of it, or its failure."""
+    opening = {**options, "existing": "overwrite", "preview": "none"}
+    with closing(open_ahead(jobs, converter, opening)) as frames:
+        for job, prepared in frames:
+            if not isinstance(prepared, Prepared):
                 assert prepared is not None
-                yield frame_job, prepared
-        except FRAME_FAILURES as error:
-            failed.append(str(error))
+                yield job, prepared
+                continue
+            try:
+                analyses = converter.analyze(prepared)
+            except FRAME_FAILURES as error:
+                yield job, error
+                continue
+            finally:
+                prepared.close()
+            found = zip(analyses, prepared.parts, strict=True)
+            analysis, survey = next((analysis, part.survey) for analysis, part in found if analysis is not None)
+            assert survey is not None
+            yield job, (prepared.identity, look_at(survey.proxy), analysis)

@@ -6,12 +6,14 @@ same work gives the same bytes.
 
 from __future__ import annotations
 
+import itertools
 import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,17 +23,17 @@ import click
 
 from expandnet_batch.batch import open_converter, run_plan
 from expandnet_batch.jobs import Job, JobPlan, output_options
-from expandnet_batch.progress import Progress, open_progress
+from expandnet_batch.progress import open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
-from expandnet_batch.steadying import Book, analyze_frames, steady_keys
+from expandnet_batch.steadying import Book, analyzed, steady_keys
 from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
 from expandnet_batch.submission.summary import keep_stretches, save_report
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.provenance import analysis_settings
-from expandnet_ofx.shots import Shot, ShotFrame, differing
+from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing
 from expandnet_ofx.steady import Steadying, steady_views
 
 
@@ -112,22 +114,36 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
     ]
     failed = 0
     with open_progress(options["progress"], total=len(wanted)) as progress:
-        for done, (sequence, frame) in enumerate(wanted, 1):
-            target = _raw(job, sequence, frame)
-            here = job.here(sequence, [frame])
-            if not _analyzed(target, here.jobs[0], converter):
-                failures: list[str] = []
-                analyze_frames(here, converter, options, target, Progress(None), failures=failures)
-                for text in failures:
-                    click.echo(f"failed  {text}", err=True)
-                if failures:
-                    target.unlink()
-                failed += len(failures)
-            progress.stage(f"analyzing {job.name}", done, len(wanted))
+        done, waiting = itertools.count(1), deque[Path]()
+
+        def told() -> None:
+            progress.stage(f"analyzing {job.name}", next(done), len(wanted))
+
+        def missing() -> Iterator[Job]:
+            for sequence, number in wanted:
+                target, frame = _raw(job, sequence, number), job.here(sequence, [number]).jobs[0]
+                if _is_analyzed(target, frame, converter):
+                    told()
+                else:
+                    waiting.append(target)
+                    yield frame
+
+        with closing(analyzed(missing(), converter, options)) as found:
+            for frame, made in found:
+                target = waiting.popleft()
+                if isinstance(made, BaseException):
+                    click.echo(f"failed  {made}", err=True)
+                    target.unlink(missing_ok=True)
+                    failed += 1
+                else:
+                    writer = ShotWriter(target, analysis_settings(converter.expander))
+                    writer.add(frame.number or 0, *made)
+                    writer.commit()
+                told()
     return 1 if failed else 0
 
 
-def _analyzed(path: Path, frame: Job, converter: Converter) -> bool:
+def _is_analyzed(path: Path, frame: Job, converter: Converter) -> bool:
     """Tell whether an analysis is there already, of this plate and these settings."""
     try:
         shot = Shot.load(path)

@@ -1,0 +1,222 @@
+"""Work that runs side by side: in order, within its room, and frames opened ahead of what is done with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from commands import batch, files_in, invoke, results
+from expandnet_batch import ahead
+from expandnet_batch.tools import command as tools
+from fakes import BoxEngine, PointEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expandnet_ofx import Settings
+from expandnet_ofx.convert import Converter
+from expandnet_ofx.declared import declared
+from expandnet_ofx.images import open_image
+from expandnet_ofx.workers import Workers, within
+
+
+class Counter:
+    """Counts what is in work at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.now = self.most = 0
+
+    def add(self, by: int) -> None:
+        with self._lock:
+            self.now += by
+            self.most = max(self.most, self.now)
+
+
+@settings(max_examples=30, deadline=None)
+@given(weights=st.lists(st.integers(0, 9), max_size=12), room=st.integers(0, 20), count=st.integers(1, 4))
+def test_calls_keep_their_order_and_take_no_more_than_their_room(weights, room, count):
+    held = Counter()
+
+    def call(number: int) -> int:
+        held.add(weights[number])
+        time.sleep(1e-4 * (number % 3))
+        return number
+
+    results = []
+    for number in within(((w, lambda k=k: call(k)) for k, w in enumerate(weights)), room=room, count=count):
+        held.add(-weights[number])
+        results.append(number)
+    assert results == list(range(len(weights)))
+    assert held.most <= max(room, *weights, 0)
+
+
+def test_calls_that_are_dropped_are_waited_for_or_never_made():
+    made, entered, leave = [], threading.Event(), threading.Event()
+
+    def slow() -> None:
+        entered.set()
+        leave.wait()
+        made.append("slow")
+
+    results = within(iter([(0, lambda: 0), (0, slow), *[(0, lambda: made.append("late"))] * 20]), room=0, count=2)
+    assert next(results) == 0
+    entered.wait()
+    threading.Timer(0.05, leave.set).start()
+    results.close()
+    until_closed = list(made)
+    time.sleep(0.05)
+    assert made == until_closed
+    assert "slow" in made
+    assert len(made) < 21
+
+
+def test_all_who_ask_share_the_threads_beside_the_engine(monkeypatch):
+    monkeypatch.setattr(BoxEngine, "threads", 3)
+    workers, working = Workers(BoxEngine()), Counter()
+
+    def call(k: int) -> int:
+        working.add(1)
+        time.sleep(2e-3)
+        working.add(-1)
+        return k
+
+    found: dict[int, list[int]] = {}
+
+    def ask(who: int) -> None:
+        found[who] = list(workers.beside([lambda k=k: call(k) for k in range(12)]))
+
+    asking = [threading.Thread(target=ask, args=(who,)) for who in range(4)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert found == {who: list(range(12)) for who in range(4)}
+    assert 1 < working.most <= 3
+
+
+def test_a_failure_comes_in_its_turn():
+    def fail() -> None:
+        raise ValueError("third")
+
+    results = within(iter([(0, lambda: 1), (0, lambda: 2), (0, fail), (0, lambda: 4)]), room=0, count=3)
+    assert (next(results), next(results)) == (1, 2)
+    with pytest.raises(ValueError, match="third"):
+        next(results)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "channels"),
+    [("a.png", "uint8", 3), ("a.tif", "uint16", 4), ("a.exr", "half", 3), ("a.exr", "float", 5), ("a.jpg", "uint8", 3)],
+)
+def test_a_header_tells_what_a_plate_takes(tmp_path, name, kind, channels):
+    path = tmp_path / name
+    spec = oiio.ImageSpec(37, 21, channels, kind)
+    spec.attribute("oiio:ColorSpace", "sRGB")
+    picture = oiio.ImageBuf(spec)
+    assert picture.write(str(path))
+    found = declared(path)
+    assert found is not None
+    assert (found.width, found.height) == (37, 21)
+    with open_image(path, Settings(input_space="srgb")) as opened:
+        assert found.decoded == opened._whole.nbytes
+
+
+def test_a_header_tells_of_all_parts(tmp_path):
+    path = tmp_path / "parts.exr"
+    specs = [oiio.ImageSpec(20, 10, channels, "half") for channels in (3, 1)]
+    for number, spec in enumerate(specs):
+        spec.attribute("oiio:subimagename", f"part{number}")
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), tuple(specs))
+    for number, spec in enumerate(specs):
+        assert not number or out.open(str(path), spec, "AppendSubimage")
+        assert out.write_image(np.zeros((10, 20, spec.nchannels), np.float16))
+    out.close()
+    found = declared(path)
+    assert found is not None
+    assert found.decoded == 20 * 10 * 4 * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture_declares_nothing(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert declared(path) is None
+    assert declared(tmp_path / "absent.png") is None
+    assert declared(tmp_path) is None
+
+
+@pytest.fixture
+def analyzing(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """Counts frames that are analyzed at once, on as many processors as there may be frames."""
+    counter, analyze = Counter(), Converter.analyze
+
+    def counted(converter: Converter, prepared: Any) -> Any:
+        if prepared.main.analysis is not None:
+            return analyze(converter, prepared)
+        counter.add(1)
+        # Long enough for the others to come to this point, if they may.
+        time.sleep(0.05)
+        found = analyze(converter, prepared)
+        counter.add(-1)
+        return found
+
+    monkeypatch.setattr(Converter, "analyze", counted)
+    monkeypatch.setattr(PointEngine, "threads", 3)
+    return counter
+
+
+@pytest.mark.usefixtures("light_network")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch", "in", "-o", "out"],
+        ["batch", "in", "-o", "out", "--steady", "off"],
+        ["analyze", "in/shot.####.png", "-o", "a.json"],
+    ],
+)
+def test_frames_are_analyzed_side_by_side(shot: Path, analyzing: Counter, words: list[str]) -> None:
+    ran = batch(*words[1:]) if words[0] == "batch" else invoke(tools, *words)
+    assert ran.code == 0
+    assert 2 <= analyzing.most <= 3
+
+
+@pytest.mark.usefixtures("light_network")
+def test_frames_that_need_all_the_room_are_analyzed_one_by_one(
+    shot: Path, analyzing: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "ROOM_SHARE", 0.0)
+    assert invoke(tools, "analyze", "in/shot.####.png", "-o", "a.json").code == 0
+    assert analyzing.most == 1
+
+
+@pytest.mark.usefixtures("light_network")
+def test_a_shot_is_the_same_however_many_frames_are_analyzed_at_once(
+    shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for threads in (1, 4):
+        monkeypatch.setattr(PointEngine, "threads", threads)
+        assert invoke(tools, "analyze", "in/shot.####.png", "-o", f"{threads}/a.json").code == 0
+    assert files_in(Path("1")) == files_in(Path("4"))
+    for name in files_in(Path("1")):
+        assert (Path("1") / name).read_bytes() == (Path("4") / name).read_bytes()
+
+
+@pytest.mark.usefixtures("light_network")
+def test_a_damaged_frame_among_frames_that_are_opened_at_once_is_named(
+    shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PointEngine, "threads", 4)
+    damaged = shot / "shot.1002.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    ran = invoke(tools, "analyze", "in/shot.####.png", "-o", "a.json")
+    assert ran.code == 1
+    assert "shot.1002.png" in ran.err
+    ran = batch("in", "-o", "out")
+    assert ran.code == 1
+    assert results(Path("out")) == [1001, 1003, 1004]
