@@ -1,4 +1,5 @@
-"""Work that runs side by side: in order, within its room, and frames opened ahead of what is done with them."""
+"""Work that runs side by side: in order, within its room, frames opened ahead of what is done with them; what is said where
+one fails."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import OpenImageIO as oiio
 import pytest
 from commands import batch, files_in, invoke, results
 from expandnet_batch import ahead
+from expandnet_batch.failures import failure_text
 from expandnet_batch.tools import command as tools
 from fakes import BoxEngine, PointEngine
 from hypothesis import given, settings
@@ -20,6 +22,8 @@ from hypothesis import strategies as st
 from expandnet_ofx import Settings
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
+from expandnet_ofx.errors import InputError, OutputError
+from expandnet_ofx.errors import OutOfMemoryError as DeviceMemoryError
 from expandnet_ofx.images import open_image
 from expandnet_ofx.workers import Workers, within
 
@@ -220,3 +224,36 @@ def test_a_damaged_frame_among_frames_that_are_opened_at_once_is_named(
     ran = batch("in", "-o", "out")
     assert ran.code == 1
     assert results(Path("out")) == [1001, 1003, 1004]
+
+
+class _Torch:
+    """Errors of the names that PyTorch's have."""
+
+    OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {})
+
+
+@pytest.mark.parametrize(
+    ("error", "alone", "of_a_file"),
+    [
+        (InputError("m.png: damaged"), "m.png: damaged", "m.png: damaged"),
+        (OutputError("a.exr: no space"), "a.exr: no space", "in.png: a.exr: no space"),
+        (MemoryError(), "not enough memory;", "in.png: not enough memory;"),
+        (
+            _Torch.OutOfMemoryError("CUDA\nout"),
+            "not enough memory on the device;",
+            "in.png: not enough memory on the device;",
+        ),
+        (DeviceMemoryError("cuda: tile"), "cuda: tile", "in.png: cuda: tile"),
+        (
+            ValueError("a\nb"),
+            "internal fault, ValueError: a b; please report it",
+            "in.png: internal fault, ValueError: a b;",
+        ),
+        (KeyError(), "internal fault, KeyError: KeyError;", "in.png: internal fault,"),
+        (OSError("in.png: gone"), "in.png: gone", "in.png: gone"),
+    ],
+)
+def test_a_failure_is_one_line_that_names_its_file(error: Exception, alone: str, of_a_file: str) -> None:
+    for text, expected in ((failure_text(error), alone), (failure_text(error, Path("in.png")), of_a_file)):
+        assert text.startswith(expected)
+        assert "\n" not in text

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.jobs import FRAME_FAILURES, Analyses, Job
+from expandnet_batch.failures import FRAME_FAILURES
+from expandnet_batch.jobs import Analyses, Job
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
 from expandnet_ofx.plates import ArrayPlate

@@ -13,14 +13,15 @@ from typing import Any
 import click
 
 from expandnet_batch.ahead import open_ahead
-from expandnet_batch.jobs import FRAME_FAILURES, Job, JobPlan, check_folder, plan_jobs
+from expandnet_batch.failures import FRAME_FAILURES, failure_text
+from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_batch.steadying import Book, open_book, window_of
 from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.engine import Engine
-from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
@@ -233,17 +234,8 @@ class _Batch:
         self._progress.advance(len(self._begun) + share)
 
     def _failure(self, job: Job, error: BaseException) -> FrameReport:
-        text = str(error) or type(error).__name__
-        if not isinstance(error, (ExpandNetError, OSError, MemoryError)):
-            text = f"internal fault, {type(error).__name__}: {text}; please report it with this file"
-        if type(error).__name__ == "OutOfMemoryError" and isinstance(error, RuntimeError):
-            text = f"{job.source.path}: not enough memory on the device; free some, or lower --tile"
-        if isinstance(error, MemoryError):
-            text = f"{job.source.path}: not enough memory; lower --memory or --tile"
-        if not isinstance(error, (InputError, MemoryError)) and str(job.source.path) not in text:
-            text = f"{job.source.path}: {text}"
-        one_line = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
-        return FrameReport(input=str(job.source.path), output=str(job.output), status="failed", error=one_line)
+        text = failure_text(error, job.source.path)
+        return FrameReport(input=str(job.source.path), output=str(job.output), status="failed", error=text)
 
     def _finish(self) -> None:
         path: Path | None = self._options["report"]

@@ -16,7 +16,7 @@ from expandnet_batch.resume import up_to_date
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
-from expandnet_ofx.errors import ExpandNetError, InputError, UsageError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.partials import sheet_file, sweep
 from expandnet_ofx.sequences import (
@@ -33,10 +33,6 @@ from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
 
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
-
-
-FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
-"""What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from expandnet_batch.ahead import open_ahead
-from expandnet_batch.jobs import FRAME_FAILURES, Given, Job
+from expandnet_batch.failures import FRAME_FAILURES, failure_text
+from expandnet_batch.jobs import Given, Job
 from expandnet_batch.progress import Progress
 from expandnet_batch.report import ShotRecord
 from expandnet_batch.resume import up_to_date
@@ -301,7 +302,7 @@ def analyze_frames(
         for done, (job, frame) in enumerate(frames, 1):
             if isinstance(frame, BaseException):
                 if failures is not None:
-                    failures.append(str(frame))
+                    failures.append(failure_text(frame, job.source.path))
             else:
                 writer.add(job.number or 0, *frame)
             progress.stage(f"analyzing {sequence.name}", done, total)

@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from expandnet_batch.batch import open_converter, run_plan
+from expandnet_batch.failures import failure_text
 from expandnet_batch.jobs import Job, JobPlan, output_options
 from expandnet_batch.progress import open_progress
 from expandnet_batch.resume import made_from
@@ -132,7 +133,7 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
             for frame, made in found:
                 target = waiting.popleft()
                 if isinstance(made, BaseException):
-                    click.echo(f"failed  {made}", err=True)
+                    click.echo(f"failed  {failure_text(made, frame.source.path)}", err=True)
                     target.unlink(missing_ok=True)
                     failed += 1
                 else:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expandnet_ofx.errors import ExpandNetError, UsageError
+from expandnet_batch.failures import failure_text
+from expandnet_ofx.errors import UsageError
 
 PROTOCOL = 1
 """Version of what is said; a host that speaks another one is told so and left."""
@@ -97,9 +98,7 @@ def reply(id_: int | None, result: Mapping[str, Any]) -> bytes:
 
 def failure(id_: int | None, error: BaseException) -> bytes:
     """Return the line of a reply that says what went wrong."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, (CancelledError, ExpandNetError, OSError, MemoryError)):
-        text = f"internal fault, {type(error).__name__}: {text}; please report it"
+    text = str(error) if isinstance(error, CancelledError) else failure_text(error)
     return _line({"id": id_, "ok": False, "error": {"kind": type(error).__name__, "message": text}})
 
 
