@@ -71,6 +71,11 @@ class ImagePlate:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def held(self) -> int:
+        """Bytes of pixels that are held in memory; 0 where they are read by rows."""
+        return 0 if self._whole is None else self._whole.nbytes
+
     def close(self) -> None:
         """Close the file and let go of its pixels."""
         if self._input is not None:

@@ -68,6 +68,11 @@ class ArrayPlate:
         self.encoding = encoding
         self.window: tuple[int, int, int, int] = (0, 0, self.width, self.height)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the array."""
+        return self.array.nbytes
+
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop) of the array."""
         return self.array[start:stop]

@@ -107,14 +107,15 @@ class TilePredictor:
     ) -> Iterator[tuple[int, NDArray[Any], Array]]:
         """Yield (first row in the plate, codes with `MARGIN` rows more at both ends, light (n, W, 3)) per finished band.
 
-        Light is anchored to the plate; where the merge keeps the plate it is not computed, and is 0. The next row of
-        tiles is already in work while one is put together, so that no worker waits at the end of a row.
+        Light is anchored to the plate; where the merge keeps the plate it is not computed, and is 0. The next rows of
+        tiles are already in work while one is put together, two tiles for each worker, so that none waits.
         """
         running: deque[_Row] = deque()
         carry: Array | None = None
+        most = max(2, min(layout.most_rows, -(-2 * self._workers.count // len(layout.columns))))
         for index, codes in rows:
             running.append(self._start(index, codes, layout, region))
-            if len(running) > 1:
+            if len(running) >= most:
                 band, carry = self._finish(running.popleft(), carry, layout, region)
                 yield band
         while running:

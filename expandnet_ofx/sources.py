@@ -12,7 +12,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import ImagePlate, content_hash, open_image, pixel_hash
-from expandnet_ofx.plates import Plate
+from expandnet_ofx.plates import ArrayPlate, Plate
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.survey import Survey
@@ -83,6 +83,12 @@ class Prepared:
     def main(self) -> Part:
         """The first part with color, whose analysis may be given."""
         return next(part for part in self.parts if part.survey is not None or part.analysis is not None)
+
+    @property
+    def held(self) -> int:
+        """Bytes of pixels that its plates hold in memory."""
+        plates = [part.plate for part in self.parts]
+        return sum(plate.held for plate in [*plates, self.mask] if isinstance(plate, (ImagePlate, ArrayPlate)))
 
     def close(self) -> None:
         """Close the files."""

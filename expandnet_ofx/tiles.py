@@ -47,6 +47,8 @@ class Plan:
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
     feather: int
+    most_rows: int
+    """Rows of tiles that may be in work at once, 2 or more."""
 
     @property
     def tiles(self) -> int:
@@ -61,13 +63,14 @@ def plan(width: int, height: int, *, tile: int, feather: int, band_pixels: int) 
         width, height: size of the plate or region in pixels.
         tile: largest edge of a tile without its halo.
         feather: pixels that neighbors cross-fade over.
-        band_pixels: most pixels that one row of tiles may hold; wide plates get lower tiles.
+        band_pixels: most pixels that the rows of tiles in work may hold, if more than two are; wide plates get lower tiles.
     """
     low = min(max(tile, feather + 1), max(feather + 16, band_pixels // width))
     return Plan(
         rows=spans(height, size=max(low, 1), feather=feather),
         columns=spans(width, size=max(tile, feather + 1), feather=feather),
         feather=feather,
+        most_rows=max(2, band_pixels // (width * max(low, 1))),
     )
 
 

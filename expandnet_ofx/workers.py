@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -41,25 +41,33 @@ def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -
     yield from within(((0, call) for call in calls), room=0, count=count or usable_processors())
 
 
-def within(calls: Iterable[tuple[int, Callable[[], T]]], *, room: int, count: int) -> Results[T]:
+def within(
+    calls: Iterable[tuple[float, Callable[[], T]]], *, room: float, count: int, dropped: Event | None = None
+) -> Results[T]:
     """Do as `in_parallel`, with no more in work or waiting than there is room for; one call always may be.
 
     Args:
-        calls: each with the bytes that it takes until its result is fetched.
-        room: bytes.
+        calls: each with the room that it takes until its result is fetched.
+        room: for all of them.
         count: threads; with 1 calls are made in the caller's.
+        dropped: set where results are not wanted any more, so that calls that run may end before.
     """
     if count == 1:
         yield from (call() for _, call in calls)
         return
     with ThreadPoolExecutor(count, "expandnet-call") as pool:
-        yield from _in_order(calls, pool, most=count + 1, room=room)
+        yield from _in_order(calls, pool, most=count + 1, room=room, dropped=dropped)
 
 
 def _in_order(
-    calls: Iterable[tuple[int, Callable[[], T]]], pool: ThreadPoolExecutor, *, most: int, room: int = 0
+    calls: Iterable[tuple[float, Callable[[], T]]],
+    pool: ThreadPoolExecutor,
+    *,
+    most: int,
+    room: float = 0,
+    dropped: Event | None = None,
 ) -> Results[T]:
-    running: deque[tuple[int, Future[T]]] = deque()
+    running: deque[tuple[float, Future[T]]] = deque()
 
     def oldest() -> T:
         # It stays where it is until it is done, so that an interruption waits for it as well.
@@ -77,6 +85,8 @@ def _in_order(
         while running:
             yield oldest()
     finally:
+        if dropped is not None and running:
+            dropped.set()
         wait([future for _, future in running if not future.cancel()])
 
 

@@ -17,12 +17,16 @@ import OpenImageIO as oiio
 import pytest
 from commands import ROOT, SHOT, batch, files_in, pixels_of, plate, results, save, start
 from expandnet_batch.ahead import _analyzed
+from expandnet_batch.expanding import share_of
 from fakes import PointEngine, decode_srgb
 
+from expandnet_ofx import Expander, Settings
 from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.errors import OutputError
+from expandnet_ofx.expander import FIXED_BYTES
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.sources import Prepared
+from expandnet_ofx.tiles import Plan
 from expandnet_ofx.writer import ImageWriter
 
 pytestmark = pytest.mark.usefixtures("light_network")
@@ -256,3 +260,101 @@ def test_bar_on_a_terminal(shot: Path) -> None:
     assert "left" in text
     assert "shot.1004" in text
     assert "4 done" in text
+
+
+@pytest.fixture
+def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let as many frames be expanded at once as a shot has."""
+    monkeypatch.setattr(PointEngine, "threads", 4)
+    monkeypatch.setattr(PointEngine, "workers", 4)
+
+
+def test_frames_are_expanded_side_by_side_and_are_the_same(
+    shot: Path, many_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, begin = threading.Barrier(2, timeout=20), Converter.begin
+
+    def together(self: Converter, *words: Any, **more: Any) -> Begun:
+        pair.wait()
+        return begin(self, *words, **more)
+
+    with mock.patch.object(Converter, "begin", together):
+        assert batch("in", "-o", "a", "--json", "a.json").code == 0
+    monkeypatch.setattr(PointEngine, "workers", 1)
+    assert batch("in", "-o", "b").code == 0
+    assert results(Path("a")) == [1001, 1002, 1003, 1004]
+    for name in files_in(Path("a")):
+        assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes()
+    frames = json.loads(Path("a.json").read_text())["frames"]
+    assert [frame["input"] for frame in frames] == [f"in/{name}" for name in SHOT]
+
+
+@pytest.mark.usefixtures("many_workers")
+def test_an_interruption_ends_all_frames_that_are_expanded(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, three, ended = Converter.begin, threading.Barrier(3, timeout=20), []
+
+    def interrupted(self: Converter, prepared: Prepared, *words: Any, **more: Any) -> Begun:
+        number = prepared.source.stem[-1]
+        if number == "1":
+            return begin(self, prepared, *words, **more)
+        three.wait()
+        if number == "2":
+            raise KeyboardInterrupt
+        try:
+            while True:
+                more["progress"](0.5)
+                time.sleep(1e-3)
+        finally:
+            ended.append(number)
+
+    monkeypatch.setattr(Converter, "begin", interrupted)
+    assert batch("in", "-o", "a", "--steady", "off").code == 130
+    assert results(Path("a")) == [1001]
+    assert sorted(ended) == ["3", "4"]
+
+
+@pytest.mark.usefixtures("many_workers")
+def test_a_batch_that_stops_reports_all_that_it_leaves(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Converter.begin
+
+    def failing(self: Converter, prepared: Prepared, *words: Any, **more: Any) -> Begun:
+        if prepared.source.stem.endswith("1"):
+            raise OutputError("no room")
+        return begin(self, prepared, *words, **more)
+
+    for number in range(5, 40):
+        save(shot / f"shot.{1000 + number}.png", plate(number))
+    monkeypatch.setattr(Converter, "begin", failing)
+    assert batch("in", "-o", "a", "--on-error", "stop", "--steady", "off", "--json", "r.json").code == 1
+    frames = json.loads(Path("r.json").read_text())["frames"]
+    assert frames[0]["status"] == "failed"
+    assert [f"a/shot.{number}.exr" for number in results(Path("a"))] == [frame["output"] for frame in frames[1:]]
+    assert len(frames) < 20
+
+
+@pytest.mark.usefixtures("many_workers")
+def test_progress_of_frames_side_by_side_never_goes_back(shot: Path) -> None:
+    ran = batch("in", "-o", "a", "--steady", "off", "--progress", "openjd")
+    told = [float(line.split()[1]) for line in ran.out.splitlines() if line.startswith("openjd_progress: ")]
+    assert told == sorted(told)
+    assert told[-1] == 100
+
+
+@pytest.mark.parametrize("size", [(40, 30), (1920, 1080), (3840, 2160), (24000, 16000)])
+@pytest.mark.parametrize("workers", [1, 4, 32])
+def test_frames_side_by_side_keep_all_workers_busy_within_the_memory(size: tuple[int, int], workers: int) -> None:
+    converter, prepared, engine = mock.Mock(), mock.Mock(held=size[0] * size[1] * 3), PointEngine()
+    prepared.main.plate.width, prepared.main.plate.height = size
+    engine.workers, engine.tile = workers, 256
+
+    def count_and_plan(memory: int) -> tuple[int, Plan]:
+        converter.expander = Expander(Settings(memory=memory), engine=engine)
+        return int(max(1, 1 / share_of(prepared, converter))), converter.expander.plan((0, 0, *size))
+
+    count, plan = count_and_plan(1 << 40)
+    assert workers <= (count - 1) * plan.tiles
+    assert (count - 2) * plan.tiles <= 2 * workers
+    count, plan = count_and_plan(1 << 30)
+    # The light of rows in work and a plate of 8 bits; what is planned for besides may not be touched.
+    needed = prepared.held + min(size[1], plan.most_rows * len(plan.rows[0])) * size[0] * 24
+    assert count == 1 or count * needed <= (1 << 30) - FIXED_BYTES

@@ -61,6 +61,7 @@ def test_a_plan_covers_and_is_bounded(width, height, tile, feather, band_pixels)
     assert len(plan.columns[0]) <= tile
     # A row of tiles must be higher than its fade; below that only a narrower plate would fit the bound.
     assert len(plan.rows[0]) * width <= max(band_pixels, (feather + 16) * width)
+    assert plan.most_rows == 2 or 2 < plan.most_rows <= band_pixels / (len(plan.rows[0]) * width)
 
 
 @pytest.mark.parametrize("feather", [0, 8, 20, 31])

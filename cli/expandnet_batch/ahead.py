@@ -15,7 +15,6 @@ from expandnet_batch.failures import FRAME_FAILURES
 from expandnet_batch.jobs import Analyses, Job
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
-from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import MOST_BESIDE, Results, within
 
@@ -68,8 +67,7 @@ def _calls(
             yield _weight(job.source.path, job.mask), partial(analyzed, opened(job))
             continue
         for frame in opened(job):
-            plates = [part.plate for part in frame[1].parts] if isinstance(frame[1], Prepared) else []
-            held = sum(plate.array.nbytes for plate in plates if isinstance(plate, ArrayPlate))
+            held = frame[1].held if isinstance(frame[1], Prepared) else 0
             yield held + ANALYSIS_BYTES, partial(analyzed, iter([frame]))
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Lock
 from typing import Any
 
 import click
 
-from expandnet_batch.ahead import open_ahead
+from expandnet_batch.ahead import Opened, open_ahead
+from expandnet_batch.expanding import most_expanded, share_of
 from expandnet_batch.failures import FRAME_FAILURES, failure_text
 from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
@@ -25,6 +28,8 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
+from expandnet_ofx.sources import Prepared
+from expandnet_ofx.workers import Results, within
 from expandnet_ofx.writer import OutputOptions
 
 SETTING_OPTIONS = (
@@ -130,6 +135,10 @@ def open_converter(
     return Converter(expander, storing)
 
 
+class DroppedError(Exception):
+    """A frame is not wanted any more; not one of the errors that cost a single frame."""
+
+
 class _Batch:
     def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
         self._plan = plan
@@ -140,6 +149,10 @@ class _Batch:
         self._started = time.perf_counter()
         self._memory = MemoryGuard(options["memory"])
         self._begun: deque[tuple[Job, Begun | FrameReport]] = deque()
+        self._over = False
+        self._dropped = Event()
+        self._shares: dict[Path, float] = {}
+        self._lock = Lock()
 
     def run(self) -> int:
         tune_process()
@@ -173,13 +186,12 @@ class _Batch:
     def _convert_all(self, converter: Converter, book: Book) -> None:
         begun = self._begun
         ahead = prefetch(lambda: open_ahead(self._plan.jobs, converter, self._options, book), depth=1)
-        with closing(ahead):
+        with closing(ahead), closing(self._expanding(converter, ahead)) as expanding:
             try:
-                for job, prepared in ahead:
-                    begun.append((job, self._begin(converter, job, prepared)))
-                    if self._stops(begun[-1][1]) or self._ends_with(book, converter.expander):
-                        break
-                # Of what is begun all pixels are made, so it is finished even after another frame has failed.
+                # What is in work is finished even after another frame has failed.
+                for job, frame in expanding:
+                    begun.append((job, frame))
+                    self._over |= self._stops(frame) or self._ends_with(book, converter.expander)
                 while begun:
                     self._end(book)
             finally:
@@ -187,15 +199,28 @@ class _Batch:
                     if isinstance(frame, Begun):
                         frame.abandon()
 
-    def _begin(self, converter: Converter, job: Job, prepared: Any) -> Begun | FrameReport:
+    def _expanding(self, converter: Converter, ahead: Iterable[Opened]) -> Results[tuple[Job, Begun | FrameReport]]:
+        """Yield frames that are begun, in their order, until the batch is over."""
+
+        def calls() -> Iterator[tuple[float, Callable[[], tuple[Job, Begun | FrameReport]]]]:
+            for job, prepared in ahead:
+                share = share_of(prepared, converter) if isinstance(prepared, Prepared) else 0.0
+                yield share, partial(self._begin, converter, job, prepared)
+                if self._over:
+                    return
+
+        return within(calls(), room=1.0, count=most_expanded(converter), dropped=self._dropped)
+
+    def _begin(self, converter: Converter, job: Job, prepared: Any) -> tuple[Job, Begun | FrameReport]:
         if prepared is None:
-            return FrameReport(input=str(job.source.path), output=str(job.output), status="skipped")
+            return job, FrameReport(input=str(job.source.path), output=str(job.output), status="skipped")
         if isinstance(prepared, BaseException):
-            return self._failure(job, prepared)
+            return job, self._failure(job, prepared)
         try:
-            return converter.begin(prepared, job.output, preview=job.preview, progress=self._advance)
+            advance = partial(self._advance, job)
+            return job, converter.begin(prepared, job.output, preview=job.preview, progress=advance)
         except FRAME_FAILURES as error:
-            return self._failure(job, error)
+            return job, self._failure(job, error)
 
     def _ends_with(self, book: Book, expander: Expander) -> bool:
         """Finish frames until no more are begun than may be; return whether the batch ends with one of them."""
@@ -222,16 +247,22 @@ class _Batch:
         # Not before: what an interruption leaves in it is abandoned.
         self._begun.popleft()
         self.report.add(report, book.record_of(job.source.path, job.number), job.number)
-        self._progress.frame(report)
+        with self._lock:
+            self._shares.pop(job.output, None)
+            self._progress.frame(report)
         return report
 
     def _stops(self, frame: Begun | FrameReport) -> bool:
         """Tell whether the batch ends with this frame."""
         return isinstance(frame, FrameReport) and frame.status == "failed" and self._options["on_error"] == "stop"
 
-    def _advance(self, share: float) -> None:
+    def _advance(self, job: Job, share: float) -> None:
+        if self._dropped.is_set():
+            raise DroppedError
         self._memory.check()
-        self._progress.advance(len(self._begun) + share)
+        with self._lock:
+            self._shares[job.output] = share
+            self._progress.advance(sum(self._shares.values()))
 
     def _failure(self, job: Job, error: BaseException) -> FrameReport:
         text = failure_text(error, job.source.path)
