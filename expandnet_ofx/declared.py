@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.images import open_input
+from expandnet_ofx.images import HELD_SHARE, open_input, reads_by_rows
 from expandnet_ofx.plausibility import check_declared_size
 
 SAMPLE_BYTES = {"uint8": 1, "uint16": 2, "half": 2}
@@ -20,8 +20,14 @@ class Declared:
     width: int
     height: int
     """Of the first part, in pixels."""
-    decoded: int
-    """Bytes of all parts once decoded."""
+    decoded: tuple[int, ...]
+    """Bytes of each part once decoded."""
+    by_rows: bool
+    """Whether it can be read by rows."""
+
+    def held(self, memory: int) -> int:
+        """Return the bytes that it takes while it is open, of which so many are planned in all."""
+        return sum(size for size in self.decoded if not self.by_rows or size <= memory // HELD_SHARE)
 
 
 def declared(path: Path) -> Declared | None:
@@ -33,6 +39,7 @@ def declared(path: Path) -> Declared | None:
     try:
         first = source.spec()
         check_declared_size(path, first, source.format_name(), 1)
+        by_rows = reads_by_rows(path, first, source.format_name())
         specs, part = [first], 1
         # Only parts of an EXR are read; pages and mipmaps of other formats are not.
         while source.format_name() == "openexr" and source.seek_subimage(part, 0):
@@ -42,5 +49,5 @@ def declared(path: Path) -> Declared | None:
         return None
     finally:
         source.close()
-    decoded = sum(s.width * s.height * s.nchannels * SAMPLE_BYTES.get(str(s.format), 4) for s in specs)
-    return Declared(width=first.width, height=first.height, decoded=decoded)
+    decoded = tuple(s.width * s.height * s.nchannels * SAMPLE_BYTES.get(str(s.format), 4) for s in specs)
+    return Declared(width=first.width, height=first.height, decoded=decoded, by_rows=by_rows)

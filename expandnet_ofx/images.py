@@ -28,6 +28,9 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Suffixes taken for pictures when a folder is the input."""
 
+HELD_SHARE = 16
+"""Part of the planned memory up to which a plate is held though it could be read by rows: a batch has several open."""
+
 _NATIVE = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float16, "float": np.float32}
 
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
@@ -140,8 +143,8 @@ class ImagePlate:
 
     def _load_if_needed(self, settings: Settings) -> None:
         size = self.spec.width * self.spec.height * self.spec.nchannels * np.dtype(self._dtype).itemsize
-        by_rows = self.format_name in ROW_FORMATS and not self._turn and not _interlaced(self.path, self.format_name)
-        if by_rows and size > settings.memory // 8:
+        by_rows = reads_by_rows(self.path, self.spec, self.format_name)
+        if by_rows and size > settings.memory // HELD_SHARE:
             return
         if not by_rows and size > settings.memory // 3:
             raise InputError(
@@ -229,6 +232,12 @@ def open_image(path: Path | str, settings: Settings | None = None, *, part: int 
         AlreadyHDRError: the file says that it is log, PQ, HLG or carries a gain map.
     """
     return ImagePlate(Path(path), settings or Settings(), part=part)
+
+
+def reads_by_rows(path: Path, spec: Any, format_name: str) -> bool:
+    """Tell whether a file's decoder gives row after row, in their order; others decode the whole picture at once."""
+    turned = spec.get_int_attribute("Orientation", 1) in _TURNS
+    return format_name in ROW_FORMATS and not turned and not _interlaced(path, format_name)
 
 
 def open_input(path: Path) -> Any:

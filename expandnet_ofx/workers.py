@@ -44,7 +44,9 @@ def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -
 def within(
     calls: Iterable[tuple[float, Callable[[], T]]], *, room: float, count: int, dropped: Event | None = None
 ) -> Results[T]:
-    """Do as `in_parallel`, with no more in work or waiting than there is room for; one call always may be.
+    """Do as `in_parallel`, with no more in work or waiting than there is room for.
+
+    A call that takes more than all the room is made in the caller's thread, when no other is in work.
 
     Args:
         calls: each with the room that it takes until its result is fetched.
@@ -79,6 +81,9 @@ def _in_order(
         for weight, call in calls:
             while running and sum(other for other, _ in running) + weight > room:
                 yield oldest()
+            if weight > room:
+                yield call()
+                continue
             running.append((weight, pool.submit(call)))
             if len(running) >= most:
                 yield oldest()

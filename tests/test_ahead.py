@@ -59,6 +59,16 @@ def test_calls_keep_their_order_and_take_no_more_than_their_room(weights, room, 
     assert held.most <= max(room, *weights, 0)
 
 
+def test_a_call_that_takes_more_than_all_the_room_is_made_when_it_is_asked_for():
+    made: list[int] = []
+    results = within(iter([(1, lambda: 1), (9, lambda: made.append(9)), (1, lambda: 3)]), room=5, count=3)
+    assert next(results) == 1
+    time.sleep(0.02)
+    assert not made
+    assert list(results) == [None, 3]
+    assert made == [9]
+
+
 def test_calls_that_are_dropped_are_waited_for_or_never_made():
     made, entered, leave = [], threading.Event(), threading.Event()
 
@@ -127,7 +137,20 @@ def test_a_header_tells_what_a_plate_takes(tmp_path, name, kind, channels):
     assert found is not None
     assert (found.width, found.height) == (37, 21)
     with open_image(path, Settings(input_space="srgb")) as opened:
-        assert found.decoded == opened._whole.nbytes
+        assert found.held(1 << 30) == opened.held
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.exr", "a.webp", "turned.tif"])
+def test_a_header_tells_whether_a_large_plate_is_held(tmp_path, name):
+    path = tmp_path / name
+    picture = oiio.ImageBuf(oiio.ImageSpec(4000, 3500, 3, "uint8"))
+    picture.specmod().attribute("Orientation", 6 if "turned" in name else 1)
+    assert picture.write(str(path))
+    found, plan = declared(path), Settings(input_space="srgb", memory=1 << 29)
+    assert found is not None
+    with open_image(path, plan) as opened:
+        assert found.held(plan.memory) == opened.held
+        assert (opened.held == 0) == (name in ("a.png", "a.exr"))
 
 
 def test_a_header_tells_of_all_parts(tmp_path):
@@ -143,7 +166,7 @@ def test_a_header_tells_of_all_parts(tmp_path):
     out.close()
     found = declared(path)
     assert found is not None
-    assert found.decoded == 20 * 10 * 4 * 2
+    assert found.held(1 << 30) == 20 * 10 * 4 * 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])

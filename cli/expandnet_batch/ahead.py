@@ -7,19 +7,23 @@ another step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from expandnet_batch.failures import FRAME_FAILURES
 from expandnet_batch.jobs import Analyses, Job
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
+from expandnet_ofx.plates import prefetch
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import MOST_BESIDE, Results, within
 
 Opened = tuple[Job, Prepared | BaseException | None]
 """A frame's job with its source, or the failure to open or analyze it, or None where the result that exists can stay."""
+
+LEAST = 2
+"""Frames even on one processor, so that it does not wait for files."""
 
 MOST_ON_DEVICE = 4
 """Frames at most beside a device: each may have its reduced plate there."""
@@ -27,8 +31,8 @@ MOST_ON_DEVICE = 4
 ROOM_SHARE = 1 / 4
 """Share of the memory that is planned for which they may take."""
 
-ANALYSIS_BYTES = 16 << 20
-"""What an analysis takes beside the plate: reduced plates, evidence, maps and what they are made from."""
+ANALYSIS_BYTES = 32 << 20
+"""What an analysis takes beside the plate: rows as they are read, reduced plates, maps and what they are made from."""
 
 
 def open_ahead(
@@ -44,13 +48,13 @@ def open_ahead(
     engine, settings = converter.expander.engine, converter.expander.settings
     most = MOST_BESIDE if engine.device == "cpu" else MOST_ON_DEVICE
     calls = _calls(jobs, converter, options, analyses)
-    yield from within(calls, room=int(ROOM_SHARE * settings.memory), count=min(most, engine.threads))
+    yield from within(calls, room=ROOM_SHARE * settings.memory, count=min(most, max(LEAST, engine.threads)))
 
 
 def _calls(
     jobs: Iterable[Job], converter: Converter, options: dict[str, Any], analyses: Analyses | None
 ) -> Iterator[tuple[int, Callable[[], Opened]]]:
-    """Yield what opens and analyzes each frame; frames of a movie are read one after another, others by the call."""
+    """Yield what opens and analyzes each frame; frames of a movie are read in a thread of their own, others by the call."""
 
     def opened(job: Job) -> Iterator[Opened]:
         try:
@@ -64,16 +68,17 @@ def _calls(
 
     for job in jobs:
         if not job.source.is_movie:
-            yield _weight(job.source.path, job.mask), partial(analyzed, opened(job))
+            yield _weight(job, converter.expander.settings.memory), partial(analyzed, opened(job))
             continue
-        for frame in opened(job):
-            held = frame[1].held if isinstance(frame[1], Prepared) else 0
-            yield held + ANALYSIS_BYTES, partial(analyzed, iter([frame]))
+        with closing(prefetch(partial(opened, job), depth=1)) as frames:
+            for frame in frames:
+                held = frame[1].held if isinstance(frame[1], Prepared) else 0
+                yield held + ANALYSIS_BYTES, partial(analyzed, iter([frame]))
 
 
-def _weight(*paths: Path | None) -> int:
-    found = [declared(path) for path in paths if path is not None]
-    return ANALYSIS_BYTES + sum(size.decoded for size in found if size is not None)
+def _weight(job: Job, memory: int) -> int:
+    found = [declared(path) for path in (job.source.path, job.mask) if path is not None]
+    return ANALYSIS_BYTES + sum(size.held(memory) for size in found if size is not None)
 
 
 def _analyzed(converter: Converter, prepared: Prepared) -> Prepared | BaseException:

@@ -26,7 +26,6 @@ from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.plates import prefetch
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import Results, within
@@ -185,7 +184,7 @@ class _Batch:
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
         begun = self._begun
-        ahead = prefetch(lambda: open_ahead(self._plan.jobs, converter, self._options, book), depth=1)
+        ahead = open_ahead(self._plan.jobs, converter, self._options, book)
         with closing(ahead), closing(self._expanding(converter, ahead)) as expanding:
             try:
                 # What is in work is finished even after another frame has failed.
