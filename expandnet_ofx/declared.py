@@ -45,7 +45,7 @@ def declared(path: Path) -> Declared | None:
         while source.format_name() == "openexr" and source.seek_subimage(part, 0):
             specs.append(source.spec())
             part += 1
-    except (InputError, UnicodeDecodeError):
+    except (InputError, OSError, UnicodeDecodeError):
         return None
     finally:
         source.close()
