@@ -51,7 +51,7 @@ def timed(seconds: dict[str, float], name: str, call: Callable[..., Any], *argum
 
 
 def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, float]:
-    """Return the seconds of each stage over all frames, in one thread; decoding is told apart wherever it happens.
+    """Return the seconds of each stage over all frames, in one thread but for smoothing; decoding is told apart.
 
     For plates that are held in memory while they are open; of larger ones decoding overlaps with the rest.
     """
@@ -180,7 +180,7 @@ def main() -> None:
     total = sum(alone.values())
     print(
         f"{count} frames of {arguments.width}x{arguments.height}, {precision}; "
-        "seconds per frame, stages by themselves, 1 thread:"
+        "seconds per frame, stages by themselves, 1 thread (smooth: all):"
     )
     for name, seconds in alone.items():
         print(f"  {name:16} {seconds / count:7.3f}  {100 * seconds / total:5.1f} %")
