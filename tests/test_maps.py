@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expandnet_ofx.maps import extreme, running
+from expandnet_ofx.maps import extreme, framed, running
 from expandnet_ofx.pixels import picked, put_picked
 from expandnet_ofx.tiles import bounds
 from expandnet_ofx.workers import in_parallel
@@ -73,3 +73,11 @@ def test_bounds_hold_all_that_is_wanted_and_touch_it_on_every_side(shape, seed, 
 @given(st.integers(0, 20), st.integers(1, 4))
 def test_calls_side_by_side_come_back_in_their_order(number, count):
     assert list(in_parallel([lambda k=k: k * k for k in range(number)], count=count)) == [k * k for k in range(number)]
+
+
+@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), by=st.integers(0, 12), wrap=st.booleans(), seed=seeds)
+def test_a_frame_around_a_map_is_that_of_numpy(shape, by, wrap, seed):
+    values = np.random.default_rng(seed).random((*shape, 2), np.float32)
+    expected = np.pad(values, ((by, by), (0, 0), (0, 0)), mode="edge")
+    expected = np.pad(expected, ((0, 0), (by, by), (0, 0)), mode="wrap" if wrap else "edge")
+    np.testing.assert_array_equal(framed(values, by, wrap=wrap), expected)
