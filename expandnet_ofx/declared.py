@@ -22,6 +22,8 @@ class Declared:
     """Of the first part, in pixels."""
     decoded: tuple[int, ...]
     """Bytes of each part once decoded."""
+    pixel_bytes: int
+    """Bytes of a pixel of the first part once decoded, all channels."""
     by_rows: bool
     """Whether it can be read by rows."""
 
@@ -49,5 +51,6 @@ def declared(path: Path) -> Declared | None:
         return None
     finally:
         source.close()
-    decoded = tuple(s.width * s.height * s.nchannels * SAMPLE_BYTES.get(str(s.format), 4) for s in specs)
-    return Declared(width=first.width, height=first.height, decoded=decoded, by_rows=by_rows)
+    pixels = [s.nchannels * SAMPLE_BYTES.get(str(s.format), 4) for s in specs]
+    decoded = tuple(s.width * s.height * size for s, size in zip(specs, pixels, strict=True))
+    return Declared(width=first.width, height=first.height, decoded=decoded, pixel_bytes=pixels[0], by_rows=by_rows)

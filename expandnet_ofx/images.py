@@ -79,6 +79,11 @@ class ImagePlate:
         """Bytes of pixels that are held in memory; 0 where they are read by rows."""
         return 0 if self._whole is None else self._whole.nbytes
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel, all channels."""
+        return int(self.spec.nchannels * np.dtype(self._dtype).itemsize)
+
     def close(self) -> None:
         """Close the file and let go of its pixels."""
         if self._input is not None:

@@ -73,6 +73,11 @@ class ArrayPlate:
         """Bytes of the array."""
         return self.array.nbytes
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel, all channels."""
+        return int(self.array.itemsize * self.array.shape[2])
+
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop) of the array."""
         return self.array[start:stop]

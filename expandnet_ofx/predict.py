@@ -112,15 +112,22 @@ class TilePredictor:
         """
         running: deque[_Row] = deque()
         carry: Array | None = None
-        most = max(2, min(layout.most_rows, -(-2 * self._workers.count // len(layout.columns))))
-        for index, codes in rows:
-            running.append(self._start(index, codes, layout, region))
-            if len(running) >= most:
-                band, carry = self._finish(running.popleft(), carry, layout, region)
+        most = layout.rows_in_work(self._workers.count)
+        try:
+            for index, codes in rows:
+                running.append(self._start(index, codes, layout, region))
+                if len(running) >= most:
+                    band, carry = self._finish(running[0], carry, layout, region)
+                    running.popleft()
+                    yield band
+            while running:
+                band, carry = self._finish(running[0], carry, layout, region)
+                running.popleft()
                 yield band
-        while running:
-            band, carry = self._finish(running.popleft(), carry, layout, region)
-            yield band
+        finally:
+            for row in running:
+                for part in row.parts:
+                    part.cancel()
 
     def _start(self, index: int, codes: NDArray[Any], layout: tiles.Plan, region: Region) -> _Row:
         y = region[1] + layout.rows[index].start

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
+from expandnet_ofx.workers import Results
 from expandnet_ofx.writer import ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
 
 Array = NDArray[np.float32]
@@ -108,13 +109,13 @@ class Rendering:
             for index, (part, analysis) in enumerate(zip(self._prepared.parts, self._analyses, strict=True)):
                 if index:
                     self._calls(self._writer.next_part)
-                for at, pixels, band in self._pieces(part, analysis):
-                    self._pass_on(
-                        at - (self._region[1] if self._region else 0), pixels, band, shown=index == self._shown
-                    )
-                    done += len(pixels)
-                    if progress is not None:
-                        progress(done / total)
+                first = self._region[1] if self._region else 0
+                with closing(self._pieces(part, analysis)) as pieces:
+                    for at, pixels, band in pieces:
+                        self._pass_on(at - first, pixels, band, shown=index == self._shown)
+                        done += len(pixels)
+                        if progress is not None:
+                            progress(done / total)
             # Not a method: whoever drops this object must not find it held by its own thread.
             self._calls(_complete, self._writer, self._matte, self._keep_sheet())
             self._stack = stack.pop_all()
@@ -168,7 +169,7 @@ class Rendering:
         layout = replace(self._layouts[0], channels=("R", "G", "B"), formats=("half",) * 3)
         return image_writer(matte_file(self._target), [layout], OutputOptions(interop_id="data"))
 
-    def _pieces(self, part: Part, analysis: Analysis | None) -> Iterator[tuple[int, NDArray[Any], Band | None]]:
+    def _pieces(self, part: Part, analysis: Analysis | None) -> Results[tuple[int, NDArray[Any], Band | None]]:
         """Yield first row, what is written, and the band; parts without color are passed on."""
         plate, carried = part.plate, carried_channels(part.plate, self._options)
         if analysis is None:

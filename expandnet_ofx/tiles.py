@@ -50,6 +50,10 @@ class Plan:
     most_rows: int
     """Rows of tiles that may be in work at once, 2 or more."""
 
+    def rows_in_work(self, workers: int) -> int:
+        """Return how many rows give each worker two tiles, if so many may be."""
+        return max(2, min(self.most_rows, -(-2 * workers // len(self.columns))))
+
     @property
     def tiles(self) -> int:
         """Number of tiles."""

@@ -44,9 +44,7 @@ def in_parallel(calls: Iterable[Callable[[], T]], *, count: int | None = None) -
 def within(
     calls: Iterable[tuple[float, Callable[[], T]]], *, room: float, count: int, dropped: Event | None = None
 ) -> Results[T]:
-    """Do as `in_parallel`, with no more in work or waiting than there is room for.
-
-    A call that takes more than all the room is made in the caller's thread, when no other is in work.
+    """Do as `in_parallel`, with no more in work or waiting than there is room for; one call always may be.
 
     Args:
         calls: each with the room that it takes until its result is fetched.
@@ -71,6 +69,9 @@ def _in_order(
 ) -> Results[T]:
     running: deque[tuple[float, Future[T]]] = deque()
 
+    def full(weight: float) -> bool:
+        return sum(other for other, _ in running) + weight > room
+
     def oldest() -> T:
         # It stays where it is until it is done, so that an interruption waits for it as well.
         result = running[0][1].result()
@@ -79,12 +80,17 @@ def _in_order(
 
     try:
         for weight, call in calls:
-            while running and sum(other for other, _ in running) + weight > room:
-                yield oldest()
-            if weight > room:
-                yield call()
-                continue
-            running.append((weight, pool.submit(call)))
+            while running and full(weight):
+                result = oldest()
+                if running and full(weight):
+                    yield result
+                    continue
+                # Before the caller goes on with the one, the other is in work.
+                running.append((weight, pool.submit(call)))
+                yield result
+                break
+            else:
+                running.append((weight, pool.submit(call)))
             if len(running) >= most:
                 yield oldest()
         while running:
@@ -93,6 +99,8 @@ def _in_order(
         if dropped is not None and running:
             dropped.set()
         wait([future for _, future in running if not future.cancel()])
+        # A future that failed holds this frame, and the frame would hold what the others made.
+        running.clear()
 
 
 class Workers:

@@ -3,8 +3,10 @@ one fails."""
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +58,43 @@ def test_calls_keep_their_order_and_take_no_more_than_their_room(weights, room, 
         held.add(-weights[number])
         results.append(number)
     assert results == list(range(len(weights)))
-    assert held.most <= max(room, *weights, 0)
+    # Beside the one that the caller is given.
+    assert held.most <= max(room, *weights, 0) + max([0, *weights])
 
 
-def test_a_call_that_takes_more_than_all_the_room_is_made_when_it_is_asked_for():
-    made: list[int] = []
-    results = within(iter([(1, lambda: 1), (9, lambda: made.append(9)), (1, lambda: 3)]), room=5, count=3)
-    assert next(results) == 1
-    time.sleep(0.02)
-    assert not made
-    assert list(results) == [None, 3]
-    assert made == [9]
+@pytest.mark.parametrize("weight", [3, 9])
+def test_the_next_call_is_in_work_while_the_caller_goes_on_with_one_result(weight):
+    started = [threading.Event() for _ in range(3)]
+    results = within(((weight, started[k].set) for k in range(3)), room=5, count=3)
+    next(results)
+    assert started[1].wait(20)
+    assert not started[2].wait(0.05)
+    assert len(list(results)) == 2
+
+
+def test_a_failure_lets_go_of_what_others_made():
+    class Made:
+        pass
+
+    made: list[weakref.ref[Made]] = []
+
+    def make() -> Made:
+        found = Made()
+        made.append(weakref.ref(found))
+        return found
+
+    def fail() -> None:
+        while len(made) < 2:
+            time.sleep(1e-3)
+        raise ValueError
+
+    gc.disable()
+    try:
+        with pytest.raises(ValueError):
+            list(within(iter([(0, fail), (0, make), (0, make)]), room=0, count=3))
+        assert [found() for found in made] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_calls_that_are_dropped_are_waited_for_or_never_made():

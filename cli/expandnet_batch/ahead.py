@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
+from threading import Event
 from typing import Any
 
 from expandnet_batch.failures import FRAME_FAILURES
@@ -17,6 +18,7 @@ from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.sources import Prepared
+from expandnet_ofx.survey import ROWS_PIXELS
 from expandnet_ofx.workers import MOST_BESIDE, Results, within
 
 Opened = tuple[Job, Prepared | BaseException | None]
@@ -31,12 +33,30 @@ MOST_ON_DEVICE = 4
 ROOM_SHARE = 1 / 4
 """Share of the memory that is planned for which they may take."""
 
-ANALYSIS_BYTES = 32 << 20
-"""What an analysis takes beside the plate: rows as they are read, reduced plates, maps and what they are made from."""
+ANALYSIS_BYTES = 16 << 20
+"""What an analysis takes beside the plate and its rows: reduced plates, maps and what they are made from."""
+
+COPIES = 3
+"""Copies of the rows that a survey reads: as stored, with alpha divided out, as numbers."""
+
+DECODED_WHEN_OPENED = frozenset((".jp2", ".j2k", ".j2c", ".jxl", ".gif"))
+"""Suffixes of formats that the image library decodes to tell their size; how large one is shows when it is opened."""
+
+UNTOLD_SHARE = 1 / 8
+"""Share of the memory that such a plate is taken for."""
+
+
+class DroppedError(Exception):
+    """A frame is not wanted any more; not one of the errors that cost a single frame."""
 
 
 def open_ahead(
-    jobs: Iterable[Job], converter: Converter, options: dict[str, Any], analyses: Analyses | None = None
+    jobs: Iterable[Job],
+    converter: Converter,
+    options: dict[str, Any],
+    analyses: Analyses | None = None,
+    *,
+    dropped: Event | None = None,
 ) -> Results[Opened]:
     """Yield the frames of all jobs, in their order, opened and analyzed.
 
@@ -44,16 +64,19 @@ def open_ahead(
 
     Args:
         analyses: gives those of frames of a shot, see `Job.open`.
+        dropped: set where no more are wanted; those in work end at their next step.
     """
+    dropped = dropped or Event()
     engine, settings = converter.expander.engine, converter.expander.settings
     most = MOST_BESIDE if engine.device == "cpu" else MOST_ON_DEVICE
-    calls = _calls(jobs, converter, options, analyses)
-    yield from within(calls, room=ROOM_SHARE * settings.memory, count=min(most, max(LEAST, engine.threads)))
+    calls = _calls(jobs, converter, options, analyses, dropped)
+    count = min(most, max(LEAST, engine.threads))
+    yield from within(calls, room=ROOM_SHARE * settings.memory, count=count, dropped=dropped)
 
 
 def _calls(
-    jobs: Iterable[Job], converter: Converter, options: dict[str, Any], analyses: Analyses | None
-) -> Iterator[tuple[int, Callable[[], Opened]]]:
+    jobs: Iterable[Job], converter: Converter, options: dict[str, Any], analyses: Analyses | None, dropped: Event
+) -> Iterator[tuple[float, Callable[[], Opened]]]:
     """Yield what opens and analyzes each frame; frames of a movie are read in a thread of their own, others by the call."""
 
     def opened(job: Job) -> Iterator[Opened]:
@@ -63,8 +86,15 @@ def _calls(
             yield job, error
 
     def analyzed(frames: Iterator[Opened]) -> Opened:
+        if dropped.is_set():
+            raise DroppedError
         job, prepared = next(frames)
-        return job, _analyzed(converter, prepared) if isinstance(prepared, Prepared) else prepared
+        if not isinstance(prepared, Prepared):
+            return job, prepared
+        if dropped.is_set():
+            prepared.close()
+            raise DroppedError
+        return job, _analyzed(converter, prepared)
 
     for job in jobs:
         if not job.source.is_movie:
@@ -76,9 +106,15 @@ def _calls(
                 yield held + ANALYSIS_BYTES, partial(analyzed, iter([frame]))
 
 
-def _weight(job: Job, memory: int) -> int:
-    found = [declared(path) for path in (job.source.path, job.mask) if path is not None]
-    return ANALYSIS_BYTES + sum(size.held(memory) for size in found if size is not None)
+def _weight(job: Job, memory: int) -> float:
+    weight: float = ANALYSIS_BYTES
+    for path in (job.source.path, job.mask):
+        if path is not None and path.suffix.lower() in DECODED_WHEN_OPENED:
+            weight += UNTOLD_SHARE * memory
+        elif path is not None and (size := declared(path)) is not None:
+            rows = min(size.width * size.height, ROWS_PIXELS) * size.pixel_bytes
+            weight += size.held(memory) + COPIES * rows
+    return weight
 
 
 def _analyzed(converter: Converter, prepared: Prepared) -> Prepared | BaseException:

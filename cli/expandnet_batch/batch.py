@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from expandnet_batch.ahead import Opened, open_ahead
+from expandnet_batch.ahead import DroppedError, Opened, open_ahead
 from expandnet_batch.expanding import most_expanded, share_of
 from expandnet_batch.failures import FRAME_FAILURES, failure_text
 from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
@@ -134,10 +134,6 @@ def open_converter(
     return Converter(expander, storing)
 
 
-class DroppedError(Exception):
-    """A frame is not wanted any more; not one of the errors that cost a single frame."""
-
-
 class _Batch:
     def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
         self._plan = plan
@@ -184,7 +180,7 @@ class _Batch:
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
         begun = self._begun
-        ahead = open_ahead(self._plan.jobs, converter, self._options, book)
+        ahead = open_ahead(self._plan.jobs, converter, self._options, book, dropped=self._dropped)
         with closing(ahead), closing(self._expanding(converter, ahead)) as expanding:
             try:
                 # What is in work is finished even after another frame has failed.
@@ -205,7 +201,8 @@ class _Batch:
             for job, prepared in ahead:
                 share = share_of(prepared, converter) if isinstance(prepared, Prepared) else 0.0
                 yield share, partial(self._begin, converter, job, prepared)
-                if self._over:
+                fails = isinstance(prepared, BaseException) and self._options["on_error"] == "stop"
+                if self._over or fails:
                     return
 
         return within(calls(), room=1.0, count=most_expanded(converter), dropped=self._dropped)

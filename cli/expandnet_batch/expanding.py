@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.expander import FIXED_BYTES
+from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import MOST_BESIDE
 
-BYTES_IN_WORK = 40
-"""Bytes per pixel of the rows of tiles in work: codes, light, and what puts them together."""
+BYTES_IN_WORK = 32
+"""Bytes per pixel of the rows of tiles in work, beside their codes: light, and what puts it together."""
 
 
 def most_expanded(converter: Converter) -> int:
@@ -28,7 +30,8 @@ def share_of(prepared: Prepared, converter: Converter) -> float:
     or of the memory, if that is more."""
     expander, plate = converter.expander, prepared.main.plate
     plan = expander.plan((0, 0, plate.width, plate.height))
-    rows = min(plate.height, plan.most_rows * len(plan.rows[0]))
-    taken = rows * plate.width * BYTES_IN_WORK + prepared.held
+    rows = min(plate.height, plan.rows_in_work(expander.engine.workers) * len(plan.rows[0]))
+    codes = plate.pixel_bytes if isinstance(plate, (ArrayPlate, ImagePlate)) else 0
+    taken = rows * plate.width * (BYTES_IN_WORK + codes) + prepared.held
     tiles = plan.tiles / (2 * (plan.tiles + expander.engine.workers))
     return max(tiles, taken / max(1, expander.settings.memory - FIXED_BYTES))
