@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from expandnet_ofx.errors import InputError
-from expandnet_ofx.images import HELD_SHARE, open_input, reads_by_rows
-from expandnet_ofx.plausibility import check_declared_size
+import numpy as np
 
-SAMPLE_BYTES = {"uint8": 1, "uint16": 2, "half": 2}
-"""Bytes per sample once decoded, by OpenImageIO's name of the type; all others are decoded to float."""
+from expandnet_ofx.errors import InputError
+from expandnet_ofx.images import HELD_SHARE, native_type, open_input, reads_by_rows
+from expandnet_ofx.plausibility import check_declared_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +50,6 @@ def declared(path: Path) -> Declared | None:
         return None
     finally:
         source.close()
-    pixels = [s.nchannels * SAMPLE_BYTES.get(str(s.format), 4) for s in specs]
+    pixels = [s.nchannels * np.dtype(native_type(s)).itemsize for s in specs]
     decoded = tuple(s.width * s.height * size for s, size in zip(specs, pixels, strict=True))
     return Declared(width=first.width, height=first.height, decoded=decoded, pixel_bytes=pixels[0], by_rows=by_rows)

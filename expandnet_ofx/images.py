@@ -100,7 +100,7 @@ class ImagePlate:
         self.parts = max(1, self.spec.get_int_attribute("oiio:subimages", 1)) if self.format_name == "openexr" else 1
         self.channels: tuple[str, ...] = tuple(self.spec.channelnames)
         self._refuse_odd_shapes()
-        self._dtype = self._native_type()
+        self._dtype = native_type(self.spec)
         check_declared_size(self.path, self.spec, self.format_name, np.dtype(self._dtype).itemsize)
         self.color, self.alpha, self.has_color = find_channels(self.channels)
         self._associated = self.has_color and self.alpha is not None and self._is_associated()
@@ -123,11 +123,6 @@ class ImagePlate:
             raise InputError(f"{self.path}: a volume of depth {spec.depth}, not a picture")
         if spec.width < 1 or spec.height < 1 or spec.nchannels < 1:
             raise InputError(f"{self.path}: declares a size of {spec.width}x{spec.height}; the file is damaged")
-
-    def _native_type(self) -> Any:
-        if any(str(kind) != str(self.spec.format) for kind in self.spec.channelformats):
-            return np.float32
-        return _NATIVE.get(str(self.spec.format), np.float32)
 
     def _is_associated(self) -> bool:
         # OpenEXR is associated by its specification; TIFF says which (ExtraSamples); other formats are not.
@@ -243,6 +238,13 @@ def reads_by_rows(path: Path, spec: Any, format_name: str) -> bool:
     """Tell whether a file's decoder gives row after row, in their order; others decode the whole picture at once."""
     turned = spec.get_int_attribute("Orientation", 1) in _TURNS
     return format_name in ROW_FORMATS and not turned and not _interlaced(path, format_name)
+
+
+def native_type(spec: Any) -> Any:
+    """Return the type that a part is decoded to: its own, or float32 where channels differ or numpy has none like it."""
+    if any(str(kind) != str(spec.format) for kind in spec.channelformats):
+        return np.float32
+    return _NATIVE.get(str(spec.format), np.float32)
 
 
 def open_input(path: Path) -> Any:

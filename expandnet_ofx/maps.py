@@ -66,16 +66,15 @@ def framed(x: Array, by: int, *, wrap: bool = False) -> Array:
     As `numpy.pad`, in a fraction of its time on small maps.
     """
     height, width = x.shape[:2]
-    if wrap and by > width:
-        x, width, across = np.pad(x, ((0, 0), (by, by), (0, 0)), mode="wrap"), width + 2 * by, 0
-    else:
-        across = by
-    result = np.empty((height + 2 * by, width + 2 * across, *x.shape[2:]), x.dtype)
+    columns = slice(by, by + width)
+    result = np.empty((height + 2 * by, width + 2 * by, *x.shape[2:]), x.dtype)
     rows = result[by : by + height]
-    rows[:, across : across + width] = x
-    if across:
-        rows[:, :across] = x[:, -across:] if wrap else x[:, :1]
-        rows[:, across + width :] = x[:, :across] if wrap else x[:, -1:]
+    rows[:, columns] = x
+    if wrap:
+        across = np.arange(-by, 0) % width, np.arange(by) % width
+        rows[:, :by], rows[:, columns.stop :] = x[:, across[0]], x[:, across[1]]
+    else:
+        rows[:, :by], rows[:, columns.stop :] = x[:, :1], x[:, -1:]
     result[:by], result[by + height :] = rows[:1], rows[-1:]
     return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,6 @@ from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.workers import Results
 from expandnet_ofx.writer import ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
 
 Array = NDArray[np.float32]
@@ -137,7 +136,11 @@ class Rendering:
         """Bytes at most that wait to be written."""
         part = max(self._layouts, key=lambda layout: layout.width * layout.height * len(layout.channels))
         pixels = min(part.width * part.height, (self._depth + 1) * MERGE_PIXELS_DEVICE)
-        return pixels * len(part.channels) * (2 if set(part.formats) == {"half"} else 4)
+        return pixels * len(part.channels) * (2 if self._as_halves(part) else 4)
+
+    def _as_halves(self, part: PartLayout) -> bool:
+        """Tell whether rows leave a device as half floats."""
+        return set(part.formats) == {"half"} and self._target.suffix.lower() != ".hdr"
 
     @property
     def _depth(self) -> int:
@@ -169,7 +172,9 @@ class Rendering:
         layout = replace(self._layouts[0], channels=("R", "G", "B"), formats=("half",) * 3)
         return image_writer(matte_file(self._target), [layout], OutputOptions(interop_id="data"))
 
-    def _pieces(self, part: Part, analysis: Analysis | None) -> Results[tuple[int, NDArray[Any], Band | None]]:
+    def _pieces(
+        self, part: Part, analysis: Analysis | None
+    ) -> Generator[tuple[int, NDArray[Any], Band | None], None, None]:
         """Yield first row, what is written, and the band; parts without color are passed on."""
         plate, carried = part.plate, carried_channels(part.plate, self._options)
         if analysis is None:
@@ -187,7 +192,7 @@ class Rendering:
             predicted=part.predicted,
             on_device=True,
         )
-        halves = set(part.layout.formats) == {"half"} and self._target.suffix.lower() != ".hdr"
+        halves = self._as_halves(part.layout)
         for band in bands:
             columns: list[Any] = [band.light]
             if carried:

@@ -69,9 +69,6 @@ def _in_order(
 ) -> Results[T]:
     running: deque[tuple[float, Future[T]]] = deque()
 
-    def full(weight: float) -> bool:
-        return sum(other for other, _ in running) + weight > room
-
     def oldest() -> T:
         # It stays where it is until it is done, so that an interruption waits for it as well.
         result = running[0][1].result()
@@ -80,17 +77,13 @@ def _in_order(
 
     try:
         for weight, call in calls:
-            while running and full(weight):
-                result = oldest()
-                if running and full(weight):
-                    yield result
-                    continue
-                # Before the caller goes on with the one, the other is in work.
-                running.append((weight, pool.submit(call)))
-                yield result
-                break
-            else:
-                running.append((weight, pool.submit(call)))
+            last: list[T] = []
+            while running and sum(other for other, _ in running) + weight > room:
+                yield from last
+                last = [oldest()]
+            running.append((weight, pool.submit(call)))
+            # Not before: this call is in work while the caller goes on with that result.
+            yield from last
             if len(running) >= most:
                 yield oldest()
         while running:

@@ -21,7 +21,7 @@ from fakes import BoxEngine, PointEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expandnet_ofx import Settings
+from expandnet_ofx import Expander, Settings
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import InputError, OutputError
@@ -153,14 +153,25 @@ def test_a_failure_comes_in_its_turn():
 
 @pytest.mark.parametrize(
     ("name", "kind", "channels"),
-    [("a.png", "uint8", 3), ("a.tif", "uint16", 4), ("a.exr", "half", 3), ("a.exr", "float", 5), ("a.jpg", "uint8", 3)],
+    [
+        ("a.png", "uint8", 3),
+        ("a.tif", "uint16", 4),
+        ("a.exr", "mixed", 4),
+        ("a.exr", "half", 3),
+        ("a.exr", "float", 5),
+        ("a.jpg", "uint8", 3),
+    ],
 )
 def test_a_header_tells_what_a_plate_takes(tmp_path, name, kind, channels):
     path = tmp_path / name
-    spec = oiio.ImageSpec(37, 21, channels, kind)
+    spec = oiio.ImageSpec(37, 21, channels, "half" if kind == "mixed" else kind)
+    if kind == "mixed":
+        spec.channelformats = tuple(oiio.TypeDesc(name) for name in ("half", "half", "half", "float"))
     spec.attribute("oiio:ColorSpace", "sRGB")
-    picture = oiio.ImageBuf(spec)
-    assert picture.write(str(path))
+    out = oiio.ImageOutput.create(str(path))
+    assert out.open(str(path), spec)
+    assert out.write_image(np.zeros((21, 37, channels), np.float32))
+    out.close()
     found = declared(path)
     assert found is not None
     assert (found.width, found.height) == (37, 21)
@@ -235,10 +246,19 @@ def analyzing(monkeypatch: pytest.MonkeyPatch) -> Counter:
         ["analyze", "in/shot.####.png", "-o", "a.json"],
     ],
 )
-def test_frames_are_analyzed_side_by_side(shot: Path, analyzing: Counter, words: list[str]) -> None:
+def test_frames_are_analyzed_side_by_side(
+    shot: Path, analyzing: Counter, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, survey = threading.Barrier(2, timeout=20), Expander.survey
+
+    def together(expander: Expander, picture: Any) -> Any:
+        pair.wait()
+        return survey(expander, picture)
+
+    monkeypatch.setattr(Expander, "survey", together)
     ran = batch(*words[1:]) if words[0] == "batch" else invoke(tools, *words)
     assert ran.code == 0
-    assert 2 <= analyzing.most <= 3
+    assert analyzing.most <= 3
 
 
 @pytest.mark.usefixtures("light_network")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -208,3 +209,23 @@ def test_a_plan_depends_on_size_and_settings_alone():
     region = (0, 0, 40_000, 40_000)
     assert len(small.plan(region).rows[0]) < len(wide.plan(region).rows[0])
     assert len(wide.plan(region).rows[0]) * 40_000 * 28 <= 1 << 30
+
+
+def test_tiles_that_wait_are_not_run_when_nobody_wants_their_light(monkeypatch):
+    plate, gate, ran = noise(160, 160), threading.Event(), []
+    expander = box(Settings(tile=32, feather=0, merge="full"))
+    analysis, expand = expander.analyze(plate), BoxEngine.expand
+
+    def waits(engine: BoxEngine, tile: np.ndarray, features: np.ndarray) -> np.ndarray:
+        ran.append(tile.shape)
+        assert len(ran) <= 5 or gate.wait(20)
+        return expand(engine, tile, features)
+
+    monkeypatch.setattr(BoxEngine, "expand", waits)
+    rows = expander.bands(plate, analysis)
+    assert len(next(rows).light) == 32
+    rows.close()
+    gate.set()
+    expander._workers.submit(int).result()
+    # The five of the first row, and one that may have begun.
+    assert len(ran) <= 6

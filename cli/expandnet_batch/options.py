@@ -150,7 +150,7 @@ BATCH = _group(
         click.option("--analysis", type=click.Path(path_type=Path), default=None, metavar="FILE",
                      help="Analyses of the shot, from expandnet smooth, instead of making them."),
         click.option("--on-error", type=click.Choice(["continue", "stop"]), default="continue", show_default=True,
-                     help="Whether one bad frame ends the batch."),
+                     help="Whether one bad frame ends the batch; those in work are finished."),
         click.option("--dry-run", is_flag=True, help="Show what would be written, and stop."),
         click.option("--json", "report", type=click.Path(path_type=Path), default=None, metavar="FILE",
                      help="Write a report of every frame."),

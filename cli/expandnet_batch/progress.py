@@ -28,7 +28,7 @@ class Progress:
         """Show a line that is not about one frame."""
 
     def advance(self, frames: float) -> None:
-        """Show how many frames are done beyond those that were reported, with the part of the one in work."""
+        """Show how many frames are done beyond those that were reported, with the parts of those in work."""
 
     def stage(self, what: str, done: int, total: int | None) -> None:
         """Show how far a pass over frames before the expansion is."""
