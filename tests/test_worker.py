@@ -124,6 +124,13 @@ def worker(start: Any) -> Running:
     return start()
 
 
+@pytest.fixture
+def lasting(worker: Running) -> Running:
+    """A worker that a host stays with: examples may be further apart than it waits alone."""
+    worker.host()
+    return worker
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -176,8 +183,8 @@ KEYS = ("source", "output", "settings", "region", "analysis", "frames", "steady"
         max_size=6,
     )
 )
-def test_no_line_ends_the_worker(worker, lines):
-    host = worker.host()
+def test_no_line_ends_the_worker(lasting, lines):
+    host = lasting.host()
     for line in lines:
         host.send(line.replace(b"\n", b" ") + b"\n")
     number = host.post(request="progress")
