@@ -40,6 +40,19 @@ def as_float(array: Any) -> NDArray[np.float32]:
     return result
 
 
+def cleaned(array: Any, low: float, high: float) -> NDArray[np.float32]:
+    """Return float32 held to [low, high], with 0 for what is no number."""
+    xp, held = namespace(array), as_float(array)
+    held = xp.clip(held, low, high)
+    result: NDArray[np.float32] = xp.where(xp.isnan(held), 0.0, held)
+    return result
+
+
+def count(mask: Any) -> int:
+    """Return how many values of any shape are not 0."""
+    return int(namespace(mask).count_nonzero(mask))
+
+
 def to_half(array: Any) -> NDArray[np.float16]:
     """Return half floats, rounded to the nearest, ties to even."""
     xp = namespace(array)
@@ -53,6 +66,17 @@ def set_at(mask: Any) -> NDArray[np.intp]:
         return np.flatnonzero(mask)
     result: NDArray[np.intp] = mask.reshape(-1).nonzero().squeeze(1)
     return result
+
+
+def taken(array: Any, at: NDArray[np.integer[Any]], axis: int) -> Any:
+    """Return parts of an array by their numbers (n,) along an axis; the numbers are numpy's or where the array is.
+
+    In order of rows: numpy's indexing would lay columns out one after another, and every later pass would be slow.
+    """
+    xp = namespace(array)
+    if xp is np:
+        return np.take(array, at, axis=axis)
+    return xp.index_select(array, axis, at if namespace(at) is xp else beside(array, at))
 
 
 def zeros(like: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:

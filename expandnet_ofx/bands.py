@@ -15,6 +15,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.arrays import beside, namespace, to_host
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.matte import PlateMatte
+from expandnet_ofx.pixels import columns_of
 from expandnet_ofx.plates import Plate, needed, take_color
 from expandnet_ofx.predict import MARGIN, Region
 from expandnet_ofx.settings import Settings
@@ -85,7 +86,6 @@ class BandMerger:
         self._engine = engine
         self._workers = workers
         self._matte = PlateMatte(plate, analysis, settings)
-        self._columns = _column_index(plate.width, region, grade.MATTE_RADIUS, wrap=settings.latlong)
         own = plate.encoding.to_rec709
         matrix = to_output if own is None else own if to_output is None else to_output @ own
         self._matrix = None if matrix is None else matrix.T.astype(np.float32)
@@ -98,7 +98,8 @@ class BandMerger:
             codes: rows as read, with `MARGIN` more at both ends than `prediction`.
             prediction: anchored light (n, columns of the region, 3).
         """
-        width = self._region[2] - self._region[0]
+        x0, _, x1, _ = self._region
+        width = x1 - x0
         prediction = self._engine.to_device(prediction)
         on_device = namespace(prediction) is not np
         step = max(16, (MERGE_PIXELS_DEVICE if on_device else MERGE_PIXELS) // width // 16 * 16)
@@ -107,10 +108,11 @@ class BandMerger:
             for first in range(0, len(prediction), step):
                 piece = prediction[first : first + step]
                 margin = MARGIN - grade.MATTE_RADIUS
-                around = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
+                rows = codes[first + margin : first + margin + len(piece) + 2 * grade.MATTE_RADIUS]
+                around = columns_of(rows, x0 - grade.MATTE_RADIUS, x1 + grade.MATTE_RADIUS, wrap=self._settings.latlong)
                 # A file is read by one thread.
                 keep = self._kept(y + first, len(piece))
-                yield partial(self._piece, y + first, around[:, self._columns], piece, keep)
+                yield partial(self._piece, y + first, around, piece, keep)
 
         # Pieces of a very wide plate are large: as many pixels are in work as of others.
         most = 1 if on_device else max(1, MOST_BESIDE * MERGE_PIXELS // (step * width))
@@ -162,8 +164,3 @@ class BandMerger:
         light = light if self._matrix is None else light @ beside(light, self._matrix)
         held: Array = namespace(light).clip(light, -HALF_MAX, HALF_MAX)
         return held
-
-
-def _column_index(width: int, region: Region, margin: int, *, wrap: bool) -> NDArray[np.int64]:
-    columns = np.arange(region[0] - margin, region[2] + margin)
-    return columns % width if wrap else np.clip(columns, 0, width - 1)

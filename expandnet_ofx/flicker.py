@@ -14,6 +14,7 @@ from expandnet_ofx.arrays import to_host
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.maps import extreme
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.pixels import darkest_channel, sum_of_channels
 from expandnet_ofx.swing import alignment
 
 Array = NDArray[np.float32]
@@ -55,8 +56,8 @@ class GlimpseBuilder:
     def add(self, light: Array, matte: Array) -> None:
         """Take what falls on finished rows (n, W, 3)."""
         part = np.s_[-self._row % self._step :: self._step, :: self._step]
-        self._light.append(to_host(light[part]).mean(2))
-        self._matte.append(to_host(matte[part]).min(2))
+        self._light.append(sum_of_channels(to_host(light[part])) / np.float32(3))
+        self._matte.append(darkest_channel(to_host(matte[part])))
         self._row += len(light)
 
     def finish(self) -> Glimpse:

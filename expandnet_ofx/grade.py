@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import as_float, beside, copied, namespace, set_at
+from expandnet_ofx.arrays import as_float, beside, cleaned, copied, namespace, set_at
 from expandnet_ofx.pixels import any_channel, brightest_channel, darkest_channel, picked, put_picked
 
 Array = NDArray[np.float32]
@@ -204,7 +204,7 @@ def merge(
         prediction = xp.clip(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0, None)
     floor = xp.clip(plate, 2**-16, None)
     gain = xp.log2(xp.maximum(prediction * 2.0**settings.stops, floor) / floor)
-    over = xp.clip(xp.nan_to_num(as_float(codes), nan=0.0), 0, 65535) / beside(plate, clips)
+    over = cleaned(codes, 0, 65535) / beside(plate, clips)
     darkest = darkest_channel(xp.clip(over, 0, 1))[:, None]
     gain = _limit(gain, darkest, settings)
     lifted = plate * xp.exp2(matte * gain)

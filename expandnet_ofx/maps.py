@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import beside, zeros
+from expandnet_ofx.arrays import beside, namespace, taken, zeros
 
 Array = NDArray[np.float32]
 
@@ -106,6 +106,9 @@ def halve(x: Array) -> Array:
     return result
 
 
+RESAMPLED = 1 << 17
+"""Values of a map that are enlarged at a time: few enough for the processor's cache."""
+
 Taps = tuple[NDArray[np.int64], Array]
 """Indices (n, 4) into an axis of a map, and their weights (n, 4)."""
 
@@ -126,13 +129,18 @@ def _resample(values: Array, rows: Taps, columns: Taps) -> Array:
     first, last = at_rows.min(), at_rows.max() + 1
     at_rows, at_columns = beside(values, at_rows - first), beside(values, at_columns)
     row_weights, column_weights = beside(values, row_weights), beside(values, column_weights)
-    across = zeros(values, (int(last - first), len(at_columns), values.shape[2]))
+    shape = int(last - first), len(at_columns), values.shape[2]
+    across = zeros(values, shape)
     for k in range(4):
-        across += values[first:last, at_columns[:, k]] * column_weights[:, k, None]
-    result = zeros(values, (len(at_rows), len(at_columns), values.shape[2]))
-    for k in range(4):
-        result += across[at_rows[:, k]] * row_weights[:, k, None, None]
-    return result
+        across += taken(values[first:last], at_columns[:, k], 1) * column_weights[:, k, None]
+    across = across.reshape(shape[0], -1)
+    result = zeros(values, (len(at_rows), across.shape[1]))
+    step = len(result) if namespace(values) is not np else max(1, RESAMPLED // across.shape[1])
+    for start in range(0, len(result), step):
+        some = slice(start, start + step)
+        for k in range(4):
+            result[some] += across[at_rows[some, k]] * row_weights[some, k, None]
+    return result.reshape(-1, *shape[1:])
 
 
 def enlarge(values: Array, height: int, width: int, *, wrap: bool = False) -> Array:

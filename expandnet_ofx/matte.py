@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.arrays import as_float, namespace, set_at, zeros
+from expandnet_ofx.arrays import as_float, cleaned, set_at, zeros
 from expandnet_ofx.pixels import any_channel, picked, put_picked
 from expandnet_ofx.plates import Plate, take_color
 from expandnet_ofx.settings import Settings
@@ -32,14 +32,14 @@ class PlateMatte:
         """Return the pointwise matte (H, W, 3) of codes (H, W, C); None if it is 0 everywhere."""
         if self._scene == 0:
             return None
-        xp, color, scale = namespace(codes), take_color(codes, self._plate), full_scale(codes.dtype)
+        color, scale = take_color(codes, self._plate), full_scale(codes.dtype)
         # Most pixels lie below and cost no more than this question, asked in the codes' own type.
         lowest = self._settings.threshold * float(self._clips.min()) * scale * (1 - 1e-6)
         chosen = set_at(any_channel(color > (np.float32(lowest) if scale == 1 else math.floor(lowest))))
         if not len(chosen):
             return None
-        values = xp.nan_to_num(as_float(picked(color, chosen)) * (1 / scale), nan=0.0)
-        pixels = grade.pointwise_matte(xp.clip(values, -HALF_MAX, HALF_MAX), self._clips, self._settings)
+        values = cleaned(as_float(picked(color, chosen)) * (1 / scale), -HALF_MAX, HALF_MAX)
+        pixels = grade.pointwise_matte(values, self._clips, self._settings)
         if self._plate.alpha is not None:
             pixels = pixels * (picked(codes, chosen)[:, self._plate.alpha, None] > 0)
         matte = zeros(codes, (*codes.shape[:2], 3))

@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import namespace
+from expandnet_ofx.arrays import namespace, taken
 
 
 def any_channel(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where a channel of (..., 3) is not 0: (...)."""
-    found = values != 0
-    result: NDArray[np.bool_] = found[..., 0] | found[..., 1] | found[..., 2]
+    found = values if values.dtype == np.bool_ else values != 0
+    result: NDArray[np.bool_]
+    if namespace(found) is not np:
+        result = found[..., 0] | found[..., 1] | found[..., 2]
+        return result
+    # Neighbors are joined in order of memory, of which a processor takes many at a time; every third is a pixel.
+    flags = np.ascontiguousarray(found).reshape(-1).view(np.uint8)
+    joined = flags[:-2] | flags[1:-1]
+    joined |= flags[2:]
+    result = joined[::3].reshape(found.shape[:-1]).view(np.bool_)
     return result
 
 
@@ -40,10 +48,28 @@ def sum_of_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
+def columns_of(values: NDArray[Any], first: int, stop: int, *, wrap: bool) -> NDArray[Any]:
+    """Return columns [first, stop) of rows (H, W, C), of which some may lie beyond them.
+
+    Edge columns are replicated there, or the left side continues the right one.
+    """
+    width = values.shape[1]
+    if first >= 0 and stop <= width:
+        return values[:, first:stop]
+
+    def beyond(at: NDArray[np.intp]) -> NDArray[Any]:
+        found: NDArray[Any] = taken(values, at % width if wrap else np.clip(at, 0, width - 1), 1)
+        return found
+
+    sides = beyond(np.arange(first, 0)), values[:, max(first, 0) : stop], beyond(np.arange(width, stop))
+    result: NDArray[Any] = namespace(values).concatenate(sides, 1)
+    return result
+
+
 def picked(values: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
     """Return pixels (n, C) of (H, W, C) by their numbers, counted along rows."""
-    pixels = values.reshape(-1, values.shape[-1])
-    return np.take(pixels, at, axis=0) if namespace(values) is np else pixels[at]
+    pixels: NDArray[Any] = taken(values.reshape(-1, values.shape[-1]), at, 0)
+    return pixels
 
 
 def put_picked(values: NDArray[Any], at: NDArray[np.intp], pixels: NDArray[Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import namespace
+from expandnet_ofx.arrays import namespace, taken
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.transfer import Encoding
 
@@ -84,13 +84,14 @@ class ArrayPlate:
 
 
 def take_color(codes: Codes, plate: Plate) -> Codes:
-    """Return the three color channels (n, W, 3) of rows as read from a plate, without copying where possible."""
+    """Return the three color channels (..., 3) of codes (..., C) as read from a plate, without copying where possible."""
     if plate.color == (0, 0, 0):
-        gray: Codes = namespace(codes).broadcast_to(codes[:, :, :1], (*codes.shape[:2], 3))
+        gray: Codes = namespace(codes).broadcast_to(codes[..., :1], (*codes.shape[:-1], 3))
         return gray
     if plate.color == (0, 1, 2):
-        return codes[:, :, :3]
-    return codes[:, :, list(plate.color)]
+        return codes[..., :3]
+    color: Codes = taken(codes, np.array(plate.color), -1)
+    return color
 
 
 def needed(codes: Codes, plate: Plate) -> Codes:

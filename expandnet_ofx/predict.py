@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
-from expandnet_ofx.arrays import beside, copied, empty, namespace, set_at, to_host, zeros
+from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
-from expandnet_ofx.pixels import any_channel, picked, put_picked
+from expandnet_ofx.pixels import any_channel, columns_of, picked, put_picked
 from expandnet_ofx.plates import Plate, RowWindow, needed, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, heard, laid_over, smooth_log_light
 from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.surround import MIXED, complete, mixtures
+from expandnet_ofx.surround import MIXED, complete, mixtures, unlike
 from expandnet_ofx.swing import put_back
 from expandnet_ofx.workers import Workers
 
@@ -161,7 +161,7 @@ class TilePredictor:
         return (region[1] + span.start, row.codes[: done + 2 * MARGIN], light[:done]), carry
 
     def _tile(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
-        tile = codes[:, self._columns(x0, x1)]
+        tile = columns_of(codes, x0 - MARGIN, x1 + MARGIN, wrap=self._settings.latlong)
         if self._settings.merge == "full":
             trim = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
             return self._expand(self._seen(tile, x0, y)[trim, trim]) * self._gain
@@ -192,19 +192,21 @@ class TilePredictor:
             box: rows and columns of the tile.
             corner: x and y of the box in the plate.
         """
-        around, shape = _grown(box, 2 * SMOOTHING_RADIUS), matte[_grown(box, 0, SMOOTHING_RADIUS)].shape
-        wide = self._sampled(self._maps["recovered"], shape, corner) if "recovered" in self._maps else None
-        log_light = self._log_light(seen, self._wanted(matte, around, wide))[around]
-        log_light = smooth_log_light(log_light, matte[around]) + self._analysis.anchor
-        if wide is not None:
-            log_light = laid_over(log_light, wide, self._analysis.anchor)
+        around, own = _grown(box, 2 * SMOOTHING_RADIUS), matte[_grown(box, 0, SMOOTHING_RADIUS)]
+        maps = {name: self._sampled(values, own.shape, corner) for name, values in self._maps.items()}
+        log_light = self._log_light(seen, self._wanted(matte, around, maps.get("recovered")))[around]
+        log_light = smooth_log_light(log_light, matte[around])
         near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
-        mixed = mixtures(matte[near], seen[around])
-        inner, own = _grown(box, 0, MARGIN), matte[_grown(box, 0, SMOOTHING_RADIUS)]
-        log_light = self._in_context(log_light, codes[inner], seen[inner], own, mixed, corner, wide)
+        mixed, inner = mixtures(matte[near], seen[around]), _grown(box, 0, MARGIN)
+        # What follows looks at no pixel's neighbors, and most pixels of a box lie outside the matte.
+        result, at = zeros(matte, own.shape), set_at(any_channel(own))
+        told = {name: picked(values, at) for name, values in maps.items()}
+        known = (log_light, codes[inner], seen[inner], own, mixed)
+        log_light, codes, seen, own, mixed = (picked(values, at) for values in known)
+        log_light = self._in_context(log_light, codes, seen, own, mixed, told)
         xp = namespace(log_light)
-        light: Array = xp.where(own > 0, xp.exp2(log_light), 0.0)
-        return light
+        put_picked(result, at, xp.where(own > 0, xp.exp2(log_light), 0.0))
+        return result
 
     def _wanted(self, matte: Array, around: tuple[slice, slice], wide: Array | None) -> NDArray[np.bool_]:
         """Return where the network is asked (H, W): in a part of the matte, where light of wide areas leaves it a say."""
@@ -229,42 +231,35 @@ class TilePredictor:
         seen: Array,
         matte: Array,
         mixed: NDArray[np.bool_],
-        corner: tuple[int, int],
-        wide: Array | None,
+        told: Mapping[str, Array],
     ) -> Array:
-        """Let measured channels tell of clipped ones beside them, and hold light to how it comes in."""
-        xp, maps, chosen = namespace(matte), self._maps, set_at(any_channel(matte))
-        if not len(chosen) or not maps.keys() & {"rise", "surround", "broad"}:
-            return log_light
+        """Anchor light, lay that of wide areas over it, let measured channels tell of clipped ones, hold it to its rise.
 
-        def told(name: str) -> Array:
-            return picked(self._sampled(maps[name], matte.shape, corner), chosen)
-
-        light, own = picked(log_light, chosen), picked(matte, chosen)
-        plate = self._plate.encoding.decode(picked(take_color(codes, self._plate), chosen))
-        if "surround" in maps:
-            light = complete(light, plate, picked(seen, chosen), own, told("surround"), picked(mixed, chosen))
+        Args:
+            log_light, codes, seen, matte, mixed: of some pixels, (n, C).
+            told: what the maps say of them, by their names.
+        """
+        xp, plate = namespace(log_light), self._plate.encoding.decode(take_color(codes, self._plate))
+        log_light = as_float(log_light + self._analysis.anchor)
+        if "recovered" in told:
+            log_light = laid_over(log_light, told["recovered"], self._analysis.anchor)
+        if "surround" in told:
+            some = set_at(unlike(matte))
+            known = (log_light, plate, seen, matte, told["surround"], mixed)
+            put_picked(log_light, some, complete(*(picked(values, some) for values in known)))
         log_plate = xp.log2(xp.clip(plate, FLOOR, None))
-        if "rise" in maps:
-            light = hold(light, log_plate, told("rise"))
-        if "swing" in maps and wide is not None:
-            light = put_back(light, log_plate, told("swing"), picked(wide, chosen)[:, 3:])
-        if "broad" in maps:
-            light = lift_lamps(light, own, told("broad"), float(self._settings.sun_stops))
-        put_picked(log_light, chosen, light)
+        if "rise" in told:
+            log_light = hold(log_light, log_plate, told["rise"])
+        if "swing" in told and "recovered" in told:
+            log_light = put_back(log_light, log_plate, told["swing"], told["recovered"][:, 3:])
+        if "broad" in told:
+            log_light = lift_lamps(log_light, matte, told["broad"], float(self._settings.sun_stops))
         return log_light
 
     def _sampled(self, values: Array, shape: tuple[int, ...], corner: tuple[int, int]) -> Array:
         (x, y), (height, width) = corner, shape[:2]
         window, wrap = self._plate.window, self._settings.latlong
         return sample(values, window, (y, y + height), (x, x + width), wrap=wrap)
-
-    def _columns(self, x0: int, x1: int) -> slice | NDArray[np.int64]:
-        first, last = x0 - MARGIN, x1 + MARGIN
-        if first >= 0 and last <= self._plate.width:
-            return slice(first, last)
-        columns = np.arange(first, last)
-        return columns % self._plate.width if self._settings.latlong else np.clip(columns, 0, self._plate.width - 1)
 
     def _seen(self, tile: NDArray[Any], x0: int, y: int) -> Array:
         """Return what the network sees of a tile read with its margin, in [0, 1]."""

@@ -85,11 +85,11 @@ def laid_over(log_light: Array, wide: Array, anchor: float) -> Array:
     """Return predicted light with that of wide areas laid over it.
 
     Args:
-        log_light: log2 of anchored predicted light, (H, W, 3).
-        wide: values of a `RecoveredLight` at these pixels, (H, W, 4).
+        log_light: log2 of anchored predicted light, (..., 3).
+        wide: values of a `RecoveredLight` at these pixels, (..., 4).
         anchor: stops that put its light on the plate.
     """
-    anchored, share = wide[:, :, :3] + anchor, wide[:, :, 3:]
+    anchored, share = wide[..., :3] + anchor, wide[..., 3:]
     mixed = as_float(log_light + share * (anchored - log_light))
     result: Array = namespace(wide).where(share < ALONE, mixed, anchored)
     return result

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import namespace, set_at, to_host
+from expandnet_ofx.arrays import count, namespace, set_at, to_host
 from expandnet_ofx.pixels import any_channel
 
 Array = NDArray[np.float32]
@@ -41,9 +41,9 @@ class RenderStatistics:
         xp, pixels, peak, clipped = namespace(plate), plate.shape[0] * plate.shape[1], float(light.max()), 0
         gains: NDArray[np.int64] | int = 0
         chosen = matte > 0.5
-        if chosen.any():
-            clipped = int(any_channel(chosen).sum())
-            at = set_at(chosen)
+        at = set_at(chosen)
+        if len(at):
+            clipped = count(any_channel(chosen))
             before, after = plate.reshape(-1)[at], light.reshape(-1)[at]
             both = (before > 0) & (after > 0)
             stops = xp.clip(xp.log2(after[both] / before[both]), 0, MAX_STOPS)

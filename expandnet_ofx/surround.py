@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import as_float, namespace, set_at, zeros
+from expandnet_ofx.arrays import as_float, namespace, set_at, taken, zeros
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, running, spread
 from expandnet_ofx.pixels import brightest_channel, darkest_channel, picked, sum_of_channels
@@ -65,16 +65,15 @@ def evidence(seen: Array, tops: Sequence[float]) -> Array:
         (H, W, 5 * tops): for each level weight, and weight times R/G, B/G and the square of each.
     """
     xp, brightest = namespace(seen), brightest_channel(seen)
-    weight = smoothstep(*BRIGHT, brightest / tops[-1])
-    chosen = set_at((weight > 0) & (brightest < UNCLIPPED * tops[-1]))
+    chosen = set_at((brightest / tops[-1] > BRIGHT[0]) & (brightest < UNCLIPPED * tops[-1]))
     result = zeros(seen, (*seen.shape[:2], 5 * len(tops)))
     if len(chosen):
         light = as_float(xp.log2(xp.clip(srgb_decode(picked(seen, chosen)), DARKEST, None)))
         ratios = light[:, ::2] - light[:, 1:2]
         said = xp.concatenate((xp.ones_like(ratios[:, :1]), ratios, ratios**2), 1)
-        code = brightest.reshape(-1)[chosen]
+        code = taken(brightest.reshape(-1), chosen, 0)
         class_ = sum(xp.asarray(code >= UNCLIPPED * top, dtype=xp.int64) for top in tops)
-        result.reshape(-1, 5)[chosen * len(tops) + class_] = said * weight.reshape(-1)[chosen][:, None]
+        result.reshape(-1, 5)[chosen * len(tops) + class_] = said * smoothstep(*BRIGHT, code / tops[-1])[:, None]
     return result
 
 
@@ -111,6 +110,12 @@ def mixtures(matte: Array, seen: Array) -> NDArray[np.bool_]:
     inner = slice(MIXED, -MIXED)
     falls = around < HALF_LIGHT * seen[inner, inner]
     result: NDArray[np.bool_] = clips & falls & (matte[inner, inner] <= 0.9)
+    return result
+
+
+def unlike(matte: Array) -> NDArray[np.bool_]:
+    """Return where channels clip unlike each other, (..., 3) to (...): all that `complete` has a say about."""
+    result: NDArray[np.bool_] = (matte[..., 0] != matte[..., 1]) | (matte[..., 1] != matte[..., 2])
     return result
 
 

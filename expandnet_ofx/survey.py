@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
-from expandnet_ofx.arrays import as_float, namespace
+from expandnet_ofx.arrays import as_float, copied, count, namespace
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.grade import LOWEST_CLIP
 from expandnet_ofx.pixels import any_channel
@@ -123,10 +123,10 @@ class Surveyor:
         return _Rows(
             low=float(seen.min()),
             high=float(seen.max()),
-            nan=int(xp.isnan(floats).sum()),
-            infinite=int(xp.isinf(floats).sum()),
-            negative=int((floats < 0).sum()),
-            above=int(any_channel(floats > WHITE_EXCESS).sum()),
+            nan=count(xp.isnan(floats)),
+            infinite=count(xp.isinf(floats)),
+            negative=count(floats < 0),
+            above=count(any_channel(floats > WHITE_EXCESS)),
             proxy=self._proxy.part(y, seen),
             working=self._working.part(y, seen),
             surround=self._evidence(y, seen, hidden),
@@ -154,7 +154,7 @@ class Surveyor:
         parts, step = [], EVIDENCE_ROWS * self._stride
         for first in range(-y % self._stride, len(seen), step):
             part = np.s_[first : first + step : self._stride, :: self._stride]
-            said = evidence(seen[part], self._tops)
+            said = evidence(copied(seen[part]), self._tops)
             if hidden is not None:
                 said[hidden[part]] = 0
             parts.append(self._surround.part((y + first) // self._stride, said))

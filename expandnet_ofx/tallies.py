@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import GLOBAL_SIZE
-from expandnet_ofx.arrays import as_float, beside, namespace, to_host
+from expandnet_ofx.arrays import as_float, beside, cleaned, namespace, taken, to_host
 from expandnet_ofx.plates import Codes
 from expandnet_ofx.transfer import full_scale
 
@@ -30,8 +30,7 @@ def histograms(color: Codes, hidden: NDArray[np.bool_] | None, levels: int) -> N
         values = color[:, :, channel]
         values = values.reshape(-1) if hidden is None else values[~hidden]
         if scale == 1:
-            clean = xp.nan_to_num(as_float(values), nan=0.0, posinf=1.0, neginf=0.0)
-            values = xp.asarray(xp.clip(clean, 0, 1) * levels, dtype=xp.int64)
+            values = xp.asarray(cleaned(values, 0, 1) * levels, dtype=xp.int64)
         elif scale != levels:
             values = xp.asarray(values, dtype=xp.int64) * levels // int(scale)
         counts[channel] = to_host(xp.bincount(values, minlength=levels + 1))
@@ -65,15 +64,15 @@ def peaks(
     """
     xp, scale = namespace(color), full_scale(color.dtype)
     most = float("inf")
-    largest = xp.nan_to_num(as_float(color), nan=most, posinf=most) if scale == 1 else color
-    if hidden is not None:
-        largest = xp.where(hidden[:, :, None], most, as_float(largest))
+    largest = color if hidden is None else xp.where(hidden[:, :, None], most, as_float(color))
     begin = np.searchsorted(down.stop, y, side="right")
     end = np.searchsorted(down.first, y + len(color), side="left")
     first = np.maximum(down.first[begin:end], y) - y
     stop = np.minimum(down.stop[begin:end], y + len(color)) - y
     cells = window_max(window_max(largest, first, stop, axis=0), across.first, across.stop, axis=1)
-    return slice(int(begin), int(end)), np.asarray(to_host(as_float(cells)) / np.float32(scale), np.float32)
+    found = np.asarray(to_host(as_float(cells)) / np.float32(scale), np.float32)
+    # The largest of values of which one is no number is none either.
+    return slice(int(begin), int(end)), np.nan_to_num(found, nan=most, posinf=most)
 
 
 def window_max(values: Any, first: NDArray[np.int64], stop: NDArray[np.int64], *, axis: int) -> Any:
@@ -91,8 +90,8 @@ def window_max(values: Any, first: NDArray[np.int64], stop: NDArray[np.int64], *
     while True:
         at = np.flatnonzero((length >= size) & (length < 2 * size))
         if len(at):
-            one, other = (beside(values, index[at]) for index in (first, stop - size))
-            result[(*before, beside(values, at))] = xp.maximum(values[(*before, one)], values[(*before, other)])
+            one, other = (taken(values, index[at], axis) for index in (first, stop - size))
+            result[(*before, beside(values, at))] = xp.maximum(one, other)
         if not (length >= 2 * size).any():
             return result
         values = xp.maximum(values[(*before, slice(None, -size))], values[(*before, slice(size, None))])

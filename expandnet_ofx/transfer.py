@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx import primaries
-from expandnet_ofx.arrays import as_float, beside, namespace
+from expandnet_ofx.arrays import as_float, beside, cleaned, namespace
 from expandnet_ofx.errors import UsageError
 
 Array = NDArray[np.float32]
@@ -104,12 +104,11 @@ class Encoding:
 
     def encode_for_network(self, codes: NDArray[Any]) -> Array:
         """Turn codes into the network's view: light through the sRGB curve, float32 clamped to [0, 1]."""
-        clip = namespace(codes).clip
         if (scale := full_scale(codes.dtype)) != 1:
             if self.curve is srgb_decode:
                 return as_float(codes) / scale
             return _looked_up(network_table(self, 1 if scale == 255 else 2), codes)
-        result: Array = clip(self._network_curve(clip(_finite(codes), 0, 1)), 0, 1)
+        result: Array = namespace(codes).clip(self._network_curve(cleaned(codes, 0, 1)), 0, 1)
         return result
 
     def _network_curve(self, codes: Array) -> Array:
@@ -121,14 +120,8 @@ HALF_MAX = 65504.0
 """Largest finite half float; light beyond it would be written as infinity."""
 
 
-def _finite(codes: NDArray[Any]) -> Array:
-    xp = namespace(codes)
-    result: Array = xp.clip(xp.nan_to_num(as_float(codes), nan=0.0), -HALF_MAX, HALF_MAX)
-    return result
-
-
 def _decode_float(curve: Curve, codes: NDArray[Any]) -> Array:
-    xp, clean = namespace(codes), _finite(codes)
+    xp, clean = namespace(codes), cleaned(codes, -HALF_MAX, HALF_MAX)
     light = as_float(curve(xp.abs(clean)))
     result: Array = xp.clip(xp.copysign(light, clean), -HALF_MAX, HALF_MAX)
     return result

@@ -36,6 +36,7 @@ NEEDS_TORCH = (
     "test_nuke_plugin.py",
     "test_operators.py",
     "test_picture.py",
+    "test_pixels.py",
     "test_recovered.py",
     "test_reliability.py",
     "test_surround.py",

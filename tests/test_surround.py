@@ -15,7 +15,7 @@ from expandnet_ofx import Expander, Settings
 from expandnet_ofx.maps import spread
 from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.rise import FREE, STEEPER, distance, hold, rise
-from expandnet_ofx.surround import SPREAD, complete, evidence, mixtures, surround_color
+from expandnet_ofx.surround import SPREAD, complete, evidence, mixtures, surround_color, unlike
 from expandnet_ofx.survey import survey
 from expandnet_ofx.transfer import named_encoding
 
@@ -96,6 +96,10 @@ def test_channels_of_one_matte_tell_each_other_nothing() -> None:
     plate = rng.random((20, 20, 3), np.float32)
     surround = np.zeros((20, 20, 4), np.float32)
     assert np.array_equal(complete(predicted, plate, encoded(plate), matte, surround), predicted)
+    assert not unlike(matte).any()
+    for channel in range(3):
+        matte[3, 4 + channel, channel] += 1
+    assert np.argwhere(unlike(matte)).tolist() == [[3, 4], [3, 5], [3, 6]]
 
 
 def test_a_mixed_pixel_at_a_sharp_edge_is_no_measurement(plain_expander: Expander) -> None:
