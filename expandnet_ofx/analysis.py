@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from expandnet_ofx.architecture import FEATURES
+from expandnet_ofx.arrays import taken
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap
@@ -228,7 +229,7 @@ def _load_maps(path: Path) -> dict[str, Any]:
     maps = {}
     for name, (kind, channels) in MAPS.items():
         if pixels is not None and set(channels) <= set(stored):
-            maps[name] = kind(np.asarray(pixels[:, :, [stored.index(channel) for channel in channels]], np.float32))
+            maps[name] = kind(taken(pixels, np.array([stored.index(channel) for channel in channels]), 2))
     if not maps:
         oiio.geterror()
         raise InputError(f"{path}: the maps of the analysis are missing or damaged; analyze the plate again")

@@ -15,6 +15,7 @@ from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
 from expandnet_ofx.engine import Engine, expand_splitting
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.recovered import RecoveredLight, recover
 from expandnet_ofx.rise import Rise, rise
@@ -183,7 +184,7 @@ class Analyzer:
         starts = srgb_decode(plate.encoding.encode_for_network(np.float32(self._settings.threshold) * levels))
         height, width = seen.working.shape[:2]
         at = np.ix_(np.arange(height) * GLOBAL_SIZE // height, np.arange(width) * GLOBAL_SIZE // width)
-        hidden = np.isinf(seen.peak.max(2))[at]
+        hidden = np.isinf(brightest_channel(seen.peak))[at]
         light = np.where(hidden[:, :, None], 0, np.minimum(srgb_decode(seen.working) / white, 1))
         return measured_light(light.astype(np.float32), np.asarray(starts / white, np.float32))
 

@@ -6,6 +6,8 @@ gain is the artist's. What is too wide to be one (a sky, a window, a wall) is to
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ def broad_areas(matte: Array, *, wrap: bool) -> BroadAreas:
     """
     width = matte.shape[1]
     more = width // 4 if wrap else 0
-    full = np.pad((matte.min(2, keepdims=True) > CLIPPED), ((0, 0), (more, more), (0, 0)), mode="wrap")
+    full: Any = np.pad(darkest_channel(matte)[:, :, None] > CLIPPED, ((0, 0), (more, more), (0, 0)), mode="wrap")
     square = max(3, round(BROAD * max(matte.shape[:2])) // 2 * 2 + 1)
     wide = extreme(full, square, np.minimum)
     grown = np.zeros_like(wide)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import taken
 from expandnet_ofx.color import input_encoding, output_matrix
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import HALF_MAX, Encoding, full_scale, linear_decode
@@ -117,7 +118,7 @@ def recoded(codes: NDArray[Any], color: tuple[int, int, int], recode: Recoder) -
     light = codes if codes.dtype.kind == "f" else codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
     if light.shape[2] == 3 and color == (0, 1, 2):
         return recode(light)
-    made = recode(light[:, :, list(color)])
+    made = recode(taken(light, np.array(color), 2))
     result: Array = light.astype(np.float32)
     for place, channel in enumerate(color):
         result[:, :, channel] = made[:, :, place]

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import cleaned
+from expandnet_ofx.pixels import sum_of_channels
+
 Array = NDArray[np.float32]
 
 THUMBNAIL = 16
@@ -54,7 +57,7 @@ class Look:
 
 def look_at(proxy: Array) -> Look:
     """Return the look of a reduced plate (256, 256, 3), encoded, 1 = white."""
-    codes = np.clip(np.nan_to_num(proxy), 0, 1).mean(2)
+    codes = sum_of_channels(cleaned(proxy, 0, 1)) / np.float32(3)
     step = codes.shape[0] // THUMBNAIL
     small = codes.reshape(THUMBNAIL, step, THUMBNAIL, step).mean((1, 3))
     counts, _ = np.histogram(codes, BINS, (0, 1))

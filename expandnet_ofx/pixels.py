@@ -1,10 +1,13 @@
 """What holds for a pixel over its channels, and pixels by their numbers.
 
-Numpy's reductions over an axis of three values take several times as long, as does indexing by a mask.
+Numpy's reductions over an axis of a few values take several times as long, as does indexing by a mask.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -29,22 +32,22 @@ def any_channel(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def brightest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest channel of (..., 3): (...)."""
-    maximum = namespace(values).maximum
-    result: NDArray[np.float32] = maximum(maximum(values[..., 0], values[..., 1]), values[..., 2])
-    return result
+    """Return the largest channel of (..., C): (...)."""
+    return _over_channels(values, namespace(values).maximum)
 
 
 def darkest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least channel of (..., 3): (...)."""
-    minimum = namespace(values).minimum
-    result: NDArray[np.float32] = minimum(minimum(values[..., 0], values[..., 1]), values[..., 2])
-    return result
+    """Return the least channel of (..., C): (...)."""
+    return _over_channels(values, namespace(values).minimum)
 
 
 def sum_of_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the sum over the channels of (..., 3): (...)."""
-    result: NDArray[np.float32] = values[..., 0] + values[..., 1] + values[..., 2]
+    """Return the sum over the channels of (..., C): (...)."""
+    return _over_channels(values, add)
+
+
+def _over_channels(values: NDArray[Any], join: Callable[[Any, Any], Any]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = reduce(join, (values[..., channel] for channel in range(values.shape[-1])))
     return result
 
 

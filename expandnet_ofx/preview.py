@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.sheet_drawing import SheetContent, draw_sheet, luminance
 from expandnet_ofx.sheet_histogram import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN
 
@@ -135,7 +136,7 @@ class SheetBuilder:
     def _count(self, plate: FloatArray, light: FloatArray) -> None:
         self._plate_stops += count_stops(plate)
         self._light_stops += count_stops(light)
-        brightest = light.max(axis=2)
+        brightest = brightest_channel(light)
         self._peak = max(self._peak, float(brightest.max()))
         self._above_white += int(np.count_nonzero(brightest > 1.0))
 

@@ -25,6 +25,7 @@ from expandnet_ofx.maps import (
     low_pass_whole,
     running,
 )
+from expandnet_ofx.pixels import darkest_channel
 
 Array = NDArray[np.float32]
 Predict = Callable[[Array], Array]
@@ -112,7 +113,7 @@ def heard(wide: Array) -> NDArray[np.bool_]:
 def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     """Return where all channels are clipped over a square of `width` pixels, grown by `grow` and softened: (H, W, 1)."""
     # Gray, not black and white: an edge that moves by a part of a pixel moves the result by as much.
-    full = np.clip((matte.min(2, keepdims=True) - CLIPPED) / (1 - CLIPPED), 0, 1).astype(np.float32)
+    full = np.clip((darkest_channel(matte)[:, :, None] - CLIPPED) / (1 - CLIPPED), 0, 1).astype(np.float32)
     opened = extreme(extreme(full, width, np.minimum), width + 2 * grow, np.maximum)
     return low_pass_whole(opened, gaussian(1.2, 3), wrap=False)
 

@@ -13,8 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.arrays import namespace
+from expandnet_ofx.arrays import as_float, namespace
 from expandnet_ofx.maps import PlateMap, as_half, enlarge, framed, gaussian, low_pass_whole, spread
+from expandnet_ofx.pixels import sum_of_channels
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
@@ -74,7 +75,8 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
     steepness = steepness + np.maximum(fall - UNRESOLVED, 0)
     # One slope for all channels: each its own would turn the hue wherever they differ. Roots are averaged, so that neither
     # a hard edge far away nor a soft speck near by decides alone.
-    evidence = np.stack((edge.sum(2), np.where(edge, np.sqrt(steepness), 0).sum(2)), 2).astype(np.float32)
+    said = np.where(edge, np.sqrt(steepness), 0)
+    evidence = np.stack((sum_of_channels(as_float(edge)), sum_of_channels(said)), 2).astype(np.float32)
     slope = spread(_averaged(evidence, wrap=wrap), enough=ENOUGH, wrap=wrap) ** 2
     inside = clipped | hidden
     inward = np.stack([distance(inside[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)

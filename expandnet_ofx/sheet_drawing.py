@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.sheet_histogram import (
     FAINT_TEXT,
     HEADING_BAND,
@@ -148,7 +149,7 @@ def false_color(plate: FloatArray, light: FloatArray) -> ByteArray:
     The brightest channel, not luminance: what has the color of k stops or more is then what still clips k stops down.
     Class k holds 2^k <= light < 2^(k+1), class 0 starts just above 1.0, the last has no end. (rows, columns, 3) both.
     """
-    brightest = light.max(axis=2)
+    brightest = brightest_channel(light)
     classes = np.digitize(brightest, 2.0 ** np.arange(1, len(CLASS_COLORS)))
     gray = srgb_codes(luminance(plate)) * DIM
     colors = np.asarray(CLASS_COLORS, np.float64)[classes]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap, as_half
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import FREE, Rise
 from expandnet_ofx.surround import SurroundColor
@@ -165,7 +166,7 @@ def _known(seen: Sequence[_Neighbor], name: str) -> list[tuple[Array, _Neighbor]
 
 def _alike(values: Array, own: Array, sigma: float) -> Array:
     """Return how far a neighbor's values (h, w, C) say the same as a frame's own: (h, w, 1) in [0, 1]."""
-    apart = np.abs(values - own).max(2, keepdims=True)
+    apart = brightest_channel(np.abs(values - own))[:, :, None]
     result: Array = np.exp(-0.5 * (apart / np.float32(sigma)) ** 2)
     return result
 

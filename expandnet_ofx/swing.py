@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from expandnet_ofx.arrays import as_float
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, enlarge, extreme, framed, gaussian, halve, low_pass_whole, spread
+from expandnet_ofx.pixels import any_channel, brightest_channel, sum_of_channels
 
 Array = NDArray[np.float32]
 
@@ -77,11 +78,13 @@ def measured_light(light: Array, thresholds: Array) -> MeasuredLight:
         light: over white, (h, w, 3).
         thresholds: (3,) light over white where clipping starts.
     """
-    brightest = light.max(2)
-    weight = smoothstep(*BRIGHT, brightest) * (light < np.float32(SURELY) * thresholds).all(2)
-    clipped = np.all(light >= thresholds, axis=2, keepdims=True).astype(np.float32)
+    unsure = any_channel(light >= np.float32(SURELY) * thresholds)
+    weight = smoothstep(*BRIGHT, brightest_channel(light)) * ~unsure
+    clipped = as_float(~any_channel(light < thresholds)[:, :, None])
     near = low_pass_whole(extreme(clipped, 2 * NEAR + 1, np.maximum), gaussian(NEAR / 3, NEAR), wrap=False)[:, :, 0]
-    return MeasuredLight(as_half(np.stack((light.mean(2), weight * near), 2).astype(np.float32)))
+    return MeasuredLight(
+        as_half(np.stack((sum_of_channels(light) / np.float32(3), weight * near), 2).astype(np.float32))
+    )
 
 
 def brightening(own: Array, other: Array) -> Array:
