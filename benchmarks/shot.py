@@ -34,7 +34,7 @@ from expandnet_ofx.looks import look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import ShotWriter
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.steady import Steadying, make_steady
 from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
 
 COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
@@ -51,7 +51,7 @@ def timed(seconds: dict[str, float], name: str, call: Callable[..., Any], *argum
 
 
 def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, float]:
-    """Return the seconds of each stage over all frames, in one thread but for smoothing; decoding is told apart.
+    """Return the seconds of each stage over all frames, in one thread; decoding is told apart.
 
     For plates that are held in memory while they are open; of larger ones decoding overlaps with the rest.
     """
@@ -77,9 +77,9 @@ def _stages(seconds: dict[str, float], plates: Sequence[Path], folder: Path, pre
         timed(seconds, "keep analyses", writer.add, number, prepared.identity, look, analysis)
         prepared.close()
     shot = writer.commit()
-    made = timed(seconds, "smooth", steady, shot.frames, shot.settings, folder / "steady.json", Steadying())
+    made = timed(seconds, "smooth", make_steady, shot.frames, Steadying())
     for number, path in enumerate(plates, 1):
-        analysis = timed(seconds, "load analyses", made.frames[number].load)
+        analysis = timed(seconds, "smooth", made.load, number)
         prepared = timed(seconds, "open again", converter.prepare, path, analysis=analysis)
         light = timed(seconds, "expand", expanded, expander, prepared.parts[0].plate, analysis)
         prepared.close()
@@ -180,12 +180,12 @@ def main() -> None:
     total = sum(alone.values())
     print(
         f"{count} frames of {arguments.width}x{arguments.height}, {precision}; "
-        "seconds per frame, stages by themselves, 1 thread (smooth: all):"
+        "seconds per frame, stages by themselves, 1 thread (smooth: with the maps that it reads):"
     )
     for name, seconds in alone.items():
         print(f"  {name:16} {seconds / count:7.3f}  {100 * seconds / total:5.1f} %")
     print(f"  {'sum':16} {total / count:7.3f}  = {count / total:.2f} frames/s without overlap")
-    stored = sum(alone[stage] for stage in ("read", "keep analyses", "load analyses", "write"))
+    stored = sum(alone[stage] for stage in ("read", "keep analyses", "write"))
     print(
         f"  files {100 * stored / total:.1f} %; ideal: {count / (total - stored):.2f} frames/s, files hidden behind the rest"
     )
@@ -198,9 +198,8 @@ def main() -> None:
 
     one, two = (workers(plates, folder, k, precision) for k in (1, 2))
     # A task that finds everything done does nothing but start.
-    start = time.perf_counter()
-    subprocess.run([*TOOLS, "task", str(folder / "job1" / "job.json"), "expand"], check=True, stdout=subprocess.DEVNULL)
-    load = time.perf_counter() - start
+    load = task_seconds(folder / "job1", "expand")
+    numbers = task_seconds(folder / "job1", "smooth") / count
     print(f"farm tasks, one core each: 1 worker {one:.1f} s, 2 workers {two:.1f} s, speed-up {one / two:.2f}")
     scratch = folder / "job1" / "scratch"
     traffic = Traffic(
@@ -211,11 +210,20 @@ def main() -> None:
     )
     print(f"storage: {traffic.whole / 1e6:.1f} MB pass per frame, {arguments.storage:g} MB/s for all nodes")
     frame = (one - load) / count
-    print(f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame")
+    print(
+        f"model: a task takes {load:.1f} s to start, {frame:.2f} s per frame; numbers {numbers:.3f} s per frame, once"
+    )
     check(2, two, load + frame * math.ceil(count / 2))
     if arguments.slow is not None:
         slow_storage(plates, arguments.slow.resolve(), precision, load, frame, traffic)
-    farm(load, frame, count, alone, traffic)
+    farm(load, frame, numbers, count, alone, traffic)
+
+
+def task_seconds(job: Path, step: str) -> float:
+    """Return what a step of a job takes."""
+    started = time.perf_counter()
+    subprocess.run([*TOOLS, "task", str(job / "job.json"), step], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,20 +232,20 @@ class Traffic:
 
     plate: float
     maps: float
-    """Of its analysis and of the steady one."""
+    """Of its analysis."""
     result: float
     storage: float
     """Bytes per second, read and written, that all nodes share."""
 
     @property
     def expanding(self) -> float:
-        """Bytes of the last step: the plate read to tell it and to decode it, steady maps read, the result written."""
-        return 2 * self.plate + self.maps / 2 + self.result
+        """Bytes of the last step: the plate read to tell it and to decode it, maps of 18 frames per 10, the result."""
+        return 2 * self.plate + 1.8 * self.maps + self.result
 
     @property
     def whole(self) -> float:
-        """Bytes of all steps: the plate twice more, all maps written, those of the analysis read."""
-        return self.expanding + 2 * self.plate + 1.5 * self.maps
+        """Bytes of all steps: the plate twice more, and its maps written."""
+        return self.expanding + 2 * self.plate + self.maps
 
 
 def check(count: int, measured: float, predicted: float) -> None:
@@ -262,17 +270,15 @@ def slow_storage(
         check(count, measured, load + max(each * frame, passing))
 
 
-def farm(load: float, frame: float, frames: int, alone: dict[str, float], traffic: Traffic) -> None:
+def farm(load: float, frame: float, numbers: float, frames: int, alone: dict[str, float], traffic: Traffic) -> None:
     """Print what the model says of many nodes."""
-    smooth = alone["smooth"] / frames
-    print(f"  smooth {smooth:.3f} s per frame, on one node")
     analyze = (alone["read"] / 2 + alone["survey"] + alone["analyze"] + alone["keep analyses"]) / frames
     print("  a shot of 2000 frames in chunks of 10, by nodes: hours, and node hours")
     for nodes in (10, 100, 1000):
         rounds = math.ceil(200 / nodes)
         chunks = rounds * (2 * load + 10 * (frame + analyze))
-        elapsed = max(chunks, 2000 * traffic.whole / traffic.storage) + 2000 * smooth + load
-        spent = (200 * (2 * load + 10 * (frame + analyze)) + 2000 * smooth) / 3600
+        elapsed = max(chunks, 2000 * traffic.whole / traffic.storage) + 2000 * numbers + load
+        spent = (200 * (2 * load + 10 * (frame + analyze)) + 2000 * numbers) / 3600
         print(f"  {nodes:5} nodes: {elapsed / 3600:.3f} h, {spent:.2f} node hours")
 
 

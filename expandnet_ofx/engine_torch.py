@@ -33,6 +33,10 @@ DEVICE_TURN = threading.Lock()
 """Held while a device runs the network: one tile at a time, for which memory is counted, and under flags that hold for the
 process."""
 
+LOCAL_ROWS = 64
+"""Rows of a tile that pass the local branch at a time on the CPU: with its 128 channels it would take most of a tile's
+memory."""
+
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
 
@@ -110,21 +114,31 @@ class TorchEngine:
     def _folded(self, x: Tensor, features: Tensor) -> Tensor:
         """Run the folded network without padding: (1, 3, H + 16, W + 16) to sigmoid values (1, 3, H, W), float32."""
         layers = self._layers
-        trim = RADIUS - LOCAL_RADIUS
-        local = self._conv(x[:, :, trim:-trim, trim:-trim].contiguous(memory_format=torch.channels_last), "local1")
-        local = self._conv(local, "local2")
-        weight = layers["fuse_local.weight"]
-        bias = layers["fuse.bias"] + layers["fuse_global.weight"] @ features
-        total = functional.conv2d(local.to(weight.dtype), weight).float()
-        del local
-        total += bias[:, None, None]
         mid = self._conv(x, "mid1", dilation=2)
         for name in ("mid2", "mid3"):
             mid = self._conv(mid, name, dilation=2)
         weight = layers["mid4.weight"]
-        total += functional.conv2d(mid.to(weight.dtype), weight, dilation=2)
+        total = functional.conv2d(mid.to(weight.dtype), weight, dilation=2)
         del mid
-        return torch.sigmoid(functional.conv2d(self._elu(total), layers["out.weight"], layers["out.bias"]))
+        trim = RADIUS - LOCAL_RADIUS
+        x = x[:, :, trim:-trim, trim:-trim]
+        rows = total.shape[2]
+        step = LOCAL_ROWS if x.device.type == "cpu" else rows
+        bias = layers["fuse.bias"] + layers["fuse_global.weight"] @ features
+        parts = []
+        for y in range(0, rows, step):
+            around = x[:, :, y : min(y + step, rows) + 2 * LOCAL_RADIUS]
+            local = self._local_branch(around.contiguous(memory_format=torch.channels_last))
+            local += bias[:, None, None]
+            local += total[:, :, y : y + step]
+            parts.append(functional.conv2d(self._elu(local), layers["out.weight"], layers["out.bias"]))
+        return torch.sigmoid(torch.cat(parts, 2))
+
+    def _local_branch(self, x: Tensor) -> Tensor:
+        """Return what the local branch adds to the fusion: (1, 3, h + 4, W + 4) to (1, 64, h, W), float32."""
+        weight = self._layers["fuse_local.weight"]
+        local = self._conv(self._conv(x, "local1"), "local2")
+        return functional.conv2d(local.to(weight.dtype), weight).float()
 
     def _conv(self, x: Tensor, name: str, dilation: int = 1) -> Tensor:
         weight, bias = self._layers[f"{name}.weight"], self._layers[f"{name}.bias"]

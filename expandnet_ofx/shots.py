@@ -18,6 +18,9 @@ from expandnet_ofx.sources import Identity
 SHOT_SCHEMA = 1
 """Version of the file; another one is refused."""
 
+MAPS_ELSEWHERE = "elsewhere"
+"""Stands for the maps of a frame of which a file holds the numbers alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShotFrame:
@@ -39,6 +42,10 @@ class ShotFrame:
 
     def load(self) -> Analysis:
         """Return the analysis with its maps; raise `InputError` if they are missing or of another frame."""
+        if self.record["maps"] == MAPS_ELSEWHERE:
+            raise InputError(
+                f"{self.path}: holds numbers alone, for the tasks of its job; run expandnet smooth for a file"
+            )
         return Analysis.with_maps(self.record, beside=self.path)
 
 
@@ -122,14 +129,21 @@ class ShotWriter:
 
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
         """Add a frame; in any order, each once, also in several threads."""
+        self._check(number)
+        maps = analysis.save_maps(self.path.with_name(f"{self.path.stem}.{number:04d}.maps.exr"))
+        self._keep(number, identity, look, analysis.to_dict(map_name=maps.name if maps else None))
+
+    def add_numbers(self, number: int, identity: Identity, look: Look, numbers: Analysis) -> None:
+        """Add a frame whose maps are elsewhere, so that it can be read, but not loaded."""
+        self._check(number)
+        self._keep(number, identity, look, {**numbers.to_dict(), "maps": MAPS_ELSEWHERE})
+
+    def _check(self, number: int) -> None:
         if number in self._frames:
             raise UsageError(f"{self.path}: frame {number} is there twice; give each frame once")
-        maps = analysis.save_maps(self.path.with_name(f"{self.path.stem}.{number:04d}.maps.exr"))
-        self._frames[number] = {
-            "source": asdict(identity),
-            "look": look.to_dict(),
-            "analysis": analysis.to_dict(map_name=maps.name if maps else None),
-        }
+
+    def _keep(self, number: int, identity: Identity, look: Look, record: Mapping[str, Any]) -> None:
+        self._frames[number] = {"source": asdict(identity), "look": look.to_dict(), "analysis": record}
 
     def commit(self) -> Shot:
         """Write the shot's file, which appears only when complete, and return the shot."""

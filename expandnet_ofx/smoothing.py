@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.analysis import Analysis, Triple
+from expandnet_ofx.analysis import MAPS, Analysis, Triple
 from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap, as_half
 from expandnet_ofx.pixels import brightest_channel
@@ -36,6 +35,8 @@ KNEE = 4.0
 """Stops around which limits of a rise are averaged."""
 
 Load = Callable[[int], Analysis]
+Maps = Mapping[str, Any]
+"""Maps of an analysis by the names of their fields, None for one that it has not."""
 
 
 def window_weights(count: int, at: int, window: int) -> tuple[int, NDArray[np.float64]]:
@@ -90,39 +91,50 @@ def constants_of(analyses: Sequence[Analysis]) -> dict[str, Any]:
 
 
 def smooth_cut(
-    features: Sequence[Sequence[float]], constants: Mapping[str, Any], load: Load, window: int
-) -> list[Callable[[], Analysis]]:
-    """Return, for each frame of a cut, what makes its steady analysis; maps are read only then.
+    analyses: Sequence[Analysis], features: Sequence[Sequence[float]], constants: Mapping[str, Any], window: int
+) -> list[Analysis]:
+    """Return the analyses of a cut with steady numbers; maps stay as they are, see `smooth_maps`.
 
     Args:
-        features: global vectors of the frames.
+        analyses: of its frames.
+        features: their global vectors.
         constants: what all frames have in common, see `constants_of`.
-        load: returns the analysis of a frame of the cut with its maps.
         window: frames, odd.
     """
-    count = len(features)
     smooth = smooth_numbers(np.array(features, np.float64), window)
+    vectors = [tuple(float(np.float32(x)) for x in vector) for vector in smooth]
+    return [replace(own, features=found, **constants) for own, found in zip(analyses, vectors, strict=True)]
 
-    def make(at: int) -> Analysis:
-        first, weights = window_weights(count, at, window)
-        around = [load(first + k) for k in range(len(weights))]
-        own = around[at - first]
-        steady = replace(own, features=tuple(float(np.float32(x)) for x in smooth[at]), **constants, measured=None)
-        if len(around) == 1:
-            return steady
-        seen = [_Neighbor.of(own, other, float(weight)) for other, weight in zip(around, weights, strict=True)]
-        mean = _mean_change(seen)
-        recovered = _recovered(own, seen, mean)
-        return replace(
-            steady,
-            recovered=recovered,
-            rise=_rise(own, seen, mean, recovered),
-            surround=_surround(own, seen),
-            broad=_broad(own, seen),
-            swing=Swing(as_half(-mean)) if recovered is not None and mean.size > 1 else None,
-        )
 
-    return [partial(make, at) for at in range(count)]
+def smooth_maps(load: Load, count: int, at: int, window: int) -> Maps:
+    """Return the steady maps of frame `at` of a cut, by the names of their fields.
+
+    Args:
+        load: returns the analysis of a frame of the cut with its maps, as it was made.
+        count: frames of the cut.
+        window: frames, odd; only they are read.
+    """
+    first, weights = window_weights(count, at, window)
+    around = [load(first + k) for k in range(len(weights))]
+    own = around[at - first]
+    if len(around) == 1:
+        return {**maps_of(own), "measured": None}
+    seen = [_Neighbor.of(own, other, float(weight)) for other, weight in zip(around, weights, strict=True)]
+    mean = _mean_change(seen)
+    recovered = _recovered(own, seen, mean)
+    return {
+        "recovered": recovered,
+        "rise": _rise(own, seen, mean, recovered),
+        "broad": _broad(own, seen),
+        "surround": _surround(own, seen),
+        "measured": None,
+        "swing": Swing(as_half(-mean)) if recovered is not None and mean.size > 1 else None,
+    }
+
+
+def maps_of(analysis: Analysis) -> Maps:
+    """Return the maps of an analysis, by the names of their fields."""
+    return {name: getattr(analysis, name) for name in MAPS}
 
 
 @dataclass(frozen=True, eq=False)

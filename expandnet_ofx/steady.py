@@ -16,7 +16,7 @@ from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import find_cuts
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, runs
-from expandnet_ofx.smoothing import constants_of, smooth_cut
+from expandnet_ofx.smoothing import Maps, constants_of, maps_of, smooth_cut, smooth_maps
 from expandnet_ofx.workers import in_parallel, usable_processors
 
 Progress = Callable[[int, int], None]
@@ -70,26 +70,39 @@ def _size(frame: ShotFrame) -> tuple[int, int]:
     return frame.numbers.width, frame.numbers.height
 
 
-def steady(
+@dataclass(frozen=True, kw_only=True)
+class SteadyShot:
+    """The steady analyses of a shot: the numbers of all frames, and what makes the maps of one.
+
+    Maps are made when a frame is asked for, from those of its neighbors, so that frames which are expanded side by side,
+    or on many machines, are smoothed there as well.
+    """
+
+    smoothing: Mapping[str, Any]
+    """Window, lock frame, tiles; and `shots`, first and last frame of each cut."""
+    numbers: Mapping[int, Analysis]
+    """Of each frame, without maps."""
+    maps: Mapping[int, Callable[[], Maps]]
+
+    def load(self, number: int) -> Analysis:
+        """Return the steady analysis of a frame; raise `InputError` if maps of one that it takes are missing."""
+        return replace(self.numbers[number], **self.maps[number]())
+
+
+def make_steady(
     frames: Mapping[int, ShotFrame],
-    settings: Mapping[str, Any],
-    target: Path,
     how: Steadying,
     *,
     beside: Sequence[Mapping[int, ShotFrame]] = (),
     kept: Mapping[int, ShotFrame] | None = None,
-    progress: Progress | None = None,
-) -> Shot:
-    """Write the steady analyses of a shot and return them.
+) -> SteadyShot:
+    """Make the analyses of a shot steady.
 
     Args:
         frames: all frames of the shot, see `shots.merge_shots`.
-        settings: what their analyses were made with.
-        target: the file to write.
         how: window, cuts.
         beside: frames of other views of the same shot, with which it shares what is global.
         kept: steady analyses that stay as they are, of frames that have not changed; others join their constants.
-        progress: called with the number of frames that are done, and of all.
     """
     shots = find_shots(frames, how)
     smoothing = {
@@ -103,63 +116,110 @@ def steady(
         for number, frame in (kept or {}).items()
         if number in frames and frames[number].identity == frame.identity
     }
-    writer = ShotWriter(target, settings, smoothing=smoothing)
+    numbers = {n: found for shot in shots for n, found in _numbers([frames, *beside], shot, how, settled).items()}
+    maps = _smoothed(shots, lambda number: frames[number].load(), how)
+    if how.lock_frame is not None:
+        maps = dict.fromkeys(frames, partial(_stored, frames[how.lock_frame]))
+    maps |= {number: partial(_stored, frame) for number, frame in settled.items()}
+    return SteadyShot(smoothing=smoothing, numbers=numbers, maps=maps)
 
-    def add(number: int, make: Callable[[], Analysis]) -> None:
-        writer.add(number, frames[number].identity, frames[number].look, make())
 
-    calls = [
-        partial(add, number, make)
-        for shot in shots
-        for number, make in zip(shot, _makers([frames, *beside], shot, how, settled), strict=True)
-    ]
-    with closing(in_parallel(calls)) as added:
+def make_steady_views(views: Sequence[Mapping[int, ShotFrame]], how: Steadying) -> list[SteadyShot]:
+    """Make the analyses of all views of a shot steady: cut where the first view is, see `make_steady`."""
+    made: list[SteadyShot] = []
+    for frames in views:
+        own = how
+        if made and not how.tiles:
+            own = replace(how, cuts=tuple(first for first, _ in made[0].smoothing["shots"] if first in frames))
+        made.append(make_steady(frames, own, beside=[other for other in views if other is not frames]))
+    return made
+
+
+def steady(
+    frames: Mapping[int, ShotFrame],
+    settings: Mapping[str, Any],
+    target: Path,
+    how: Steadying,
+    *,
+    beside: Sequence[Mapping[int, ShotFrame]] = (),
+    kept: Mapping[int, ShotFrame] | None = None,
+    progress: Progress | None = None,
+) -> Shot:
+    """Write the steady analyses of a shot, maps and all, and return them.
+
+    Args:
+        frames, how, beside, kept: see `make_steady`.
+        settings: what their analyses were made with.
+        target: the file to write.
+        progress: called with the number of frames that are done, and of all.
+    """
+    made = make_steady(frames, how, beside=beside, kept=kept)
+    writer = ShotWriter(target, settings, smoothing=made.smoothing)
+
+    def add(number: int) -> None:
+        writer.add(number, frames[number].identity, frames[number].look, made.load(number))
+
+    with closing(in_parallel(partial(add, number) for number in made.numbers)) as added:
         for done, _ in enumerate(added, 1):
             if progress is not None:
                 progress(done, len(frames))
     return writer.commit()
 
 
-def steady_views(
-    views: Sequence[Mapping[int, ShotFrame]],
-    settings: Mapping[str, Any],
-    targets: Sequence[Path],
-    how: Steadying,
-    *,
-    progress: Progress | None = None,
-) -> list[Shot]:
-    """Write the steady analyses of all views of a shot and return them: cut where the first view is, see `steady`."""
-    made: list[Shot] = []
-    for frames, target in zip(views, targets, strict=True):
-        own = how
-        if made and not how.tiles:
-            assert made[0].smoothing is not None
-            own = replace(how, cuts=tuple(first for first, _ in made[0].smoothing["shots"] if first in frames))
-        beside = [other for other in views if other is not frames]
-        made.append(steady(frames, settings, target, own, beside=beside, progress=progress))
-    return made
+def keep_numbers(made: SteadyShot, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], target: Path) -> Shot:
+    """Write the numbers of a shot's steady analyses, for `take_up` elsewhere; maps stay where those of the frames are."""
+    writer = ShotWriter(target, settings, smoothing=made.smoothing)
+    for number, numbers in made.numbers.items():
+        writer.add_numbers(number, frames[number].identity, frames[number].look, numbers)
+    return writer.commit()
 
 
-def _makers(
+def take_up(shot: Shot, load: Callable[[int], Analysis], how: Steadying) -> SteadyShot:
+    """Return the steady analyses of a shot whose numbers `keep_numbers` wrote.
+
+    Args:
+        load: returns the analysis of a frame with its maps, as it was made.
+        how: what the numbers were made with.
+    """
+    assert shot.smoothing is not None
+    cuts = [sorted(n for n in shot.frames if first <= n <= last) for first, last in shot.smoothing["shots"]]
+    numbers = {number: frame.numbers for number, frame in shot.frames.items()}
+    return SteadyShot(smoothing=shot.smoothing, numbers=numbers, maps=_smoothed(cuts, load, how))
+
+
+def _smoothed(
+    shots: Sequence[Sequence[int]], load: Callable[[int], Analysis], how: Steadying
+) -> dict[int, Callable[[], Maps]]:
+    """Return what makes the steady maps of each frame."""
+    window = 1 if how.tiles else how.window
+    held = lru_cache(maxsize=window + usable_processors())(load)
+
+    def of(shot: Sequence[int], at: int) -> Maps:
+        return smooth_maps(lambda k: held(shot[k]), len(shot), at, window)
+
+    return {number: partial(of, shot, at) for shot in shots for at, number in enumerate(shot)}
+
+
+def _stored(frame: ShotFrame) -> Maps:
+    return maps_of(frame.load())
+
+
+def _numbers(
     views: Sequence[Mapping[int, ShotFrame]], shot: Sequence[int], how: Steadying, settled: Mapping[int, ShotFrame]
-) -> Sequence[Callable[[], Analysis]]:
+) -> dict[int, Analysis]:
+    """Return the steady numbers of the frames of a cut."""
     frames = views[0]
     known = [[view[number].numbers for view in views if number in view] for number in shot]
     constants = constants_of([settled[n].numbers for n in shot if n in settled] or list(chain.from_iterable(known)))
     features = [_mean_features(analyses) for analyses in known]
-
-    @lru_cache(maxsize=how.window + usable_processors())
-    def load(position: int) -> Analysis:
-        return frames[shot[position]].load()
-
     if how.lock_frame is not None:
-        made = [_locked(frames, how.lock_frame, number) for number in shot]
+        found = [_locked(frames, how.lock_frame, number) for number in shot]
     elif how.tiles:
-        all_features = _mean_features(list(chain.from_iterable(known)))
-        made = smooth_cut([all_features] * len(shot), constants, load, 1)
+        shared = _mean_features(list(chain.from_iterable(known)))
+        found = smooth_cut([frames[n].numbers for n in shot], [shared] * len(shot), constants, 1)
     else:
-        made = smooth_cut(features, constants, load, how.window)
-    return [settled[n].load if n in settled else make for n, make in zip(shot, made, strict=True)]
+        found = smooth_cut([frames[n].numbers for n in shot], features, constants, how.window)
+    return {n: settled[n].numbers if n in settled else own for n, own in zip(shot, found, strict=True)}
 
 
 def _mean_features(analyses: Sequence[Analysis]) -> list[float]:
@@ -167,9 +227,9 @@ def _mean_features(analyses: Sequence[Analysis]) -> list[float]:
     return [math.fsum(column) / len(analyses) for column in zip(*(a.features for a in analyses), strict=True)]
 
 
-def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Callable[[], Analysis]:
+def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Analysis:
     if lock not in frames:
         raise UsageError(f"lock-frame {lock}: not a frame of the shot")
     if _size(frames[lock]) != _size(frames[number]):
         raise UsageError(f"lock-frame {lock}: frame {number} has another size; lock plates of one size")
-    return frames[lock].load
+    return frames[lock].numbers

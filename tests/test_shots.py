@@ -15,6 +15,7 @@ from commands import batch, invoke, pixels_of, replace_network, save
 from expandnet_batch.tools import command as tools
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from steadied import steady_cut
 
 from expandnet_ofx import Analysis, Expander
 from expandnet_ofx.convert import Converter
@@ -23,9 +24,9 @@ from expandnet_ofx.looks import Look, distance, find_cuts, look_at
 from expandnet_ofx.maps import as_half
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.shots import Shot, ShotWriter, merge_shots, runs
-from expandnet_ofx.smoothing import constants_of, smooth_cut, smooth_numbers, window_weights
+from expandnet_ofx.smoothing import smooth_numbers, window_weights
 from expandnet_ofx.sources import Identity
-from expandnet_ofx.steady import Steadying, find_shots, steady
+from expandnet_ofx.steady import Steadying, find_shots, keep_numbers, make_steady, steady, take_up
 
 # Looks and cuts
 
@@ -122,9 +123,7 @@ def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
 
 
 def smoothed(frames: list[Analysis], window: int = 5) -> list[Analysis]:
-    return [
-        make() for make in smooth_cut([a.features for a in frames], constants_of(frames), lambda at: frames[at], window)
-    ]
+    return steady_cut(frames, window)
 
 
 def test_a_cut_has_one_clip_level_and_one_anchor() -> None:
@@ -220,6 +219,26 @@ def test_chunks_are_a_shot_and_what_does_not_belong_is_refused(tmp_path: Path) -
         merge_shots([made])
     with pytest.raises(UsageError, match="twice"):
         shot_file(tmp_path / "e.json", [1, 1])
+
+
+@pytest.mark.parametrize("how", [Steadying(window=3), Steadying(window=1), Steadying(tiles=True)])
+def test_numbers_that_were_kept_are_taken_up_with_maps_of_few_frames(tmp_path: Path, how: Steadying) -> None:
+    shot = shot_file(tmp_path / "a.json", list(range(1, 8)))
+    whole = steady(shot.frames, shot.settings, tmp_path / "whole.json", how)
+    numbers = keep_numbers(make_steady(shot.frames, how), shot.frames, shot.settings, tmp_path / "numbers.json")
+    assert numbers.smoothing == whole.smoothing
+    for number, frame in numbers.frames.items():
+        asked: set[int] = set()
+
+        def load(n: int, asked: set[int] = asked) -> Analysis:
+            asked.add(n)
+            return shot.frames[n].load()
+
+        assert take_up(numbers, load, how).load(number) == whole.frames[number].load()
+        reach = 0 if how.tiles else how.window // 2
+        assert asked == {n for n in shot.frames if abs(n - number) <= reach}
+        with pytest.raises(InputError, match="numbers alone"):
+            frame.load()
 
 
 def test_shots_end_at_gaps_cuts_and_other_sizes(tmp_path: Path) -> None:

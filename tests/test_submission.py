@@ -249,6 +249,36 @@ def test_tasks_run_again_do_nothing_twice(shot: Path, light: None) -> None:
     assert all(frame["status"] == "done" for frame in report["frames"])
 
 
+def test_a_chunk_reads_the_maps_of_its_frames_and_their_neighbors_alone(shot: Path, light: None) -> None:
+    written("--steady", 3)
+    for words in (*(("analyze", "--chunk", k) for k in range(3)), ("smooth",)):
+        assert task("task", "job/job.json", *words).code == 0
+    assert not list(Path("job/scratch").glob("*.maps.exr")), "smoothing writes numbers alone"
+    maps = Path("job/scratch/analyses")
+    for frame in (1005, 1006, 1007):
+        (maps / f"0.{frame}.{frame}.maps.exr").unlink()
+    assert task("task", "job/job.json", "expand", "--chunk", 0).code == 0
+    for path in Path("out").iterdir():
+        path.unlink()
+    (maps / "0.1004.1004.maps.exr").unlink()
+    ran = task("task", "job/job.json", "expand", "--chunk", 0)
+    assert (ran.code, "0.1004.1004.maps.exr" in ran.out + ran.err) == (1, True)
+    assert sorted(path.name for path in Path("out").iterdir()) == NAMES[:2]
+
+
+def test_a_plate_that_was_analyzed_again_needs_smoothing_again(shot: Path, light: None) -> None:
+    written("--steady", 3)
+    run_all()
+    for path in Path("out").iterdir():
+        path.unlink()
+    save(Path("in/shot.1004.png"), plate(9, 48, 64))
+    assert task("task", "job/job.json", "analyze", "--chunk", 1).code == 0
+    ran = task("task", "job/job.json", "expand", "--chunk", 0)
+    assert (ran.code, "0.1004.json: made from another plate" in ran.out + ran.err) == (1, True)
+    assert task("task", "job/job.json", "smooth").code == 0
+    assert task("task", "job/job.json", "expand", "--chunk", 0).code == 0
+
+
 def test_check_finds_what_is_missing_damaged_or_of_other_plates(shot: Path, light: None) -> None:
     written()
     run_all()
@@ -264,7 +294,7 @@ def test_check_finds_what_is_missing_damaged_or_of_other_plates(shot: Path, ligh
         assert name in ran.err
     report = json.loads(Path("job/report.json").read_text())
     assert (report["complete"], len(report["wrong"])) == (False, 4)
-    assert list(Path("job/scratch").glob("*.maps.exr")), "a job that is not done keeps what it needs"
+    assert list(Path("job/scratch/analyses").glob("*.maps.exr")), "a job that is not done keeps what it needs"
 
 
 def test_steps_that_come_too_early_say_what_is_missing(shot: Path, light: None) -> None:

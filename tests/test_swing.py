@@ -7,9 +7,9 @@ import pytest
 from commands import needs_torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from steadied import steady_cut
 
 from expandnet_ofx import Expander
-from expandnet_ofx.smoothing import constants_of, smooth_cut
 from expandnet_ofx.swing import MeasuredLight, alignment, brightening, measured_light, moved, put_back
 from expandnet_ofx.transfer import srgb_decode, srgb_encode
 
@@ -129,9 +129,7 @@ def test_a_lamp_that_flickers_keeps_flickering_in_a_steady_shot() -> None:
     plates = [np.clip(np.rint(c), 0, 255).astype(np.uint8) for c in codes]
     expander = Expander()
     analyses = [expander.analyze(plate) for plate in plates]
-    made = [
-        make() for make in smooth_cut([a.features for a in analyses], constants_of(analyses), lambda k: analyses[k], 9)
-    ]
+    made = steady_cut(analyses, 9)
     inside = np.hypot(ROWS - 54, COLUMNS - 96) < 8
 
     def amplitude(pictures: list[np.ndarray]) -> float:

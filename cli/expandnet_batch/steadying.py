@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
 from expandnet_ofx.sources import Identity, Prepared
-from expandnet_ofx.steady import Steadying, steady_views
+from expandnet_ofx.steady import Steadying, SteadyShot, make_steady_views
 from expandnet_ofx.workers import Results
 from expandnet_ofx.writer import read_provenance
 
@@ -72,19 +72,21 @@ class Book:
             for path, number in _frames_of(sequence, range(first, last + 1)):
                 self._records[path, number] = record
 
-    def add(self, sequence: FrameSequence, shot: Shot, keys: Mapping[int, str]) -> None:
-        """Add the steady analyses of a sequence."""
+    def add(
+        self, sequence: FrameSequence, frames: Mapping[int, ShotFrame], made: SteadyShot, keys: Mapping[int, str]
+    ) -> None:
+        """Add the steady analyses of a sequence, made from those of its frames."""
 
-        def given(frame: ShotFrame) -> Callable[[Identity], Given]:
+        def given(number: int) -> Callable[[Identity], Given]:
             def check(identity: Identity) -> Given:
-                if identity.source_sha256 != frame.identity.source_sha256:
+                if identity.source_sha256 != frames[number].identity.source_sha256:
                     raise InputError(f"{identity.source}: was replaced while the batch ran; run it again")
-                return Given(key=keys[frame.number], load=frame.load)
+                return Given(key=keys[number], load=partial(made.load, number))
 
             return check
 
-        for path, number in _frames_of(sequence, shot.frames):
-            self._given[path, number] = given(shot.frames[number])
+        for path, number in _frames_of(sequence, frames):
+            self._given[path, number] = given(number)
 
     def settle(self, sequence: FrameSequence, keys: Mapping[int, str]) -> None:
         """Add a sequence whose results all exist and can stay: nothing of it is analyzed."""
@@ -196,21 +198,13 @@ def _analyze_views(
     progress: Progress,
 ) -> None:
     settings = analysis_settings(converter.expander)
-    shots = [
-        analyze_frames(view, converter, options, scratch / "raw" / f"{k}.json", progress)
-        for k, view in enumerate(views)
-    ]
+    shots = [analyze_frames(view, converter, options, scratch / f"{k}.json", progress) for k, view in enumerate(views)]
     known = [(view, shot.frames) for view, shot in zip(views, shots, strict=True) if shot.frames]
-    targets = [scratch / f"{k}.steady.json" for k in range(len(known))]
-    made = steady_views([frames for _, frames in known], settings, targets, how)
-    for (view, frames), shot in zip(known, made, strict=True):
-        assert shot.smoothing is not None
-        spans = shot.smoothing["shots"]
+    for (view, frames), steady in zip(known, make_steady_views([frames for _, frames in known], how), strict=True):
+        spans = steady.smoothing["shots"]
         beside = [other for _, other in known if other is not frames]
-        book.add(view, shot, steady_keys(spans, [frames, *beside], settings, how))
+        book.add(view, frames, steady, steady_keys(spans, [frames, *beside], settings, how))
         book.note(view, spans, window=how.window)
-    # Maps take about a megabyte per frame.
-    shutil.rmtree(scratch / "raw", ignore_errors=True)
 
 
 def steady_keys(

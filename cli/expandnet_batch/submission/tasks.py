@@ -31,11 +31,12 @@ from expandnet_batch.steadying import Book, analyzed, steady_keys
 from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
 from expandnet_batch.submission.summary import keep_stretches, save_report
 from expandnet_ofx import __version__
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing
-from expandnet_ofx.steady import Steadying, steady_views
+from expandnet_ofx.steady import Steadying, keep_numbers, make_steady_views, take_up
 
 
 def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, keep_scratch: bool = False) -> int:
@@ -158,18 +159,18 @@ def _is_analyzed(path: Path, frame: Job, converter: Converter) -> bool:
 
 
 def _smooth(job: FarmJob, options: dict[str, Any]) -> int:
+    """Find cuts, and make steady what is one for a shot or a few numbers per frame; maps are smoothed where frames are
+    expanded, on many nodes instead of one."""
     with open_progress(options["progress"], total=len(job.frames)) as progress:
         for views in job.views():
             if not views[0].shot:
                 continue
-            analyzed = [_collected(job, view) for view in views]
-            targets = [_steady(job, view) for view in views]
-            shown = partial(progress.stage, f"smoothing {views[0].name}")
-            frames, settings = [found for found, _ in analyzed], analyzed[0][1]
-            for shot in steady_views(frames, settings, targets, _how(job, views[0]), progress=shown):
-                assert shot.smoothing is not None
-                for first, last in shot.smoothing["shots"]:
-                    progress.say(f"{views[0].name}  frames {first} to {last}")
+            collected = [_collected(job, view) for view in views]
+            made = make_steady_views([frames for frames, _ in collected], _how(job, views[0]))
+            for view, steady, (frames, settings) in zip(views, made, collected, strict=True):
+                keep_numbers(steady, frames, settings, _steady(job, view))
+                for first, last in steady.smoothing["shots"]:
+                    progress.say(f"{view.name}  frames {first} to {last}")
     return 0
 
 
@@ -200,13 +201,22 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
         for view, shot in zip(views, shots, strict=True):
             if changed := differing(shot.settings, settings):
                 raise InputError(f"{shot.path}: made with another {changed}; run the job again from its first step")
-            assert shot.smoothing is not None
-            spans = shot.smoothing["shots"]
+            steady = take_up(shot, partial(_as_analyzed, job, view, shot), _how(job, view))
+            spans = steady.smoothing["shots"]
             beside = [other.frames for other in shots if other is not shot]
             here = job.here(view, frames)
-            book.add(here, shot, steady_keys(spans, [shot.frames, *beside], settings, _how(job, view)))
+            book.add(here, shot.frames, steady, steady_keys(spans, [shot.frames, *beside], settings, _how(job, view)))
             book.note(here, spans, window=job.window)
     return book
+
+
+def _as_analyzed(job: FarmJob, sequence: FrameSet, steady: Shot, frame: int) -> Analysis:
+    """Return what an analyze task made of a frame; raise `InputError` if it is gone or of another plate by now."""
+    path = _raw(job, sequence, frame)
+    found = Shot.load(path).frames.get(frame)
+    if found is None or found.identity != steady.frames[frame].identity:
+        raise InputError(f"{path}: made from another plate than {steady.path}; run the job's smooth task again")
+    return found.load()
 
 
 def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
@@ -243,7 +253,7 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
     click.echo(f"{len(jobs) - len(wrong)} of {len(jobs)} results are complete  {job.folder / 'report.json'}")
     if not wrong and not keep_scratch:
         shutil.rmtree(job.scratch / "analyses", ignore_errors=True)
-        for path in (*job.scratch.glob("*.maps.exr"), *job.reports.glob("*.npz")):
+        for path in job.reports.glob("*.npz"):
             with suppress(OSError):
                 path.unlink()
     return 1 if wrong else 0

@@ -1,0 +1,16 @@
+"""Steady analyses of frames that are one cut, without files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from expandnet_ofx import Analysis
+from expandnet_ofx.smoothing import constants_of, smooth_cut, smooth_maps
+
+
+def steady_cut(analyses: Sequence[Analysis], window: int) -> list[Analysis]:
+    """Return the steady analyses of frames that are one cut."""
+    numbers = smooth_cut(analyses, [own.features for own in analyses], constants_of(analyses), window)
+    count, load = len(analyses), analyses.__getitem__
+    return [replace(own, **smooth_maps(load, count, at, window)) for at, own in enumerate(numbers)]
