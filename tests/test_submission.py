@@ -431,12 +431,27 @@ def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
     needs = {step["name"]: step["hostRequirements"]["amounts"] for step in template["steps"]}
     assert {"name": "amount.worker.gpu", "min": 1} in needs["Expand"]
     assert {"name": "amount.worker.memory", "min": 3072} in needs["Smooth"]
+    assert {"name": "amount.worker.vcpu", "min": 1} in needs["Expand"]
     assert len(needs["Smooth"]) == 1
     assets = json.loads(Path("job/asset_references.yaml").read_text())["assetReferences"]
     assert str(shot / "in" / "shot.1003.png") in assets["inputs"]["filenames"]
     assert str(shot / "out") in assets["outputs"]["directories"]
     values = json.loads(Path("job/parameter_values.yaml").read_text())["parameterValues"]
     assert {"name": "ChunkSize", "value": 3} in values
+
+
+def test_tasks_ask_for_the_processors_and_the_memory_of_their_threads(shot: Path) -> None:
+    asked = {}
+    for threads in (0, 4, 24):
+        written("--threads", threads, "--memory", "1GiB", job=f"job{threads}")
+        for step in ("analyze", "smooth", "expand", "check"):
+            lines = Path(f"job{threads}/{step}.sbatch").read_text().splitlines()
+            asked[threads, step] = [
+                line.removeprefix("#SBATCH --") for line in lines if "--mem" in line or "cpus" in line
+            ]
+    assert asked[0, "expand"] == asked[4, "check"] == ["mem=2048M"]
+    assert asked[4, "analyze"] == ["mem=2048M", "cpus-per-task=4"]
+    assert asked[24, "expand"] == ["mem=3008M", "cpus-per-task=24"]
 
 
 @needs_torch
@@ -556,6 +571,7 @@ def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
     assert re.findall(r'<layer name="(\w+)"', xml) == ["analyze", "smooth", "expand", "check"]
     assert xml.count("<chunk>3</chunk>") == 2
     assert xml.count("<gpus>1</gpus>") == 2
+    assert xml.count("<cores>1") == 2
     assert xml.count('type="LAYER_ON_LAYER"') == 3
     # The same without a GPU, which is not here: one chunk, whose last frames are beyond the shot.
     written(to="opencue")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from expandnet_batch.submission.job import THEN, FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 SUBMIT = '''\
@@ -76,7 +76,7 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
         "ChunkSize": str(job.chunk if chunked else 1),
         "OnJobComplete": "Nothing",
     }
-    if job.gpu and chunked and step != THEN:
+    if job.gpu and job.expands(step):
         info["GPUsPerTask"] = "1"
     if step == "expand":
         folders = sorted({str(Path(item.output).parent) for sequence in job.sequences for item in sequence.items})

@@ -32,6 +32,9 @@ FRAMES = "{frames}"
 MEMORY_BESIDE = 1 << 30
 """Bytes that a task takes beside what `--memory` plans: the interpreter and its libraries."""
 
+THREADS_PLANNED, MEMORY_PER_THREAD = 8, 60 << 20
+"""Threads that are in what `--memory` plans, and bytes that each further one may take for its tile."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -114,7 +117,17 @@ class FarmJob:
     @property
     def memory(self) -> int:
         """Bytes that a task may take."""
-        return int(self.options["memory"]) + MEMORY_BESIDE
+        more = max(0, self.threads - THREADS_PLANNED)
+        return int(self.options["memory"]) + MEMORY_BESIDE + more * MEMORY_PER_THREAD
+
+    @property
+    def threads(self) -> int:
+        """Processors that a task uses; 0 for all that it is given."""
+        return int(self.options.get("threads", 0))
+
+    def expands(self, step: str) -> bool:
+        """Tell whether a step runs the network."""
+        return self.chunked(step) and step != THEN
 
     @property
     def scratch(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.submission.job import THEN, FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 OUTLINE = '''\
@@ -52,6 +52,8 @@ def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, 
         "memory": f"{-(-job.memory // (1 << 30))}g",
         "threadable": True,
     }
-    if job.gpu and chunked and step != THEN:
+    if job.threads and job.expands(step):
+        layer["cores"] = job.threads
+    if job.gpu and job.expands(step):
         layer |= {"gpus": 1, "gpu_memory": "4g"}
     return layer

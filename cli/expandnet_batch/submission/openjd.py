@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.submission.job import THEN, FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 WARNING_SECONDS = 30
@@ -64,7 +64,9 @@ def _step(job: FarmJob, step: str, before: str | None) -> dict[str, Any]:
     if chunked:
         arguments += ["--frames", "{{Task.Param.Frame}}"]
     amounts = [{"name": "amount.worker.memory", "min": -(-job.memory // (1 << 20))}]
-    if job.gpu and chunked and step != THEN:
+    if job.threads and job.expands(step):
+        amounts.append({"name": "amount.worker.vcpu", "min": job.threads})
+    if job.gpu and job.expands(step):
         amounts.append({"name": "amount.worker.gpu", "min": 1})
     made: dict[str, Any] = {"name": step.capitalize()}
     if before is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from expandnet_batch.submission.job import THEN, FarmJob
+from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 ARRAY = 1000
@@ -40,7 +40,9 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
         f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",
     ]
-    if job.gpu and chunked and step != THEN:
+    if job.threads and job.expands(step):
+        lines.append(f"#SBATCH --cpus-per-task={job.threads}")
+    if job.gpu and job.expands(step):
         lines.append("#SBATCH --gres=gpu:1")
     words = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
     command = " ".join(shlex.quote(word) for word in words)
