@@ -24,6 +24,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.tasks import run_task
 from plates_for_benchmarks import write_plate
 from processes import measure
 
@@ -198,8 +200,10 @@ def main() -> None:
 
     one, two = (workers(plates, folder, k, precision) for k in (1, 2))
     # A task that finds everything done does nothing but start.
-    load = task_seconds(folder / "job1", "expand")
-    numbers = task_seconds(folder / "job1", "smooth") / count
+    start = time.perf_counter()
+    subprocess.run([*TOOLS, "task", str(folder / "job1" / "job.json"), "expand"], check=True, stdout=subprocess.DEVNULL)
+    load = time.perf_counter() - start
+    numbers = smoothing(folder / "job1") / count
     print(f"farm tasks, one core each: 1 worker {one:.1f} s, 2 workers {two:.1f} s, speed-up {one / two:.2f}")
     scratch = folder / "job1" / "scratch"
     traffic = Traffic(
@@ -219,10 +223,10 @@ def main() -> None:
     farm(load, frame, numbers, count, alone, traffic)
 
 
-def task_seconds(job: Path, step: str) -> float:
-    """Return what a step of a job takes."""
+def smoothing(job: Path) -> float:
+    """Return what the step that finds cuts and makes numbers steady takes, without its start."""
     started = time.perf_counter()
-    subprocess.run([*TOOLS, "task", str(job / "job.json"), step], check=True, stdout=subprocess.DEVNULL)
+    run_task(FarmJob.load(job / "job.json"), "smooth", [], progress="none")
     return time.perf_counter() - started
 
 
