@@ -41,6 +41,11 @@ class Steadying:
         if self.tiles and (self.lock_frame is not None or self.cuts is not None):
             raise UsageError("tiles: hold no time, so no lock frame and no cuts")
 
+    @property
+    def span(self) -> int:
+        """Frames that are smoothed over: tiles hold no time."""
+        return 1 if self.tiles else self.window
+
 
 def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int]]:
     """Return the cuts of a shot: numbers of frames that belong together, each list consecutive, of one size and look.
@@ -117,7 +122,7 @@ def make_steady(
         if number in frames and frames[number].identity == frame.identity
     }
     numbers = {n: found for shot in shots for n, found in _numbers([frames, *beside], shot, how, settled).items()}
-    maps = _smoothed(shots, lambda number: frames[number].load(), how)
+    maps = _smoothed(shots, lambda number: frames[number].load(), how.span)
     if how.lock_frame is not None:
         maps = dict.fromkeys(frames, partial(_stored, frames[how.lock_frame]))
     maps |= {number: partial(_stored, frame) for number, frame in settled.items()}
@@ -174,24 +179,23 @@ def keep_numbers(made: SteadyShot, frames: Mapping[int, ShotFrame], settings: Ma
     return writer.commit()
 
 
-def take_up(shot: Shot, load: Callable[[int], Analysis], how: Steadying) -> SteadyShot:
+def take_up(shot: Shot, load: Callable[[int], Analysis]) -> SteadyShot:
     """Return the steady analyses of a shot whose numbers `keep_numbers` wrote.
 
     Args:
         load: returns the analysis of a frame with its maps, as it was made.
-        how: what the numbers were made with.
     """
     assert shot.smoothing is not None
+    how = Steadying(window=shot.smoothing["window"], tiles=shot.smoothing["tiles"])
     cuts = [sorted(n for n in shot.frames if first <= n <= last) for first, last in shot.smoothing["shots"]]
     numbers = {number: frame.numbers for number, frame in shot.frames.items()}
-    return SteadyShot(smoothing=shot.smoothing, numbers=numbers, maps=_smoothed(cuts, load, how))
+    return SteadyShot(smoothing=shot.smoothing, numbers=numbers, maps=_smoothed(cuts, load, how.span))
 
 
 def _smoothed(
-    shots: Sequence[Sequence[int]], load: Callable[[int], Analysis], how: Steadying
+    shots: Sequence[Sequence[int]], load: Callable[[int], Analysis], window: int
 ) -> dict[int, Callable[[], Maps]]:
     """Return what makes the steady maps of each frame."""
-    window = 1 if how.tiles else how.window
     held = lru_cache(maxsize=window + usable_processors())(load)
 
     def of(shot: Sequence[int], at: int) -> Maps:
@@ -211,14 +215,12 @@ def _numbers(
     frames = views[0]
     known = [[view[number].numbers for view in views if number in view] for number in shot]
     constants = constants_of([settled[n].numbers for n in shot if n in settled] or list(chain.from_iterable(known)))
-    features = [_mean_features(analyses) for analyses in known]
     if how.lock_frame is not None:
         found = [_locked(frames, how.lock_frame, number) for number in shot]
-    elif how.tiles:
-        shared = _mean_features(list(chain.from_iterable(known)))
-        found = smooth_cut([frames[n].numbers for n in shot], [shared] * len(shot), constants, 1)
     else:
-        found = smooth_cut([frames[n].numbers for n in shot], features, constants, how.window)
+        alike = [list(chain.from_iterable(known))] * len(shot) if how.tiles else known
+        features = [_mean_features(analyses) for analyses in alike]
+        found = smooth_cut([frames[n].numbers for n in shot], features, constants, how.span)
     return {n: settled[n].numbers if n in settled else own for n, own in zip(shot, found, strict=True)}
 
 

@@ -234,7 +234,7 @@ def test_numbers_that_were_kept_are_taken_up_with_maps_of_few_frames(tmp_path: P
             asked.add(n)
             return shot.frames[n].load()
 
-        assert take_up(numbers, load, how).load(number) == whole.frames[number].load()
+        assert take_up(numbers, load).load(number) == whole.frames[number].load()
         reach = 0 if how.tiles else how.window // 2
         assert asked == {n for n in shot.frames if abs(n - number) <= reach}
         with pytest.raises(InputError, match="numbers alone"):

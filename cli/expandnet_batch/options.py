@@ -98,7 +98,7 @@ STORING = _group(
 )  # fmt: skip
 
 memory_option = click.option("--memory", default="1GiB", show_default=True, callback=_memory,
-                             help="Peak memory of the process to plan for.")  # fmt: skip
+                             help="Peak memory of the process to plan for, with up to eight threads.")  # fmt: skip
 
 RUNNING = _group(
     [

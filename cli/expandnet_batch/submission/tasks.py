@@ -201,7 +201,7 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
         for view, shot in zip(views, shots, strict=True):
             if changed := differing(shot.settings, settings):
                 raise InputError(f"{shot.path}: made with another {changed}; run the job again from its first step")
-            steady = take_up(shot, partial(_as_analyzed, job, view, shot), _how(job, view))
+            steady = take_up(shot, partial(_as_analyzed, job, view, shot))
             spans = steady.smoothing["shots"]
             beside = [other.frames for other in shots if other is not shot]
             here = job.here(view, frames)
