@@ -204,7 +204,7 @@ class Rendering:
             if self._options.matte_channels:
                 columns.append(band.matte)
             if halves and namespace(band.light) is not np:
-                # Half as much to bring; on the CPU the image library does it on the way.
+                # Half as much to bring; on the CPU the writer does it.
                 columns = [to_half(column) for column in columns]
             columns = [to_host(column) for column in columns]
             yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from expandnet_ofx.arrays import to_half
 from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.images import oiio_error
 from expandnet_ofx.partials import partial_name
@@ -210,6 +211,8 @@ class ImageWriter:
         """Write rows from `start` of the current part: (n, W, C) floats; channels the format cannot hold are left out."""
         spec = self._specs[self._part]
         rows = np.ascontiguousarray(pixels[:, :, : spec.nchannels])
+        if set(self._parts[self._part].formats) == {"half"}:
+            rows = to_half(rows)
         if not self._output.write_scanlines(spec.y + start, spec.y + start + len(rows), 0, rows):
             raise self._failure()
 

@@ -19,6 +19,7 @@ from expandnet_ofx.weights import Contract
 
 NEEDS_TORCH = (
     "test_analyses.py",
+    "test_arrays.py",
     "test_authors.py",
     "test_batch.py",
     "test_batch_frames.py",
@@ -41,6 +42,7 @@ NEEDS_TORCH = (
     "test_reliability.py",
     "test_surround.py",
     "test_survey.py",
+    "test_tail.py",
     "test_tiling.py",
     "test_tools.py",
     "test_training.py",

@@ -214,13 +214,17 @@ def test_codes_on_a_device_mean_the_same():
     assert to_tensor(tensor, CPU) is tensor
 
 
-def test_halves_are_rounded_alike_by_all_three(tmp_path: Path):
-    """Numpy, PyTorch and the image library: every half float, the middle between two, and just beside it."""
+def test_halves_are_rounded_alike_by_all(tmp_path: Path):
+    """Ours, numpy, PyTorch and the image library: every half float, the middle between two, and just beside it."""
     exact = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
     middle = (exact[:-1] + exact[1:]) / 2
     values = np.concatenate((exact, middle, np.nextafter(middle, 0), np.nextafter(middle, np.float32(1e9))))
     values = np.concatenate((values, -values))[: len(values) // 3 * 6].reshape(1, -1, 3)
-    by_numpy = to_half(values).view(np.uint16)
+    by_numpy = values.astype(np.float16).view(np.uint16)
+    assert np.array_equal(to_half(values).view(np.uint16), by_numpy)
+    values.flags.writeable = False
+    assert np.array_equal(to_half(values[:, ::-1])[:, ::-1].view(np.uint16), by_numpy)
+    values = values.copy()
     assert np.array_equal(to_host(to_half(torch.from_numpy(values))).view(np.uint16), by_numpy)
     buffer = oiio.ImageBuf(values)
     buffer.set_write_format("half")

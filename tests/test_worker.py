@@ -1,9 +1,7 @@
-"""The worker: what it says, what it survives, whom it refuses, when it leaves; its pixels are those of a batch."""
+"""The worker at work: its pixels are those of a batch, what cannot be done is told, and its process comes and goes."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -25,197 +23,25 @@ from expandnet_batch.tools import command as tools
 from expandnet_batch.worker.address import Address, runtime_folder
 from expandnet_batch.worker.describe import describe, parse_settings
 from expandnet_batch.worker.main import command as worker_command
-from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT, WAITING_LIMIT
-from expandnet_batch.worker.server import Patience, Server, bind
-from expandnet_batch.worker.service import Service
+from expandnet_batch.worker.protocol import WAITING_LIMIT
 from fakes import PointEngine
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from served import HELLO, Host, Running, serving
 
 from expandnet_ofx import Expander
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.settings import Settings
 
-SECRET = "a" * 64
-HELLO = {"request": "hello", "protocol": 1, "secret": SECRET}
-
-
-class Host:
-    """What a host does: lines out, lines in."""
-
-    def __init__(self, path: str, *, hello: bool = True) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
-        self.socket.connect(path)
-        self.file = self.socket.makefile("rb")
-        self.events: list[dict[str, Any]] = []
-        self._id = 0
-        if hello:
-            assert self.ask(**HELLO)["ok"]
-
-    def send(self, line: bytes) -> None:
-        self.socket.sendall(line)
-
-    def post(self, **request: Any) -> int:
-        self._id += 1
-        self.send(json.dumps({"id": self._id, **request}).encode() + b"\n")
-        return self._id
-
-    def next(self) -> dict[str, Any]:
-        """Return the next reply; empty once the worker has hung up."""
-        while line := self.file.readline():
-            data: dict[str, Any] = json.loads(line)
-            if "event" not in data:
-                return data
-            self.events.append(data)
-        return {}
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        number = self.post(**request)
-        answer = self.next()
-        assert answer.get("id") == number, answer
-        return answer
-
-    def close(self) -> None:
-        self.file.close()
-        self.socket.close()
-
-
-class Running:
-    """A worker's server in a thread of the test, without the network's arithmetic."""
-
-    def __init__(self, folder: Path, patience: Patience) -> None:
-        self.service = Service(device="cpu", threads=1, memory=1 << 30)
-        self.path = str(folder / "w.sock")
-        self.hosts: list[Host] = []
-        listening = bind(folder, "w", tcp=False)
-        ready = threading.Event()
-        server = Server(self.service, SECRET, patience)
-        self.thread = threading.Thread(target=lambda: asyncio.run(server.run(listening, ready.set)), daemon=True)
-        self.thread.start()
-        assert ready.wait(10)
-
-    def host(self, **options: Any) -> Host:
-        self.hosts.append(Host(self.path, **options))
-        return self.hosts[-1]
-
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Start servers; their sockets lie in a folder of a short name, as sockets must."""
     replace_network(monkeypatch)
-    started: list[Running] = []
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-
-        def run(**patience: float) -> Running:
-            started.append(Running(Path(folder), Patience(**{"last": 0.2, **patience})))
-            return started[-1]
-
+    with serving() as run:
         yield run
-        for running in started:
-            for host in running.hosts:
-                host.close()
-            running.thread.join(10)
-            assert not running.thread.is_alive()
 
 
 @pytest.fixture
 def worker(start: Any) -> Running:
     return start()
-
-
-@pytest.fixture
-def lasting(worker: Running) -> Running:
-    """A worker that a host stays with: examples may be further apart than it waits alone."""
-    worker.host()
-    return worker
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"secret": "b" * 64}, "not admitted"),
-        ({"secret": None}, "not admitted"),
-        ({"secret": "é"}, "not admitted"),
-        ({"request": "describe"}, "not admitted"),
-        ({"protocol": 2}, "protocol 2"),
-        ({"protocol": None}, "protocol None"),
-    ],
-)
-def test_nobody_is_served_without_a_proper_hello(worker, change, word):
-    stranger = worker.host(hello=False)
-    stranger.post(**{**HELLO, **change})
-    answer = stranger.next()
-    assert not answer["ok"]
-    assert word in answer["error"]["message"]
-    assert stranger.next() == {}
-    stranger.close()
-    assert worker.host().ask(request="describe")["ok"]
-
-
-def test_hello_says_who_serves(worker):
-    host = worker.host()
-    found = host.ask(**HELLO)["result"]
-    assert found["protocol"] == 1
-    assert found["device"] == "cpu"
-    assert found["pid"] == os.getpid()
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-NAMES = ("render", "analyze", "cancel", "progress", "hello", "describe", "nonsense", "")
-KEYS = ("source", "output", "settings", "region", "analysis", "frames", "steady", "target", "mask", "existing")
-
-
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.binary(max_size=40)
-        | st.builds(
-            lambda name, values, number: json.dumps({"id": number, "request": name, **values}).encode(),
-            st.sampled_from(NAMES) | st.text(max_size=5),
-            st.dictionaries(st.sampled_from(KEYS), json_values, max_size=5),
-            st.integers(0, 5) | json_values,
-        ),
-        max_size=6,
-    )
-)
-def test_no_line_ends_the_worker(lasting, lines):
-    host = lasting.host()
-    for line in lines:
-        host.send(line.replace(b"\n", b" ") + b"\n")
-    number = host.post(request="progress")
-    while True:
-        answer = host.next()
-        if answer.get("id") == number and answer.get("ok"):
-            break
-        assert answer["ok"] in (True, False)
-        if not answer["ok"]:
-            assert "internal fault" not in answer["error"]["message"], answer
-            assert "\n" not in answer["error"]["message"]
-    host.close()
-
-
-def test_a_line_without_end_ends_its_connection_alone(worker):
-    other, host = worker.host(), worker.host()
-    # What of the line was not read resets the connection, at times before the reply is there.
-    with contextlib.suppress(ConnectionError):
-        host.send(b"x" * (LINE_LIMIT + 70_000))
-        assert "more than" in host.next()["error"]["message"]
-        assert host.next() == {}
-    assert other.ask(request="progress")["ok"]
-
-
-def test_there_is_a_limit_to_hosts(worker):
-    hosts = [worker.host() for _ in range(CLIENT_LIMIT)]
-    late = worker.host(hello=False)
-    assert "connected already" in late.next()["error"]["message"]
-    hosts[0].close()
-    time.sleep(0.1)
-    assert worker.host().ask(request="progress")["ok"]
 
 
 def render(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:
@@ -426,11 +252,12 @@ def test_a_request_can_be_taken_back_while_it_runs_and_while_it_waits(worker, ga
     waiting = host.post(**render(tmp_path, "b"))
     shown = host.ask(request="progress")["result"]["requests"]
     assert [entry["id"] for entry in shown] == [running, waiting]
-    assert host.ask(request="cancel", target=waiting)["result"]["cancelled"]
-    assert host.ask(request="cancel", target=running)["result"]["cancelled"]
+    asked = [host.post(request="cancel", target=number) for number in (waiting, running)]
+    told = {answer["id"]: answer for answer in (host.next() for _ in range(3))}
+    assert all(told[number]["result"]["cancelled"] for number in asked)
+    assert told[waiting]["error"]["kind"] == "CancelledError"
     gate.open.set()
-    ended = {answer["id"]: answer for answer in (host.next(), host.next())}
-    assert {ended[n]["error"]["kind"] for n in (running, waiting)} == {"CancelledError"}
+    assert host.next()["error"]["kind"] == "CancelledError"
     assert files_in(tmp_path) == ["a.png", "b.png"]
     assert not host.ask(request="cancel", target=running)["result"]["cancelled"]
     assert host.ask(**render(tmp_path))["ok"]
@@ -478,28 +305,6 @@ def test_only_so_many_requests_wait(worker, gate, tmp_path, monkeypatch):
     assert "wait already" in host.ask(**render(tmp_path))["error"]["message"]
     gate.open.set()
     assert all(host.next()["ok"] for _ in range(4))
-
-
-def test_it_leaves_when_its_last_host_has_gone(start):
-    running = start(last=0.1)
-    first, second = running.host(), running.host()
-    first.close()
-    time.sleep(0.4)
-    assert second.ask(request="progress")["ok"]
-    second.close()
-    running.thread.join(5)
-    assert not running.thread.is_alive()
-
-
-def test_it_leaves_when_nobody_comes_or_nobody_asks(start):
-    lonely = start(first=0.3)
-    lonely.thread.join(5)
-    assert not lonely.thread.is_alive()
-    bored = start(idle=0.3)
-    host = bored.host()
-    assert host.next() == {}
-    bored.thread.join(5)
-    assert not bored.thread.is_alive()
 
 
 def test_it_hands_memory_back_when_idle_and_goes_on(start, tmp_path):

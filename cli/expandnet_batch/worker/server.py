@@ -10,7 +10,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,21 @@ class Patience:
     """Without a request, with hosts connected."""
     warm: float = 60.0
     """Without a request, until the network's memory is handed back."""
+    word: float = 10.0
+    """Until a host whose request waits for its turn hears that it does."""
+
+
+@dataclass(eq=False)
+class Asked:
+    """A request that waits or runs."""
+
+    token: Token
+    made: Future[dict[str, Any]]
+
+    def cancel(self) -> None:
+        """Take it back: at once while it waits, before its next tile while it runs."""
+        self.token.cancel()
+        self.made.cancel()
 
 
 @dataclass(eq=False)
@@ -56,8 +71,8 @@ class Client:
     """One connection."""
 
     writer: asyncio.StreamWriter
-    running: dict[int, tuple[Token, list[float]]] = field(default_factory=dict)
-    """Requests that wait or run, by their id, with the share that is done."""
+    asked: dict[int, Asked] = field(default_factory=dict)
+    """Requests that wait or run, by their id."""
 
     def send(self, line: bytes) -> None:
         """Send a line; a host that does not read does not hold up the worker."""
@@ -98,9 +113,12 @@ class Server:
                 self._loop.add_signal_handler(number, self._stop.set)
         kind: Any = asyncio.start_unix_server if listening.family != socket.AF_INET else asyncio.start_server
         server = await kind(self._connected, sock=listening, limit=LINE_LIMIT)
-        async with server:
+        try:
             ready()
             await self._wait_to_leave()
+        finally:
+            # Not `async with`: from Python 3.12 on it waits until all connections have ended by themselves.
+            server.close()
         for client in list(self._clients):
             self._drop(client)
         # A request that runs hears of it before its next tile; nobody waits for its reply.
@@ -141,8 +159,8 @@ class Server:
 
     def _drop(self, client: Client) -> None:
         """Forget a connection; what it asked for is nobody's any more."""
-        for token, _ in client.running.values():
-            token.cancel()
+        for asked in client.asked.values():
+            asked.cancel()
         client.writer.close()
         if client in self._clients:
             self._clients.discard(client)
@@ -203,12 +221,12 @@ class Server:
         """Answer at once what needs no network, and queue the rest."""
         if request.name == "cancel":
             target = request.values.get("target")
-            waiting = client.running.get(target) if isinstance(target, int) else None
-            if waiting is not None:
-                waiting[0].cancel()
-            client.send(reply(request.id, {"cancelled": waiting is not None}))
+            asked = client.asked.get(target) if isinstance(target, int) else None
+            if asked is not None:
+                asked.cancel()
+            client.send(reply(request.id, {"cancelled": asked is not None}))
         elif request.name == "progress":
-            shares = [{"id": number, "share": done[0]} for number, (_, done) in client.running.items()]
+            shares = [{"id": number, "share": asked.token.share} for number, asked in client.asked.items()]
             client.send(reply(request.id, {"requests": shares}))
         elif request.name == "hello":
             client.send(reply(request.id, self._identity()))
@@ -219,27 +237,31 @@ class Server:
             self._queue(client, request)
 
     def _queue(self, client: Client, request: Request) -> None:
-        if request.id in client.running:
+        if request.id in client.asked:
             raise ProtocolError(f"id {request.id}: in use by a request that is not done")
-        if len(client.running) >= WAITING_LIMIT:
+        if len(client.asked) >= WAITING_LIMIT:
             raise ProtocolError(f"{WAITING_LIMIT} requests wait already; wait for replies")
-        done = [0.0]
 
         def tell(share: float, text: str) -> None:
-            done[0] = share
             # Told from the thread that computes.
             self._loop.call_soon_threadsafe(client.send, progress_event(request.id, share, text))
 
         token = Token(tell)
-        client.running[request.id] = token, done
-        task = self._loop.create_task(self._run(client, request, token))
+        asked = Asked(token, self._pool.submit(self._service.execute, request, token))
+        client.asked[request.id] = asked
+        task = self._loop.create_task(self._run(client, request, asked))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, client: Client, request: Request, token: Token) -> None:
+    async def _run(self, client: Client, request: Request, asked: Asked) -> None:
         try:
-            result = await self._loop.run_in_executor(self._pool, self._service.execute, request, token)
-            line = reply(request.id, result)
+            made = asyncio.wrap_future(asked.made)
+            while not (await asyncio.wait({made}, timeout=self._patience.word))[0]:
+                if not asked.made.running():
+                    client.send(progress_event(request.id, 0.0, "waits for another request"))
+            line = reply(request.id, made.result())
+        except asyncio.CancelledError:
+            line = failure(request.id, CancelledError("cancelled"))
         except CancelledError as error:
             line = failure(request.id, error)
         except click.ClickException as error:
@@ -247,7 +269,7 @@ class Server:
         except Exception as error:  # noqa: BLE001 - whatever one request brings out must not end the others
             line = failure(request.id, error)
         finally:
-            client.running.pop(request.id, None)
+            client.asked.pop(request.id, None)
             self._touched = self._loop.time()
         client.send(line)
 

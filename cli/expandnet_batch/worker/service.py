@@ -51,6 +51,8 @@ class Token:
     """What a running request tells its host, and hears from it."""
 
     def __init__(self, tell: Tell) -> None:
+        self.share = 0.0
+        """What of the request is done."""
         self._tell = tell
         self._cancelled = Event()
 
@@ -66,6 +68,7 @@ class Token:
     def progress(self, share: float, text: str = "") -> None:
         """Tell the host how far the request is; raise `CancelledError` if it was taken back."""
         self.check()
+        self.share = share
         self._tell(share, text)
 
 
