@@ -23,7 +23,7 @@ from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
 from expandnet_ofx.swing import MeasuredLight, Swing
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the JSON form; a file of another version is refused."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
@@ -46,6 +46,10 @@ class Analysis:
     width: int
     height: int
     """Size of the plate in pixels."""
+    window: tuple[int, int, int, int]
+    """What of it was seen, and what maps are of: x0, y0, x1, y1, see `Plate.window`."""
+    latlong: bool
+    """Whether its left edge continues its right one."""
     features: tuple[float, ...]
     """The network's global vector, 64 values, moved by the boldness."""
     boldness: float | None
@@ -179,6 +183,8 @@ def _fits(data: dict[str, Any]) -> bool:
 
     return (
         numbers(data["features"], FEATURES)
+        and numbers(data["window"], 4)
+        and isinstance(data["latlong"], bool)
         and all(numbers(data[key], 3) for key in ("low", "high", "clip_levels"))
         and all(
             isinstance(data[key], int) for key in ("width", "height", "anchor_samples", "nan", "infinite", "negative")

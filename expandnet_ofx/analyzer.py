@@ -71,6 +71,8 @@ class Analyzer:
         return Analysis(
             width=seen.width,
             height=seen.height,
+            window=plate.window,
+            latlong=self._settings.latlong,
             features=tuple(map(float, features)),
             boldness=chosen_boldness(self._contract, self._settings),
             low=low,
@@ -186,7 +188,9 @@ class Analyzer:
         at = np.ix_(np.arange(height) * GLOBAL_SIZE // height, np.arange(width) * GLOBAL_SIZE // width)
         hidden = np.isinf(brightest_channel(seen.peak))[at]
         light = np.where(hidden[:, :, None], 0, np.minimum(srgb_decode(seen.working) / white, 1))
-        return measured_light(light.astype(np.float32), np.asarray(starts / white, np.float32))
+        return measured_light(
+            light.astype(np.float32), np.asarray(starts / white, np.float32), wrap=self._settings.latlong
+        )
 
     def _predict(self, seen: Array, features: Array) -> Array:
         """Run the network on a small picture (h, w, 3), border included, on the CPU in one strip per worker."""

@@ -7,7 +7,7 @@ common, once: `namespace` tells which of them an array belongs to. Types are sta
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,20 +60,16 @@ _GRAIN = 1 << 15
 
 def to_half(array: Any) -> NDArray[np.float16]:
     """Return half floats, rounded to the nearest, ties to even; half floats as they are."""
-    result: NDArray[np.float16]
-    xp = namespace(array)
-    if xp is not np or array.dtype == np.float16:
-        result = array if xp is np else array.half()
-        return result
-    if find_spec("torch") is None:
-        return array.astype(np.float16)
+    if namespace(array) is not np:
+        return cast("NDArray[np.float16]", array.half())
+    if array.dtype == np.float16 or find_spec("torch") is None:
+        return cast("NDArray[np.float16]", array.astype(np.float16, copy=False))
     import torch
 
     # Numpy and the image library round one number after another, which takes six times as long.
     result = np.empty(array.shape, np.float16)
-    source, halves = (
-        torch.from_numpy(part.reshape(-1)) for part in (np.require(array, requirements=("C", "W")), result)
-    )
+    given = np.require(array, requirements=("C", "W"))
+    source, halves = (torch.from_numpy(part.reshape(-1)) for part in (given, result))
     for first in range(0, len(source), _GRAIN):
         halves[first : first + _GRAIN] = source[first : first + _GRAIN]
     return result

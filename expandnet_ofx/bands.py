@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.arrays import beside, namespace, to_host
+from expandnet_ofx.arrays import as_float, beside, cleaned, namespace, to_host
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.pixels import columns_of
@@ -157,8 +157,7 @@ class BandMerger:
         if self._mask is None:
             return None
         codes = self._mask.rows(y, y + count)[:, self._region[0] : self._region[2], :1]
-        kept: Array = np.clip(codes.astype(np.float32) / np.float32(full_scale(codes.dtype)), 0, 1)
-        return kept
+        return cleaned(as_float(codes) / np.float32(full_scale(codes.dtype)), 0, 1)
 
     def _output(self, light: Array) -> Array:
         light = light if self._matrix is None else light @ beside(light, self._matrix)

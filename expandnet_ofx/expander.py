@@ -23,14 +23,17 @@ from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.survey import Survey, survey
+from expandnet_ofx.survey import NARROW, Survey, survey
 from expandnet_ofx.weights import Weights, load_weights
 from expandnet_ofx.workers import Workers
 
 Array = NDArray[np.float32]
 
 BAND_BYTES = 56
-"""Bytes per pixel of a row of tiles: codes of three rows, the light of two, and what puts them together."""
+"""Bytes per pixel of a row of tiles: codes of three rows, the light of two, and what puts them together.
+
+With codes of `NARROW` bytes; others travel with all their channels.
+"""
 
 FIXED_BYTES = 800 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
@@ -175,7 +178,7 @@ class Expander:
             engine=self.engine,
             workers=self._workers,
         )
-        layout = self.plan(region)
+        layout = self.plan(region, plate.pixel_bytes)
 
         def produce() -> Iterator[tuple[int, NDArray[Any]]]:
             return extended_rows(plate, layout, region, latlong=self.settings.latlong)
@@ -194,10 +197,11 @@ class Expander:
         finally:
             ahead.close()
 
-    def plan(self, region: Region) -> tiles.Plan:
-        """Return the tiles of a region; depends on its size and the settings alone."""
+    def plan(self, region: Region, pixel_bytes: int = NARROW) -> tiles.Plan:
+        """Return the tiles of a region; depends on its size, the bytes of the plate's pixels and the settings alone."""
         settings = self.settings
-        band_pixels = max(1 << 20, (settings.memory - FIXED_BYTES) // BAND_BYTES)
+        each = BAND_BYTES + 3 * max(0, pixel_bytes - NARROW)
+        band_pixels = max((1 << 20) * BAND_BYTES // each, (settings.memory - FIXED_BYTES) // each)
         width, height = region[2] - region[0], region[3] - region[1]
         return tiles.plan(
             width, height, tile=settings.tile or self.engine.tile, feather=settings.feather, band_pixels=band_pixels
@@ -215,6 +219,12 @@ class Expander:
         size = (plate.width, plate.height)
         if (analysis.width, analysis.height) != size:
             raise UsageError(f"analysis is of {analysis.width}x{analysis.height}, the plate is {size[0]}x{size[1]}")
+        if analysis.window != plate.window:
+            raise UsageError(
+                f"analysis is of pixels {analysis.window}, the plate shows {plate.window}; analyze the plate again"
+            )
+        if analysis.latlong != self.settings.latlong:
+            raise UsageError("analysis was made with another --latlong; analyze the plate again")
         if analysis.weights != self.engine.weights.sha256:
             raise UsageError("analysis was made with other weights; analyze the plate again")
         if analysis.boldness != self._boldness:

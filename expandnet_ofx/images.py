@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,18 @@ class ImagePlate:
     `has_color`, which is False for a part that only carries other data.
     """
 
-    def __init__(self, path: Path, settings: Settings, *, part: int = 0, encoding: Encoding | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        part: int = 0,
+        encoding: Encoding | None = None,
+        as_stored: bool = False,
+    ) -> None:
         self.path = path
         self.part = part
+        self._as_stored = as_stored
         self._input: Any = open_input(path)
         try:
             self._describe(settings, encoding)
@@ -125,6 +135,8 @@ class ImagePlate:
             raise InputError(f"{self.path}: declares a size of {spec.width}x{spec.height}; the file is damaged")
 
     def _is_associated(self) -> bool:
+        if self._as_stored:
+            return False
         # OpenEXR is associated by its specification; TIFF says which (ExtraSamples); other formats are not.
         if self.format_name == "tiff":
             return not self.spec.get_int_attribute("oiio:UnassociatedAlpha", 0)
@@ -232,6 +244,11 @@ def open_image(path: Path | str, settings: Settings | None = None, *, part: int 
         AlreadyHDRError: the file says that it is log, PQ, HLG or carries a gain map.
     """
     return ImagePlate(Path(path), settings or Settings(), part=part)
+
+
+def open_mask(path: Path | str, settings: Settings) -> ImagePlate:
+    """Open a mask: numbers as they are stored, not divided by alpha; raises what `open_image` does."""
+    return ImagePlate(Path(path), replace(settings, input_space="linear", linearized=None), as_stored=True)
 
 
 def reads_by_rows(path: Path, spec: Any, format_name: str) -> bool:

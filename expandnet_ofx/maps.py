@@ -93,9 +93,9 @@ def running(x: Array, width: int, extreme_of: Any) -> Array:
     return x
 
 
-def extreme(x: Array, width: int, extreme_of: Any) -> Array:
-    """Return the least or largest value over squares of an odd width, edges replicated, of the same size: (H, W, C)."""
-    return running(framed(x, width // 2), width, extreme_of)
+def extreme(x: Array, width: int, extreme_of: Any, *, wrap: bool = False) -> Array:
+    """Return the least or largest value over squares of an odd width, of the same size: (H, W, C); edges as `framed`."""
+    return running(framed(x, width // 2, wrap=wrap), width, extreme_of)
 
 
 def halve(x: Array) -> Array:

@@ -17,11 +17,12 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
-from expandnet_ofx.images import open_image
+from expandnet_ofx.images import open_mask
 from expandnet_ofx.movies import Movie, MovieInfo
 from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Identity, Part, Prepared, identify
+from expandnet_ofx.timecode import time_code
 from expandnet_ofx.transfer import ENCODINGS, Encoding, bt1886_decode
 from expandnet_ofx.writer import PartLayout
 
@@ -85,18 +86,26 @@ class MovieFrames:
         path: the movie.
         fps: rate of a movie that has no constant one.
         mask: still picture that keeps areas out of every frame.
+        first: number of the movie's first frame.
 
     Raises:
         InputError, AlreadyHDRError: the movie cannot be read or must not be expanded.
     """
 
     def __init__(
-        self, converter: Converter, path: Path, *, fps: Fraction | None = None, mask: Path | None = None
+        self,
+        converter: Converter,
+        path: Path,
+        *,
+        fps: Fraction | None = None,
+        mask: Path | None = None,
+        first: int = 1,
     ) -> None:
         if converter.expander.settings.linearized is not None:
             raise UsageError(f"{path}: a movie holds codes; --linearized is for plates that a host wrote")
         self._converter = converter
         self._mask = mask
+        self._first = first
         self._file = identify(path, mask)
         self._movie = Movie(path, fps=fps)
         try:
@@ -111,10 +120,10 @@ class MovieFrames:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._movie.close()
 
-    def __iter__(self) -> Iterator[NDArray[np.uint16]]:
-        """Yield the codes (H, W, 3) of each frame."""
-        for _, codes in self._movie:
-            yield codes
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+        """Yield number and codes (H, W, 3) of each frame."""
+        for number, (_, codes) in enumerate(self._movie, self._first):
+            yield number, codes
 
     def identity(self, number: int) -> Identity:
         """Return what identifies one frame."""
@@ -138,21 +147,26 @@ class MovieFrames:
             height=plate.height,
             channels=("R", "G", "B", *matte),
             formats=(kind,) * 3 + ("half",) * len(matte),
-            attributes=_attributes(info),
+            attributes=_attributes(info, number - self._first),
         )
-        settings = replace(converter.expander.settings, input_space="linear")
         surveyed = None if analysis else converter.expander.survey(plate)
         return Prepared(
             source=Path(info.path),
             identity=identity or self.identity(number),
             parts=[Part(plate=plate, layout=layout, survey=surveyed, analysis=analysis)],
-            mask=open_image(self._mask, settings) if self._mask else None,
+            mask=open_mask(self._mask, converter.expander.settings) if self._mask else None,
             warnings=list(info.warnings),
         )
 
 
-def _attributes(info: MovieInfo) -> dict[str, Any]:
+def _attributes(info: MovieInfo, frame: int) -> dict[str, Any]:
+    """Return the metadata of a frame, counted from 0."""
     attributes: dict[str, Any] = {"PixelAspectRatio": float(getattr(info, "pixel_aspect", 1) or 1)}
     if info.fps:
         attributes["FramesPerSecond"] = info.fps
+    code = None if info.timecode is None else time_code(info.timecode, frame, info.fps)
+    if code is not None:
+        import OpenImageIO as oiio
+
+        attributes["smpte:TimeCode"] = oiio.ParamValue("smpte:TimeCode", oiio.TypeTimeCode, (code, 0))
     return attributes

@@ -33,6 +33,16 @@ class Plate(Protocol):
     window: tuple[int, int, int, int]
     """What the analysis sees: x0, y0, x1, y1 in pixels of the plate, x1 and y1 excluded."""
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel as `rows` reads it, all channels."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Bytes of pixels that stay in memory while the plate is open; 0 where they are read by rows."""
+        ...
+
     def rows(self, start: int, stop: int) -> Codes:
         """Return rows [start, stop): (stop - start, width, channels) of one of `CODE_TYPES`."""
         ...

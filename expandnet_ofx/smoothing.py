@@ -74,10 +74,13 @@ def smooth_numbers(values: NDArray[np.float64], window: int) -> NDArray[np.float
 
 
 def constants_of(analyses: Sequence[Analysis]) -> dict[str, Any]:
-    """Return what all frames of a cut have in common, by the name of its field: medians over the frames."""
+    """Return what all frames of a cut have in common, by the name of its field: medians over the frames.
+
+    Of two levels in the middle the lower one: a level between them may be one that no frame clips at.
+    """
 
     def median(values: Sequence[Triple]) -> Triple:
-        red, green, blue = (float(x) for x in np.median(np.array(values), 0))
+        red, green, blue = (float(x) for x in np.sort(np.array(values), 0)[(len(values) - 1) // 2])
         return red, green, blue
 
     return {
@@ -152,16 +155,17 @@ class _Neighbor:
     def of(cls, own: Analysis, other: Analysis, weight: float) -> _Neighbor:
         if other is own or own.measured is None or other.measured is None:
             return cls(other, weight, (0.0, 0.0), np.zeros((1, 1, 1), np.float32))
-        shift, agreement = alignment(own.measured.values[:, :, 0], other.measured.values[:, :, 0])
-        seen = moved(other.measured.values, shift)
+        wrap = own.latlong
+        shift, agreement = alignment(own.measured.values[:, :, 0], other.measured.values[:, :, 0], wrap=wrap)
+        seen = moved(other.measured.values, shift, wrap=wrap)
         if own.recovered is None or other.recovered is None or not agreement:
             return cls(other, weight * agreement, shift, np.zeros((1, 1, 1), np.float32))
-        return cls(other, weight * agreement, shift, brightening(own.measured.values, seen))
+        return cls(other, weight * agreement, shift, brightening(own.measured.values, seen, wrap=wrap))
 
     def values(self, name: str) -> Array | None:
         """Return the values of one of its maps, moved; None without it."""
         found: PlateMap | None = getattr(self.analysis, name)
-        return None if found is None else moved(found.values, self.shift)
+        return None if found is None else moved(found.values, self.shift, wrap=self.analysis.latlong)
 
 
 def _mean_change(seen: Sequence[_Neighbor]) -> Array:
@@ -185,7 +189,8 @@ def _alike(values: Array, own: Array, sigma: float) -> Array:
 
 def _recovered(own: Analysis, seen: Sequence[_Neighbor], mean: Array) -> RecoveredLight | None:
     """Average light as if it did not change: each frame's less by how much brighter it is than the mean over time."""
-    known = _known(seen, "recovered")
+    # Where a frame has none of its own, its neighbors may all be of another picture, and say nothing either.
+    known = [(values, neighbor) for values, neighbor in _known(seen, "recovered") if neighbor.weight > 0]
     if not known:
         return None
     light = np.zeros((*known[0][0].shape[:2], 3), np.float32)

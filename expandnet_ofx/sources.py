@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.images import ImagePlate, content_hash, open_image, pixel_hash
-from expandnet_ofx.plates import ArrayPlate, Plate
+from expandnet_ofx.images import ImagePlate, content_hash, open_image, open_mask, pixel_hash
+from expandnet_ofx.plates import Plate
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.survey import Survey
@@ -87,8 +87,7 @@ class Prepared:
     @property
     def held(self) -> int:
         """Bytes of pixels that its plates hold in memory."""
-        plates = [part.plate for part in self.parts]
-        return sum(plate.held for plate in [*plates, self.mask] if isinstance(plate, (ImagePlate, ArrayPlate)))
+        return sum(part.plate.held for part in self.parts) + (0 if self.mask is None else self.mask.held)
 
     def close(self) -> None:
         """Close the files."""
@@ -133,9 +132,7 @@ def prepare(
         )
         if mask is not None:
             try:
-                prepared.mask = opened.enter_context(
-                    open_image(mask, replace(settings, input_space="linear", linearized=None))
-                )
+                prepared.mask = opened.enter_context(open_mask(mask, settings))
             except InputError as error:
                 raise InputError(f"{source}: mask {error}") from error
         prepared.warnings = _warnings(prepared) + _left_behind(plates[0], options)
@@ -170,7 +167,14 @@ def carried_channels(plate: Plate, options: OutputOptions) -> list[int]:
     if options.aces:
         return alpha
     color = set(plate.color) if plate.has_color else set()
-    return alpha + [i for i in range(len(plate.channels)) if i not in color and i != plate.alpha]
+    left = color | {plate.alpha} | _replaced(plate, options)
+    return alpha + [i for i in range(len(plate.channels)) if i not in left]
+
+
+def _replaced(plate: ImagePlate, options: OutputOptions) -> set[int]:
+    """Return the numbers of channels that our matte takes the place of, such as one of an earlier result."""
+    ours = options.matte_channels if plate.has_color else ()
+    return {i for i, name in enumerate(plate.channels) if name in ours}
 
 
 def part_layout(plate: ImagePlate, options: OutputOptions) -> PartLayout:
@@ -220,7 +224,9 @@ def _warnings(prepared: Prepared) -> list[str]:
 
 
 def _left_behind(plate: ImagePlate, options: OutputOptions) -> list[str]:
-    """Return a warning if an ACES container cannot hold channels of the source."""
+    """Return a warning if channels of the source are replaced, or an ACES container cannot hold them."""
+    if replaced := sorted(plate.channels[i] for i in _replaced(plate, options)):
+        return [f"{', '.join(replaced)}: of the source, replaced by the matte of this result"]
     if not options.aces:
         return []
     kept = {*plate.color, plate.alpha}

@@ -30,15 +30,13 @@ class RenderStatistics:
     pixels: int = 0
     clipped: int = 0
     """Pixels with a channel whose matte is above one half."""
-    peak: float = 0.0
-    """Largest value of the result."""
     gains: NDArray[np.int64] = field(default_factory=lambda: np.zeros(int(MAX_STOPS / BIN_STOPS) + 1, np.int64))
     """Histogram of log2(result / plate) over channels whose matte is above one half."""
     _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def add(self, plate: Array, light: Array, matte: Array) -> None:
         """Count finished rows (n, W, 3); may be called from several threads."""
-        xp, pixels, peak, clipped = namespace(plate), plate.shape[0] * plate.shape[1], float(light.max()), 0
+        xp, pixels, clipped = namespace(plate), plate.shape[0] * plate.shape[1], 0
         gains: NDArray[np.int64] | int = 0
         chosen = matte > 0.5
         at = set_at(chosen)
@@ -51,7 +49,6 @@ class RenderStatistics:
             gains = to_host(xp.bincount(bins, minlength=len(self.gains)))
         with self._lock:
             self.pixels += pixels
-            self.peak = max(self.peak, peak)
             self.clipped += clipped
             self.gains += gains
 

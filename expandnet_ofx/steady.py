@@ -48,7 +48,7 @@ class Steadying:
 
 
 def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int]]:
-    """Return the cuts of a shot: numbers of frames that belong together, each list consecutive, of one size and look.
+    """Return the cuts of a shot: numbers of frames that belong together, each list consecutive, of one size, window and look.
 
     Raises:
         UsageError: a cut that is named is not a frame.
@@ -71,8 +71,8 @@ def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int
     return found
 
 
-def _size(frame: ShotFrame) -> tuple[int, int]:
-    return frame.numbers.width, frame.numbers.height
+def _size(frame: ShotFrame) -> tuple[int, int, tuple[int, int, int, int]]:
+    return frame.numbers.width, frame.numbers.height, frame.numbers.window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,5 +233,6 @@ def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Analysis
     if lock not in frames:
         raise UsageError(f"lock-frame {lock}: not a frame of the shot")
     if _size(frames[lock]) != _size(frames[number]):
-        raise UsageError(f"lock-frame {lock}: frame {number} has another size; lock plates of one size")
-    return frames[lock].numbers
+        raise UsageError(f"lock-frame {lock}: frame {number} has another size or data window; lock plates of one")
+    own = frames[number].numbers
+    return replace(frames[lock].numbers, nan=own.nan, infinite=own.infinite, negative=own.negative)

@@ -24,8 +24,11 @@ from expandnet_ofx.transfer import full_scale
 
 Array = NDArray[np.float32]
 
+NARROW = 6
+"""Bytes of a pixel of three channels of 16 bits; of wider ones fewer are in work at a time."""
+
 ROWS_PIXELS = 1 << 20
-"""Pixels read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
+"""Pixels of that size read at a time: large enough to amortize calls, small enough to stay out of the memory budget."""
 
 LOOKED_PIXELS = 1 << 18
 """Pixels looked at at a time, by each thread: they and what is made of them take some 30 MB."""
@@ -120,13 +123,20 @@ class Surveyor:
         seen = self._plate.encoding.encode_for_network(color)
         hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
         floats = color if isfloat else color[:0]
+        over = any_channel(floats > WHITE_EXCESS)
+        low, high = seen, seen
+        if hidden is not None:
+            low, high = (xp.where(hidden[:, :, None], end, seen) for end in (np.inf, -np.inf))
+            # What files keep under no alpha differs from one format to another, and nobody sees it.
+            seen = xp.where(hidden[:, :, None], 0.0, seen)
+            over = over & ~hidden[: len(over)]
         return _Rows(
-            low=float(seen.min()),
-            high=float(seen.max()),
+            low=float(low.min()),
+            high=float(high.max()),
             nan=count(xp.isnan(floats)),
             infinite=count(xp.isinf(floats)),
             negative=count(floats < 0),
-            above=count(any_channel(floats > WHITE_EXCESS)),
+            above=count(over),
             proxy=self._proxy.part(y, seen),
             working=self._working.part(y, seen),
             surround=self._evidence(y, seen, hidden),
@@ -163,6 +173,8 @@ class Surveyor:
     def finish(self) -> Survey:
         """Return the survey of the rows added."""
         x0, y0, x1, y1 = self._plate.window
+        # A plate of which nothing is visible has none.
+        low, high = (self._low, self._high) if self._low <= self._high else (0.0, 0.0)
         return Survey(
             width=self._plate.width,
             height=self._plate.height,
@@ -172,13 +184,18 @@ class Surveyor:
             peak=self._peak,
             histograms=self._histograms,
             levels=self._levels,
-            low=self._low,
-            high=self._high,
+            low=low,
+            high=high,
             nan=self._nan,
             infinite=self._infinite,
             negative=self._negative,
             above_white=self._above / ((x1 - x0) * (y1 - y0)),
         )
+
+
+def pixels_read(pixel_bytes: int) -> int:
+    """Return how many pixels a survey reads at a time, at least one row of them."""
+    return ROWS_PIXELS * NARROW // max(NARROW, pixel_bytes)
 
 
 def survey(
@@ -198,7 +215,7 @@ def survey(
         beside: makes the calls that look at blocks of rows, and gives their results in order; None for here, in turn.
     """
     _, y0, _, y1 = plate.window
-    step, some = (max(1, pixels // plate.width) for pixels in (ROWS_PIXELS, LOOKED_PIXELS))
+    step, some = (max(1, pixels // plate.width) for pixels in (pixels_read(plate.pixel_bytes), LOOKED_PIXELS))
     surveyor: Surveyor | None = None
 
     def looks() -> Iterator[Callable[[], _Rows]]:

@@ -71,23 +71,25 @@ class Swing(PlateMap):
     """(h, w, 1): stops by which light of wide clipped areas is brighter than its mean over time."""
 
 
-def measured_light(light: Array, thresholds: Array) -> MeasuredLight:
+def measured_light(light: Array, thresholds: Array, *, wrap: bool = False) -> MeasuredLight:
     """Return what a reduced plate measures.
 
     Args:
         light: over white, (h, w, 3).
         thresholds: (3,) light over white where clipping starts.
+        wrap: the left edge continues the right one.
     """
     unsure = any_channel(light >= np.float32(SURELY) * thresholds)
     weight = smoothstep(*BRIGHT, brightest_channel(light)) * ~unsure
     clipped = as_float(~any_channel(light < thresholds)[:, :, None])
-    near = low_pass_whole(extreme(clipped, 2 * NEAR + 1, np.maximum), gaussian(NEAR / 3, NEAR), wrap=False)[:, :, 0]
+    around = extreme(clipped, 2 * NEAR + 1, np.maximum, wrap=wrap)
+    near = low_pass_whole(around, gaussian(NEAR / 3, NEAR), wrap=wrap)[:, :, 0]
     return MeasuredLight(
         as_half(np.stack((sum_of_channels(light) / np.float32(3), weight * near), 2).astype(np.float32))
     )
 
 
-def brightening(own: Array, other: Array) -> Array:
+def brightening(own: Array, other: Array, *, wrap: bool = False) -> Array:
     """Return by how many stops sources of light became brighter from one frame to another: (h, w, 1).
 
     Light of a pixel is that of a source, times a gain, on a ground that stays: what changes is the source's alone. The
@@ -98,6 +100,7 @@ def brightening(own: Array, other: Array) -> Array:
 
     Args:
         own, other: values of `MeasuredLight`, aligned.
+        wrap: the left edge continues the right one.
     """
     shape = own.shape[:2]
     if min(shape) < SMALLEST:
@@ -105,17 +108,17 @@ def brightening(own: Array, other: Array) -> Array:
     x, y = halve(own[:, :, :1]), halve(other[:, :, :1])
     weight = halve(np.minimum(own[:, :, 1:], other[:, :, 1:])).clip(0, 1)
     blur = gaussian(1.0, 3)
-    known = np.maximum(low_pass_whole(weight, blur, wrap=False), np.float32(1e-4))
+    known = np.maximum(low_pass_whole(weight, blur, wrap=wrap), np.float32(1e-4))
     change, level = (
-        _gradient(low_pass_whole(weight * part, blur, wrap=False) / known) for part in (y - x, (y + x) / 2)
+        _gradient(low_pass_whole(weight * part, blur, wrap=wrap) / known, wrap=wrap) for part in (y - x, (y + x) / 2)
     )
-    weight = weight * extreme((weight > 0).astype(np.float32), 3, np.minimum)
+    weight = weight * extreme((weight > 0).astype(np.float32), 3, np.minimum, wrap=wrap)
     if not weight.any():
         return np.zeros((*shape, 1), np.float32)
     said = np.concatenate((_both(change * level), _both(change**2), _both(level**2)), 2)
 
     def averages(votes: Array) -> list[Array]:
-        return np.split(spread(np.concatenate((votes, votes * said), 2), enough=ENOUGH), 3, axis=2)
+        return np.split(spread(np.concatenate((votes, votes * said), 2), enough=ENOUGH, wrap=wrap), 3, axis=2)
 
     both, changes, levels = averages(weight)
     for _ in range(ROUNDS - 1):
@@ -128,7 +131,7 @@ def brightening(own: Array, other: Array) -> Array:
     bound = np.float32(2 * (2**LARGEST - 1) / (2**LARGEST + 1))
     # Twice the gain less one, over the gain plus one.
     gained = np.clip(changes / np.where(np.abs(both) > 1e-9, both, np.float32(np.inf)), -bound, bound)
-    return enlarge(np.asarray(certainty * np.log2((2 + gained) / (2 - gained)), np.float32), *shape)
+    return enlarge(np.asarray(certainty * np.log2((2 + gained) / (2 - gained)), np.float32), *shape, wrap=wrap)
 
 
 def _both(gradient: Any) -> Array:
@@ -136,25 +139,26 @@ def _both(gradient: Any) -> Array:
     return np.asarray(gradient[:, :, :1] + gradient[:, :, 1:], np.float32)
 
 
-def _gradient(values: Any) -> Array:
+def _gradient(values: Any, *, wrap: bool) -> Array:
     """Return central differences of a map (h, w, 1) down and right: (h, w, 2)."""
-    padded = framed(values, 1)
+    padded = framed(values, 1, wrap=wrap)
     both = (padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2])
     return np.asarray(np.concatenate(both, 2) / 2, np.float32)
 
 
-def alignment(own: Array, other: Array) -> tuple[tuple[float, float], float]:
+def alignment(own: Array, other: Array, *, wrap: bool = False) -> tuple[tuple[float, float], float]:
     """Return by how many pixels (down, right) `other` must be moved to lie on `own`, and how far they then agree, 0 to 1.
 
     Phase correlation (Kuglin and Hines, 1975), its peak read between pixels; it holds if it makes the two agree more.
 
     Args:
         own, other: light over white, (h, w).
+        wrap: the left edge continues the right one.
     """
     a, b = (np.log2(x + DARKEST) for x in (own, other))
     still = _agreement(a, b)
     size = np.array(a.shape)
-    window = np.hanning(size[0])[:, None] * np.hanning(size[1])
+    window = np.hanning(size[0])[:, None] * (1 if wrap else np.hanning(size[1]))
     spectra = [np.fft.rfft2((x - x.mean()) * window) for x in (a, b)]
     cross = spectra[0] * spectra[1].conj()
     peaks = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-9), s=a.shape)
@@ -167,7 +171,7 @@ def alignment(own: Array, other: Array) -> tuple[tuple[float, float], float]:
     ]
     shift = float(found[0]), float(found[1])
     if (np.abs(found) <= REACH * size).all():
-        aligned = _agreement(a, moved(b[:, :, None], shift)[:, :, 0])
+        aligned = _agreement(a, moved(b[:, :, None], shift, wrap=wrap)[:, :, 0])
         if aligned > still:
             return shift, float(smoothstep(*AGREEMENT, aligned))
     return (0.0, 0.0), float(smoothstep(*AGREEMENT, still))
@@ -180,8 +184,11 @@ def _agreement(a: Array, b: Array) -> Array:
     return np.asarray(((a * b).mean() + floor) / np.sqrt(((a**2).mean() + floor) * ((b**2).mean() + floor)), np.float32)
 
 
-def moved(values: Array, shift: tuple[float, float]) -> Array:
-    """Return a map (h, w, C) moved down and right, edges replicated; between pixels by cubic convolution (Keys 1981)."""
+def moved(values: Array, shift: tuple[float, float], *, wrap: bool = False) -> Array:
+    """Return a map (h, w, C) moved down and right; between pixels by cubic convolution (Keys 1981).
+
+    Edges are replicated; with `wrap` the left one continues the right one.
+    """
     for axis in (0, 1):
         whole = math.floor(-shift[axis])
         t = -shift[axis] - whole
@@ -189,7 +196,8 @@ def moved(values: Array, shift: tuple[float, float]) -> Array:
             continue
         taps = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2)
         length = values.shape[axis]
-        wide = values.take(np.clip(np.arange(-1, length + 2) + whole, 0, length - 1), axis)
+        at = np.arange(-1, length + 2) + whole
+        wide = values.take(at % length if wrap and axis == 1 else np.clip(at, 0, length - 1), axis)
         total, part = np.zeros_like(values), np.empty_like(values)
         for k, tap in enumerate(taps):
             beside = wide[k : k + length] if axis == 0 else wide[:, k : k + length]

@@ -230,7 +230,8 @@ class ImageWriter:
         if not _ends(self._partial):
             raise OutputError(f"{self.path}: cannot be written to its end; check space")
         try:
-            with self._partial.open("rb") as file:
+            # Windows flushes only what may be written.
+            with self._partial.open("r+b") as file:
                 os.fsync(file.fileno())
             self._partial.replace(self.path)
         except OSError as error:

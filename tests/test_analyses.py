@@ -33,7 +33,8 @@ def test_an_analysis_survives_its_file_exactly(
     features, low, high, clips, anchor, scene, ranges, boldness, tmp_path_factory
 ):
     analysis = Analysis(
-        width=3, height=4, features=features, low=low, high=high, clip_levels=clips, anchor=anchor, anchor_samples=7,
+        width=3, height=4, window=(0, 1, 3, 4), latlong=False,
+        features=features, low=low, high=high, clip_levels=clips, anchor=anchor, anchor_samples=7,
         scene=scene, output_range=ranges, boldness=boldness, nan=1, infinite=2, negative=3, weights="ab",
     )  # fmt: skip
     assert Analysis.from_json(analysis.to_json()) == analysis

@@ -592,6 +592,43 @@ def test_a_mask_keeps_areas_out(tmp_path):
     assert not (tmp_path / "b.exr").exists()
 
 
+@pytest.mark.parametrize("level", [0.3, np.nan])
+def test_a_mask_holds_numbers_not_color(tmp_path, level):
+    """Its first channel as it is stored, whatever its alpha says; what is no number keeps nothing."""
+    source, mattes = save(tmp_path / "in.png"), []
+    plane = np.full((HEIGHT, WIDTH), level, np.float16)
+    made = converter(options=OutputOptions(matte=True))
+    for number, names in enumerate(("RGB", "RGBA", "Y")):
+        mask = write_exr(tmp_path / f"mask{number}.exr", [dict.fromkeys(names, plane)])
+        made.render(made.prepare(source, mask=mask), tmp_path / "a.exr")
+        mattes.append(channels_of(tmp_path / "a.exr")["matte.R"])
+        assert all(np.isfinite(values).all() for values in channels_of(tmp_path / "a.exr").values())
+    made.render(made.prepare(source), tmp_path / "a.exr")
+    expected = channels_of(tmp_path / "a.exr")["matte.R"] * (1 - np.nan_to_num(np.float32(plane[0, 0])))
+    for found in mattes:
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert expected.max() > 0.6
+
+
+def test_a_matte_takes_the_place_of_one_that_the_source_holds(tmp_path):
+    old = np.full((HEIGHT, WIDTH), 0.4, np.float16)
+    codes = (CODES / np.float32(255)).astype(np.float16)
+    planes = {name: np.ascontiguousarray(codes[:, :, k]) for k, name in enumerate("RGB")}
+    source = write_exr(tmp_path / "in.exr", [{**planes, "matte.R": old, "matte.G": old, "Z": old}])
+    for matte in (False, True):
+        made = converter(input_space="srgb", options=OutputOptions(matte=matte))
+        report = made.render(made.prepare(source), tmp_path / "a.exr")
+        found = channels_of(tmp_path / "a.exr")
+        np.testing.assert_array_equal(found["Z"], old)
+        if not matte:
+            np.testing.assert_array_equal(found["matte.R"], old)
+            assert not report.warnings
+            continue
+        assert set(found) == {*"RGB", "matte.R", "matte.G", "matte.B", "Z"}
+        assert {0, 1} <= set(np.unique(found["matte.R"]).tolist())
+        assert report.warnings == ("matte.G, matte.R: of the source, replaced by the matte of this result",)
+
+
 def test_a_source_that_breaks_off_leaves_nothing(tmp_path):
     source = save(tmp_path / "in.png")
     source.write_bytes(source.read_bytes()[:3000])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import batch, files_in, pixels_of, replace_network
+
+from expandnet_ofx.movie_frames import MovieFrames
+from expandnet_ofx.timecode import time_code
 
 av = pytest.importorskip("av")
 
@@ -54,6 +58,67 @@ def test_a_range_of_frames_is_made_and_kept() -> None:
     before = [Path("out", name).stat().st_ino for name in files_in(Path("out"))]
     assert "2 up to date" in batch(*words).out
     assert [Path("out", name).stat().st_ino for name in files_in(Path("out"))] == before
+
+
+def test_frames_that_a_movie_has_not_are_told() -> None:
+    ran = batch("clip.mkv", "-o", "out/clip.####.exr", "--frames", "4-9")
+    assert ran.code == 1
+    assert "has frames 1 to 5, not 6" in ran.err
+    assert files_in(Path("out")) == ["clip.0004.exr", "clip.0005.exr"]
+    assert batch("clip.mkv", "-o", "none/c.####.exr", "--frames", "50-60").code == 1
+    assert batch("clip.mkv", "-o", "out/clip.####.exr", "--frames", "4-9", "--missing", "skip").code == 0
+
+
+def test_what_comes_after_the_last_frame_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, original = [], MovieFrames.__iter__
+    monkeypatch.setattr(MovieFrames, "__iter__", lambda self: (seen.append(n) or (n, c) for n, c in original(self)))
+    assert batch("clip.mkv", "-o", "out/clip.####.exr", "--frames", "1-2").code == 0
+    assert set(seen) == {1, 2}
+
+
+def walk(text: str, rate: int) -> Iterator[str]:
+    """Yield time codes from one on, as a clock counts them."""
+    drop = ";" in text
+    hours, minutes, seconds, frame = (int(part) for part in text.replace(";", ":").split(":"))
+    while True:
+        yield f"{hours:02}:{minutes:02}:{seconds:02}{';' if drop else ':'}{frame:02}"
+        frame += 1
+        if frame == rate:
+            frame, seconds = 0, seconds + 1
+        if seconds == 60:
+            seconds, minutes = 0, minutes + 1
+            frame = 2 if drop and minutes % 10 else 0
+        if minutes == 60:
+            minutes, hours = 0, (hours + 1) % 24
+
+
+@pytest.mark.parametrize(
+    ("first", "fps"),
+    [
+        ("00:58:59;28", Fraction(30000, 1001)),
+        ("01:09:58;00", Fraction(30000, 1001)),
+        ("01:09:58:00", Fraction(30)),
+        ("23:59:30:10", Fraction(24000, 1001)),
+    ],
+)
+def test_time_code_counts_on(first: str, fps: Fraction) -> None:
+    """Against a clock that is counted frame by frame, and read by the image library (digits of ST 12-1)."""
+    for frame, expected in zip(range(40_000), walk(first, round(fps)), strict=False):
+        code = time_code(first, frame, fps)
+        assert code is not None
+        fields = [code >> 24 & 63, code >> 16 & 127, code >> 8 & 127, code & 63]
+        text = [f"{field >> 4}{field & 15}" for field in fields]
+        assert f"{':'.join(text[:3])}{';' if code >> 6 & 1 else ':'}{text[3]}" == expected
+    assert time_code("nonsense", 0, fps) is None
+    assert time_code("00:00:00:00", 0, Fraction(60)) is None
+
+
+def test_results_of_a_movie_carry_its_time_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expandnet_ofx.movie_info._timecode", lambda *_: "10:20:30:22")
+    assert batch("clip.mkv", "-o", "out/clip.####.exr", "--first-frame", "1001", "--frames", "1002-1003").code == 0
+    for number, expected in ((1002, "10:20:30:23"), (1003, "10:20:31:00")):
+        spec = oiio.ImageInput.open(f"out/clip.{number}.exr").spec()
+        assert spec.get_string_attribute("smpte:TimeCode") == expected
 
 
 def test_existing_error_finds_one_frame() -> None:

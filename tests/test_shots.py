@@ -18,15 +18,18 @@ from hypothesis import strategies as st
 from steadied import steady_cut
 
 from expandnet_ofx import Analysis, Expander
+from expandnet_ofx.analysis import MAPS
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, distance, find_cuts, look_at
 from expandnet_ofx.maps import as_half
 from expandnet_ofx.recovered import RecoveredLight
+from expandnet_ofx.rise import Rise
 from expandnet_ofx.shots import Shot, ShotWriter, merge_shots, runs
 from expandnet_ofx.smoothing import smooth_numbers, window_weights
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, find_shots, keep_numbers, make_steady, steady, take_up
+from expandnet_ofx.swing import MeasuredLight
 
 # Looks and cuts
 
@@ -116,7 +119,8 @@ def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
     if light is not None:
         map_ = RecoveredLight(as_half(np.full((6, 8, 4), (light, light, light, wide), np.float32)))
     return Analysis(
-        width=80, height=60, features=(float(frame),) * 64, boldness=None, low=(0.0,) * 3, high=(1.0,) * 3,
+        width=80, height=60, window=(0, 0, 80, 60), latlong=False,
+        features=(float(frame),) * 64, boldness=None, low=(0.0,) * 3, high=(1.0,) * 3,
         clip_levels=(0.9 + frame / 1000,) * 3, anchor=frame / 100, anchor_samples=5, scene=1.0, output_range=None,
         recovered=map_, nan=0, infinite=0, negative=0, weights="w",
     )  # fmt: skip
@@ -141,6 +145,53 @@ def test_maps_that_tremble_are_averaged() -> None:
     tremble = [analysis(k, 2 + 0.1 * float(rng.normal())) for k in range(40)]
     values = [[a.recovered.values[2, 2, 0] for a in frames] for frames in (tremble, smoothed(tremble, 9))]
     assert np.std(np.diff(values[1])) < 0.45 * np.std(np.diff(values[0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), wide=st.lists(st.booleans(), min_size=2, max_size=7), latlong=st.booleans())
+def test_steady_maps_are_numbers_whatever_the_frames_have_in_common(seed: int, wide: list[bool], latlong: bool) -> None:
+    """Also where frames show other things, so that no neighbor has a say."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for number, has in enumerate(wide):
+        light = rng.random((12, 16, 1)).astype(np.float32)
+        own = replace(
+            analysis(number, None),
+            latlong=latlong,
+            measured=MeasuredLight(as_half(np.concatenate((light, np.ones_like(light)), 2))),
+            rise=Rise(as_half(rng.uniform(0, 20, (12, 16, 3)).astype(np.float32))),
+        )
+        recovered = RecoveredLight(as_half(rng.uniform(0, 1, (12, 16, 4)).astype(np.float32)))
+        frames.append(replace(own, recovered=recovered) if has else own)
+    for made in smoothed(frames):
+        for name in MAPS:
+            found = getattr(made, name)
+            assert found is None or np.isfinite(found.values).all(), name
+
+
+def test_levels_of_a_cut_are_levels_that_a_frame_has() -> None:
+    for count in (2, 3, 4, 5):
+        frames = [analysis(k, None) for k in range(count)]
+        assert smoothed(frames)[0].clip_levels in {frame.clip_levels for frame in frames}
+
+
+def test_frames_of_other_data_windows_are_not_one_shot(tmp_path: Path) -> None:
+    writer = ShotWriter(tmp_path / "s.json", {})
+    for k in range(6):
+        own = replace(analysis(k, 2.0), window=(max(0, k - 2), 0, 80, 60))
+        writer.add(k, identity(k), seen(0), own)
+    frames = writer.commit().frames
+    assert find_shots(frames, Steadying()) == [[0, 1, 2], [3], [4], [5]]
+    with pytest.raises(UsageError, match="data window"):
+        make_steady(frames, Steadying(lock_frame=1))
+
+
+def test_a_locked_frame_keeps_what_was_counted_in_it(tmp_path: Path) -> None:
+    writer = ShotWriter(tmp_path / "s.json", {})
+    for k in range(2):
+        writer.add(k, identity(k), seen(0), replace(analysis(k, 2.0), nan=k))
+    made = make_steady(writer.commit().frames, Steadying(lock_frame=0))
+    assert [made.load(k).nan for k in range(2)] == [0, 1]
 
 
 def test_an_area_that_is_wide_now_and_then_fades() -> None:
@@ -375,8 +426,8 @@ def test_views_share_what_is_global_and_keep_their_maps(footage: Path) -> None:
     report = json.loads(Path("r.json").read_text())
     assert [shot["frames"] for shot in report["shots"]] == [[1001, 1004]] * 2
     assert "8 up to date" in batch(*words, "--existing", "skip").out
-    assert batch("in/right.####.png", "--frames", "1001-1004", "-o", "alone").code == 0
-    assert clip_levels_of(Path("alone/right.1001.exr")) != levels["right.1001"]
+    assert batch("in/left.####.png", "--frames", "1001-1004", "-o", "alone").code == 0
+    assert clip_levels_of(Path("alone/left.1001.exr")) != levels["left.1001"]
 
 
 def test_tiles_share_what_is_global_and_are_not_smoothed_over_their_numbers(footage: Path) -> None:

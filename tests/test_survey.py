@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.reduction import reduction_matrix
-from expandnet_ofx.survey import Surveyor, survey
+from expandnet_ofx.survey import ROWS_PIXELS, Surveyor, pixels_read, survey
 from expandnet_ofx.transfer import named_encoding
 from expandnet_ofx.workers import in_parallel
 
@@ -191,6 +191,30 @@ def test_hidden_pixels_are_no_measurement():
     peak = survey(plate_of(codes), antialias=True).peak
     assert np.isinf(peak[40, 40]).all()
     assert np.isfinite(peak[200:, 200:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_what_lies_under_no_alpha_makes_no_difference(dtype):
+    codes = noise(120, 150, dtype, channels=4)
+    codes[:, :, 3] = 1 if dtype == np.float32 else 255
+    codes[20:80, 30:90, 3] = 0
+    found = []
+    for hidden in (0, 1, 200):
+        codes[20:80, 30:90, :3] = hidden
+        found.append(survey(plate_of(codes.copy()), antialias=True))
+    for other in found[1:]:
+        for name in ("proxy", "working", "surround", "peak", "histograms"):
+            assert np.array_equal(getattr(other, name), getattr(found[0], name)), name
+        assert (other.low, other.high, other.above_white) == (found[0].low, found[0].high, 0)
+    codes[:, :, 3] = 0
+    nothing = survey(plate_of(codes), antialias=True)
+    assert (nothing.low, nothing.high, nothing.above_white) == (0, 0, 0)
+    assert not nothing.proxy.any()
+
+
+def test_wide_pixels_are_read_in_smaller_pieces():
+    assert pixels_read(3) == pixels_read(6) == ROWS_PIXELS
+    assert pixels_read(160) * 160 <= ROWS_PIXELS * 6
 
 
 def test_what_is_no_light_is_counted():

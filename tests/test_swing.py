@@ -32,12 +32,12 @@ def glow(gain: float = 1.0) -> np.ndarray:
     return gain * (8 / (1 + r**4) + 0.3 / (1 + r**2))
 
 
-def measured(light: np.ndarray, seed: int = 0, noise: float = 0.0) -> np.ndarray:
+def measured(light: np.ndarray, seed: int = 0, noise: float = 0.0, *, wrap: bool = False) -> np.ndarray:
     """What a plate of this light measures, as gray RGB, 8-bit noise in codes."""
     rng = np.random.default_rng(seed)
     codes = np.clip(srgb_encode(np.clip(light, 0, 1)) + noise / 255 * rng.standard_normal(light.shape), 0, 1)
     linear = np.repeat(srgb_decode(codes.astype(np.float32))[:, :, None], 3, 2)
-    return measured_light(linear.astype(np.float32), np.full(3, 0.9, np.float32)).values
+    return measured_light(linear.astype(np.float32), np.full(3, 0.9, np.float32), wrap=wrap).values
 
 
 @settings(max_examples=25, deadline=None)
@@ -111,6 +111,38 @@ def test_whole_moves_shift_and_replicate() -> None:
     np.testing.assert_array_equal(found[1:, :-2], values[:-1, 2:])
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(moved(values, (0.0, 0.0)), values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(right=st.floats(-6, 6), turn=st.integers(0, 63), seed=st.integers(0, 10**6))
+def test_a_panorama_is_compared_and_moved_alike_wherever_its_seam_lies(right: float, turn: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    coarse = np.tile(rng.uniform(0, 1, (5, 8)), (1, 3))
+    picture = np.kron(coarse, np.ones((8, 8)))[:, 64:128]
+    light = np.stack((picture, rng.uniform(0.5, 1, picture.shape)), 2).astype(np.float32)
+    # Between pixels it overshoots, which light does not.
+    other = np.maximum(moved(light, (0.0, right), wrap=True), 0)
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        return np.roll(values, turn, 1)
+
+    again = np.maximum(moved(turned(light), (0.0, right), wrap=True), 0)
+    np.testing.assert_allclose(again, turned(other), atol=1e-6)
+    shift, agreement = alignment(light[:, :, 0], other[:, :, 0], wrap=True)
+    shifted, as_much = alignment(turned(light)[:, :, 0], turned(other)[:, :, 0], wrap=True)
+    np.testing.assert_allclose((*shifted, as_much), (*shift, agreement), atol=1e-3)
+    assert moved(light, (0.0, 64.0), wrap=True) == pytest.approx(light)
+
+
+def test_a_gain_in_a_panorama_is_told_across_its_seam() -> None:
+    scene = ground(3) + glow()
+
+    def found(turn: int) -> np.ndarray:
+        before, after = (measured(np.roll(gain * scene, turn, 1), wrap=True) for gain in (1.0, 1.2))
+        return np.roll(brightening(before, after, wrap=True), -turn, 1)
+
+    # The lamp in the middle, and on the seam.
+    np.testing.assert_allclose(found(96), found(0), atol=0.02)
 
 
 def test_only_light_that_rises_above_the_plate_changes() -> None:

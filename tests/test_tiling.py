@@ -209,6 +209,8 @@ def test_a_plan_depends_on_size_and_settings_alone():
     region = (0, 0, 40_000, 40_000)
     assert len(small.plan(region).rows[0]) < len(wide.plan(region).rows[0])
     assert len(wide.plan(region).rows[0]) * 40_000 * 28 <= 1 << 30
+    assert wide.plan(region, 3) == wide.plan(region, 6) == wide.plan(region)
+    assert len(wide.plan(region, 160).rows[0]) * 40_000 * (28 + 3 * 160) <= 1 << 30
 
 
 def test_tiles_that_wait_are_not_run_when_nobody_wants_their_light(monkeypatch):

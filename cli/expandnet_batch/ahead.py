@@ -18,7 +18,7 @@ from expandnet_ofx.convert import Converter
 from expandnet_ofx.declared import declared
 from expandnet_ofx.plates import prefetch
 from expandnet_ofx.sources import Prepared
-from expandnet_ofx.survey import ROWS_PIXELS
+from expandnet_ofx.survey import pixels_read
 from expandnet_ofx.workers import MOST_BESIDE, Results, within
 
 Opened = tuple[Job, Prepared | BaseException | None]
@@ -112,7 +112,7 @@ def _weight(job: Job, memory: int) -> float:
         if path is not None and path.suffix.lower() in DECODED_WHEN_OPENED:
             weight += UNTOLD_SHARE * memory
         elif path is not None and (size := declared(path)) is not None:
-            rows = min(size.width * size.height, ROWS_PIXELS) * size.pixel_bytes
+            rows = min(size.width * size.height, pixels_read(size.pixel_bytes)) * size.pixel_bytes
             weight += size.held(memory) + COPIES * rows
     return weight
 

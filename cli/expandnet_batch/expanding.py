@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.expander import FIXED_BYTES
-from expandnet_ofx.images import ImagePlate
-from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import MOST_BESIDE
 
@@ -29,9 +27,8 @@ def share_of(prepared: Prepared, converter: Converter) -> float:
     """Return which share of all that may be in work one frame takes: of the workers, with one frame more than they need,
     or of the memory, if that is more."""
     expander, plate = converter.expander, prepared.main.plate
-    plan = expander.plan((0, 0, plate.width, plate.height))
+    plan = expander.plan((0, 0, plate.width, plate.height), plate.pixel_bytes)
     rows = min(plate.height, plan.rows_in_work(expander.engine.workers) * len(plan.rows[0]))
-    codes = plate.pixel_bytes if isinstance(plate, (ArrayPlate, ImagePlate)) else 0
-    taken = rows * plate.width * (BYTES_IN_WORK + codes) + prepared.held
+    taken = rows * plate.width * (BYTES_IN_WORK + plate.pixel_bytes) + prepared.held
     tiles = plan.tiles / (2 * (plan.tiles + expander.engine.workers))
     return max(tiles, taken / max(1, expander.settings.memory - FIXED_BYTES))

@@ -101,11 +101,13 @@ class Job:
     def _movie_frames(
         self, converter: Converter, options: dict[str, Any], skip: bool, analyses: Analyses | None
     ) -> Iterator[tuple[Job, Prepared | None]]:
-        with MovieFrames(converter, self.source.path, fps=_rate(options["fps"]), mask=self.mask) as movie:
+        first = options["first_frame"]
+        with MovieFrames(converter, self.source.path, fps=_rate(options["fps"]), mask=self.mask, first=first) as movie:
             wanted = set(parse_frames(options["frames"])) if options["frames"] else None
+            number = first - 1
             # How long a movie is shows only at its end, so some previews means one of its first frame.
             sheets = itertools.repeat(True) if options["preview"] == "all" else iter([options["preview"] == "some"])
-            for number, codes in enumerate(movie, options["first_frame"]):
+            for number, codes in movie:
                 if wanted is not None and number not in wanted:
                     continue
                 source = replace(self.source, frame=number)
@@ -116,6 +118,14 @@ class Job:
                 else:
                     analysis = frame.load() if frame else None
                     yield job, movie.prepare(number, codes, identity=identity, analysis=analysis)
+                if wanted is not None and number >= max(wanted):
+                    break
+            absent = sorted(n for n in wanted or () if not first <= n <= number)
+            if absent and options["missing"] == "error":
+                raise InputError(
+                    f"{self.source.path}: has frames {first} to {number}, not {absent[0]}; change --frames, or pass "
+                    "--missing skip"
+                )
 
 
 def _given(
