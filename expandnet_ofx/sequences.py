@@ -1,7 +1,7 @@
 """Inputs and outputs of a batch: files, patterns, globs, folders, views and frames become pairs of paths.
 
-Frame notation is that of the field: `shot.####.png`, `shot.%04d.png`, `shot.1001-1100#.png`, `wall.<UDIM>.png`, ranges
-such as `1001-1100x2`. In a range `:` means step too, as render farms write it.
+Frame notation is that of the field, see `patterns`; ranges are such as `1001-1100x2`. In a range `:` means step too, as
+render farms write it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.images import PICTURE_SUFFIXES
 from expandnet_ofx.partials import is_by_product
+from expandnet_ofx.patterns import FramePattern, is_pattern
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
-_PATTERN = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
 _GLOB = re.compile(r"[*?\[]")
 _NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)")
 
@@ -45,11 +45,6 @@ class Source:
     def is_movie(self) -> bool:
         """True for a movie, which holds many frames."""
         return self.path.suffix.lower().lstrip(".") in MOVIE_SUFFIXES
-
-
-def fileseq_notation(text: str) -> str:
-    """Return a pattern as fileseq reads it: one `#` means four digits, several mean one digit each."""
-    return re.sub(r"#{2,}", lambda run: "@" * len(run.group()), text)
 
 
 def parse_frames(text: str) -> list[int]:
@@ -85,7 +80,7 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
             if not found:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
             shared = argument if view else None
-            sources += [replace(source, notation=shared, udim="<UDIM>" in argument) for source in found]
+            sources += [replace(source, notation=shared, udim="<UDIM>" in Path(argument).name) for source in found]
     unique: dict[Path, Source] = {}
     for source in sources:
         unique.setdefault(_absolute(source.path), source)
@@ -113,7 +108,7 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
         yield from _filtered(files, wanted, path, view)
     elif os.path.lexists(text):
         yield from _filtered([path], wanted, path.parent, view)
-    elif _PATTERN.search(text):
+    elif is_pattern(text):
         yield from _pattern(text, wanted, view)
     elif _GLOB.search(text):
         files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute globs too
@@ -162,25 +157,15 @@ def without_number(path: Path) -> str:
 
 
 def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
-    from fileseq.exceptions import FileSeqException
-    from fileseq.filesequence import FileSequence
-
-    text = fileseq_notation(text)
-    try:
-        sequence = FileSequence(text.replace(":", "x") if re.search(r"\d:\d", text) else text)
-        frames = wanted or [int(frame) for frame in sequence.frameSet() or ()]
-        if not frames:
-            on_disk = FileSequence.findSequenceOnDisk(text, strictPadding=True)
-            present = [int(frame) for frame in on_disk.frameSet() or ()]
-            # Frames follow each other, tiles need not.
-            tiles = not present or "<UDIM>" in text
-            frames = sorted(present) if tiles else list(range(min(present), max(present) + 1))
-    except FileSeqException:
-        return
+    pattern = FramePattern(text)
+    frames = wanted or pattern.frames
     if not frames:
-        return
+        present = pattern.on_disk()
+        # Frames follow each other, tiles need not.
+        tiles = not present or "<UDIM>" in text
+        frames = present if tiles else list(range(min(present), max(present) + 1))
     for frame in frames:
-        path = Path(str(sequence.frame(frame)))
+        path = pattern.path(frame)
         yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists())
 
 
@@ -196,15 +181,20 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     Raises:
         UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
     """
-    if _PATTERN.search(output):
+    if is_pattern(output) and not Path(output).is_dir():
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
     elif _names_a_file(output):
-        outputs = [_viewed(Path(output), source) for source in sources]
+        outputs = [_of_movie(_viewed(Path(output), source), source) for source in sources]
     else:
         base = _mirror_base(sources)
         outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
     refuse_collisions(sources, [[output] for output in outputs])
     return outputs
+
+
+def _of_movie(path: Path, source: Source) -> Path:
+    """Return the name of a result; frames of a movie are numbered before its suffix."""
+    return path.with_name(f"{path.stem}.####{path.suffix}") if source.is_movie else path
 
 
 def _names_a_file(output: str) -> bool:
@@ -221,14 +211,11 @@ def _viewed(path: Path, source: Source) -> Path:
 
 
 def _numbered(source: Source, output: str) -> Path:
-    from fileseq.filesequence import FileSequence
-
-    pattern = str(_viewed(Path(output), source))
+    pattern = _viewed(Path(output), source)
     if source.is_movie:
-        return Path(pattern)
-    pattern = fileseq_notation(pattern)
+        return pattern
     assert source.frame is not None
-    return Path(str(FileSequence(pattern).frame(source.frame)))
+    return FramePattern(str(pattern)).path(source.frame)
 
 
 def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
@@ -260,10 +247,10 @@ def _mirror_base(sources: Sequence[Source]) -> Path | None:
 
 
 def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
-    name = f"{source.path.stem}.####{suffix}" if source.is_movie else f"{source.path.stem}{suffix}"
+    name = _of_movie(Path(f"{source.path.stem}{suffix}"), source)
     folder = _absolute(source.path).parent
     if base is None or not folder.is_relative_to(base):
-        return Path(name)
+        return name
     return folder.relative_to(base) / name
 
 

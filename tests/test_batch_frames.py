@@ -347,6 +347,7 @@ def test_progress_of_frames_side_by_side_never_goes_back(shot: Path) -> None:
 def test_frames_side_by_side_keep_all_workers_busy_within_the_memory(size: tuple[int, int], workers: int) -> None:
     converter, prepared, engine = mock.Mock(), mock.Mock(held=size[0] * size[1] * 3), PointEngine()
     prepared.main.plate.width, prepared.main.plate.height = size
+    prepared.main.plate.pixel_bytes = 3
     engine.workers, engine.tile = workers, 256
 
     def count_and_plan(memory: int) -> tuple[int, Plan]:

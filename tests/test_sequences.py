@@ -148,6 +148,26 @@ def test_names_with_marks_of_patterns_are_files_if_they_exist(shots):
         assert names(name) == [name]
 
 
+@pytest.mark.parametrize("folder", ["user@corp", "a#b", "%d", "$F4", "<UDIM>", "[old]", "1:2"])
+def test_marks_in_folders_are_no_pattern(shots, folder):
+    (shots / folder).mkdir()
+    for frame in (1001, 1002):
+        (shots / folder / f"shot.{frame}.png").touch()
+    assert frames(f"{folder}/shot.####.png") == [1001, 1002]
+    assert names(f"{folder}/shot.1002.png") == [f"{folder}/shot.1002.png"]
+    sources = find_sources([f"{folder}/shot.%04d.png"])
+    assert place_outputs(sources, f"{folder}/exr/x.####.exr")[1] == Path(folder, "exr", "x.1002.exr")
+    assert place_outputs(sources, f"{folder}/exr/")[1] == Path(folder, "exr", "shot.1002.exr")
+    assert place_outputs(sources, folder)[1] == Path(folder, "shot.1002.exr")
+    assert place_outputs(sources[:1], f"{folder}/one.exr") == [Path(folder, "one.exr")]
+
+
+def test_a_name_has_one_place_for_numbers(shots):
+    for name in ("%d#x.exr", "a@b#.exr"):
+        with pytest.raises(UsageError, match="write shot"):
+            place_outputs(find_sources(["shot.####.png"], frames="1001-1002"), f"out/{name}")
+
+
 def test_views(shots):
     sources = find_sources(["%V/eye.####.exr"], views=("left", "right"))
     assert [(source.view, source.frame) for source in sources] == [("left", 1), ("left", 2), ("right", 1), ("right", 2)]
@@ -262,6 +282,8 @@ def test_an_input_is_never_an_output(shots):
 
 
 def test_movies_get_patterns(shots):
+    (shots / "one.mov").touch()
+    assert place_outputs(find_sources(["one.mov"]), "x.exr") == [Path("x.####.exr")]
     (shots / "clip.mov").touch()
     (source,) = find_sources(["clip.mov"], frames="1-10")
     assert source.is_movie

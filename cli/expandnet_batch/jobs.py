@@ -19,9 +19,9 @@ from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.partials import sheet_file, sweep
+from expandnet_ofx.patterns import FramePattern, is_pattern
 from expandnet_ofx.sequences import (
     Source,
-    fileseq_notation,
     find_sources,
     frame_number,
     parse_frames,
@@ -153,22 +153,15 @@ def check_folder(folder: Path, *, of: Path | None = None) -> None:
 
 def _on_disk(path: Path, *, pattern: bool) -> Path | None:
     """Return the file of a name, or the first of a pattern, if it exists."""
-    if not pattern:
+    if not pattern or not is_pattern(str(path)):
         return path if path.exists() else None
-    from fileseq.exceptions import FileSeqException
-    from fileseq.filesequence import FileSequence
-
-    try:
-        return Path(str(FileSequence.findSequenceOnDisk(fileseq_notation(str(path)), strictPadding=True)[0]))
-    except (FileSeqException, IndexError):
-        return None
+    names = FramePattern(str(path))
+    return next(map(names.path, names.on_disk()), None)
 
 
 def numbered(pattern: Path, frame: int) -> Path:
-    """Return the path of one frame of an output pattern; a name without a pattern gets the number before its suffix."""
-    from fileseq.filesequence import FileSequence
-
-    return Path(str(FileSequence(fileseq_notation(str(pattern))).frame(frame)))
+    """Return the path of one frame of a movie's output pattern."""
+    return FramePattern(str(pattern)).path(frame)
 
 
 @dataclass(kw_only=True)
@@ -281,17 +274,15 @@ def _rate(fps: str | None) -> Fraction | None:
 def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
     if mask is None:
         return [None] * len(sources)
-    from fileseq.filesequence import FileSequence
-
-    sequence = FileSequence(fileseq_notation(mask))
-    if not sequence.padding():
+    if Path(mask).exists() or not is_pattern(mask):
         if not Path(mask).exists():
             raise UsageError(f"--mask {mask}: does not exist; check the path")
         return [Path(mask)] * len(sources)
+    pattern = FramePattern(mask)
     masks: list[Path | None] = []
     for source in sources:
         frame = source.frame if source.frame is not None else frame_number(source.path)
-        path = Path(str(sequence.frame(frame))) if frame is not None else Path(mask)
+        path = pattern.path(frame) if frame is not None else Path(mask)
         if not path.exists():
             raise UsageError(f"--mask {path}: does not exist for {source.path}; render it, or use one still mask")
         masks.append(path)

@@ -1,0 +1,60 @@
+"""File names with a place for frame numbers: `shot.####.png`, `shot.%04d.png`, `shot.$F4.png`, `wall.<UDIM>.png`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx.errors import UsageError
+
+_MARK = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
+
+
+class FramePattern:
+    """A file name with a place for frame numbers; its folder is taken as it is, whatever marks it holds.
+
+    One `#` means four digits, several mean one digit each. A range may stand before the mark: `shot.1001-1100#.png`; in it
+    `:` means a step, as render farms write it.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read a pattern; raise `UsageError` if it has no place for numbers, or several."""
+        from fileseq.exceptions import FileSeqException
+        from fileseq.filesequence import FileSequence
+
+        folder, name = os.path.split(text)
+        self._folder = Path(folder)
+        name = re.sub(r"#{2,}", lambda run: "@" * len(run.group()), name)
+        name = name.replace(":", "x") if re.search(r"\d:\d", name) else name
+        try:
+            self._names: Any = FileSequence(name)
+        except FileSeqException as error:
+            raise UsageError(f"{text}: not a pattern of frames; write shot.####.png") from error
+        if not self._names.padding():
+            raise UsageError(f"{text}: one place for frame numbers, please; write shot.####.png")
+
+    @property
+    def frames(self) -> list[int]:
+        """The range that stands in the pattern; empty without one."""
+        return [int(frame) for frame in self._names.frameSet() or ()]
+
+    def path(self, frame: int) -> Path:
+        """Return the file of a frame."""
+        return self._folder / str(self._names.frame(frame))
+
+    def on_disk(self) -> list[int]:
+        """Return the frames whose files exist, ascending; their numbers have as many digits as the pattern says."""
+        start, end = self._names.basename(), self._names.extension()
+        found = []
+        for name in (path.name for path in self._folder.iterdir()) if self._folder.is_dir() else ():
+            number = name[len(start) : len(name) - len(end)]
+            if name.startswith(start) and name.endswith(end) and re.fullmatch(r"-?\d+", number):
+                found += [int(number)] if str(self._names.frame(int(number))) == name else []
+        return sorted(found)
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether the name at the end of a path has a place for frame numbers; a path that ends in a slash has no name."""
+    return _MARK.search(os.path.split(text)[1]) is not None
