@@ -8,6 +8,7 @@ import socket
 import time
 import zlib
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from expandnet_ofx.errors import OutputError
@@ -25,8 +26,14 @@ def sheet_file(result: Path) -> Path:
     return result.with_suffix(SHEET)
 
 
+@cache
 def _host() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+    """Return what tells where process numbers are those that we see: containers and cloned machines share names."""
+    found = [socket.gethostname()]
+    with suppress(OSError):
+        found.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        found.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115 - a link to no path
+    return f"{zlib.crc32(' '.join(found).encode()):08x}"
 
 
 def partial_name(path: Path) -> Path:

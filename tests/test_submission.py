@@ -413,6 +413,7 @@ def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
     assert sorted(frame for part in ran_last for frame in part) == list(FRAMES)
     # A chunk by itself, after its results were lost.
     Path("out/shot.1005.exr").unlink()
+    shutil.rmtree("job")
     written(to="openjd")
     for step in ("Analyze", "Smooth"):
         assert run("run", "--step", step).returncode == 0
@@ -567,17 +568,18 @@ def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
-    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job/outline_job.py").splitlines()[-2:]
+    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job/job.py").splitlines()[-2:]
     assert re.findall(r'<layer name="(\w+)"', xml) == ["analyze", "smooth", "expand", "check"]
     assert xml.count("<chunk>3</chunk>") == 2
     assert xml.count("<gpus>1</gpus>") == 2
     assert xml.count("<cores>1") == 2
     assert xml.count('type="LAYER_ON_LAYER"') == 3
     # The same without a GPU, which is not here: one chunk, whose last frames are beyond the shot.
-    written(to="opencue")
-    session = run(sys.executable, "-W", "ignore", "-c", CUE, "job/outline_job.py").splitlines()[-2]
+    written("--name", "sh 010/comp", to="opencue", job="job2")
+    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job2/sh_010_comp.py").splitlines()[-2:]
+    assert re.findall(r'<job name="([^"]+)"', xml) == ["sh_010_comp"]
     run(pycuerun, session, "-e", "1007-analyze")
-    assert sorted(p.name for p in Path("job/scratch/analyses").glob("*.json")) == ["0.1007.json"]
+    assert sorted(p.name for p in Path("job2/scratch/analyses").glob("*.json")) == ["0.1007.json"]
 
 
 def test_every_page_of_a_farm_gives_commands_that_exist() -> None:

@@ -106,8 +106,18 @@ class FarmJob:
         return step in ("analyze", "expand") or (step == THEN and any(FRAMES in word for word in self.then))
 
     def last_words(self, frames: Sequence[int]) -> list[str]:
-        """Return the words of the last step for some frames, with paths as they are on this machine."""
-        return [ruled(word, self.rules) or word.replace(FRAMES, range_text(frames)) for word in self.then]
+        """Return the words of the last step for some frames, with paths as they are on this machine.
+
+        Of frames with gaps a flag is given once for each run, as Nuke takes them: -F 1001-1003 -F 1006.
+        """
+        words: list[str] = []
+        for before, word in zip(("", *self.then), self.then, strict=False):
+            if word == FRAMES and before.startswith("-"):
+                first, *others = range_text(frames).split(",")
+                words += [first, *(part for other in others for part in (before, other))]
+            else:
+                words.append(word.replace(FRAMES, range_text(frames)))
+        return [ruled(word, self.rules) or word for word in words]
 
     @staticmethod
     def words(file: str, step: str) -> list[str]:
@@ -180,11 +190,12 @@ class FarmJob:
         write_text(path, json.dumps(data, indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path, *, rules: Sequence[PathRule] = ()) -> FarmJob:
+    def load(cls, path: Path, *, rules: Sequence[PathRule] = (), localized: bool = True) -> FarmJob:
         """Read a job's file; raise `InputError` if it is none.
 
         Args:
             rules: where paths lie on this machine, before those that the job itself holds.
+            localized: whether options that are paths become those of this machine.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -204,12 +215,29 @@ class FarmJob:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
-        for name in ("weights", "ocio"):
-            if job.options.get(name):
-                job.options[name] = str(mapped(job.options[name], job.rules))
+        for name in ("weights", "ocio") if localized else ():
+            # A name such as ocio://default is no path.
+            if (value := job.options.get(name)) and "://" not in value:
+                job.options[name] = str(mapped(value, job.rules))
         return job
 
 
 def range_text(frames: Sequence[int]) -> str:
     """Return frame numbers as farms write them: 1001-1010,1020."""
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs(frames))
+
+
+def stepped_text(frames: Sequence[int]) -> str:
+    """Return ascending frame numbers as Open Job Description writes them: 1001-1010,1020-1040:2 (2023-09, IntRangeExpr)."""
+    parts, first = [], 0
+    while first < len(frames):
+        last = min(first + 1, len(frames) - 1)
+        step = frames[last] - frames[first]
+        while last + 1 < len(frames) and frames[last + 1] - frames[last] == step:
+            last += 1
+        if step > 1 and last - first < 2:
+            last = first
+        text = str(frames[first]) if last == first else f"{frames[first]}-{frames[last]}"
+        parts.append(text if last == first or step == 1 else f"{text}:{step}")
+        first = last + 1
+    return ",".join(parts)

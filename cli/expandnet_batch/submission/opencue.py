@@ -9,14 +9,14 @@ from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.partials import write_text
 
 OUTLINE = '''\
-"""Outline of this job. Launch it with: pycuerun outline_job.py"""
+"""Outline of this job. Launch it with: pycuerun {file}"""
 
 from outline.modules.shell import PyEval
 
 # Runs a chunk as one command: its frames share the network that is loaded once.
 CODE = """
 own = ",".join(map(str, frames))
-self.system(list(map(lambda word, own=own: word.replace("FRAMES", own), {command})))
+self.system(list(map(lambda word, own=own: own if word == "FRAMES" else word, {command})))
 """
 
 LAYERS = {layers}
@@ -32,13 +32,18 @@ for layer in LAYERS:
 
 
 def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
-    """Write outline_job.py; return its path."""
-    path = folder / "outline_job.py"
+    """Write the outline, named as the job: pycuerun names a job after its file; return its path."""
+    path = folder / outline_name(job)
     layers = (
         "[\n" + "".join(f"    {layer!r},\n" for layer in (_layer(job, s, folder, executable) for s in job.steps)) + "]"
     )
-    write_text(path, OUTLINE.replace("{layers}", layers))
+    write_text(path, OUTLINE.replace("{file}", path.name).replace("{layers}", layers))
     return [path]
+
+
+def outline_name(job: FarmJob) -> str:
+    """Return the name of the outline's file."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in job.name) + ".py"
 
 
 def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, Any]:

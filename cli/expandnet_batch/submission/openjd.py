@@ -9,19 +9,29 @@ import json
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.submission.job import FarmJob
+from expandnet_batch.submission.job import FarmJob, stepped_text
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import write_text
+
+LONGEST_TEXT, LONGEST_NAME = 1024, 128
+"""Characters that a text parameter and a name of a job may have."""
 
 WARNING_SECONDS = 30
 """Between the signal that ends a task and its end."""
 
 
 def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
-    """Write template.yaml, parameter_values.yaml and asset_references.yaml; return their paths."""
+    """Write template.yaml, parameter_values.yaml and asset_references.yaml; return their paths.
+
+    Raises:
+        UsageError: the frames lie so scattered that a parameter cannot hold them.
+    """
+    if len(stepped_text(job.frames)) > LONGEST_TEXT:
+        raise UsageError(f"{len(job.frames)} frames too scattered for one job of OpenJD; submit them in parts")
     files = {
         "template.yaml": _template(job, executable),
         "parameter_values.yaml": {"parameterValues": [
-            {"name": "Frames", "value": job.frame_range},
+            {"name": "Frames", "value": stepped_text(job.frames)},
             {"name": "ChunkSize", "value": job.chunk},
         ]},
         "asset_references.yaml": _assets(job, folder),
@@ -39,7 +49,8 @@ def _template(job: FarmJob, executable: str) -> dict[str, Any]:
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "extensions": ["TASK_CHUNKING"],
-        "name": job.name,
+        # Braces would be filled in.
+        "name": job.name.replace("{{", "{ {")[:LONGEST_NAME],
         "parameterDefinitions": [
             {
                 "name": "JobFile",
@@ -49,7 +60,7 @@ def _template(job: FarmJob, executable: str) -> dict[str, Any]:
                 "default": "job.json",
                 "description": "What is to be done; analyses and reports go beside it, where all workers reach them.",
             },
-            {"name": "Frames", "type": "STRING", "default": job.frame_range},
+            {"name": "Frames", "type": "STRING", "default": stepped_text(job.frames)},
             {"name": "ChunkSize", "type": "INT", "default": job.chunk, "minValue": 1},
             {"name": "Executable", "type": "STRING", "default": executable},
         ],

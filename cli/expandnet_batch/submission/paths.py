@@ -11,7 +11,7 @@ from pathlib import Path
 
 from expandnet_ofx.errors import InputError, UsageError
 
-_WINDOWS = re.compile(r"^(?:[A-Za-z]:[\\/]|\\\\|//)")
+_WINDOWS = re.compile(r"^(?:[A-Za-z]:(?:[\\/]|$)|\\\\|//)")
 
 
 @dataclass(frozen=True)

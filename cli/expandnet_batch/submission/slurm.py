@@ -70,7 +70,8 @@ def _submit(job: FarmJob) -> str:
             array = ""
             if start is not None:
                 array = f"--array=0-{min(ARRAY, count - start) - 1} --export=ALL,EXPANDNET_FIRST_CHUNK={start} "
-            lines.append(f'id=$(sbatch --parsable $after {array}"$@" {step}.sbatch)')
+            # Of an option that is given twice the last counts, and the order of steps is ours.
+            lines.append(f'id=$(sbatch --parsable "$@" $after {array}{step}.sbatch)')
             lines.append('ids="$ids:${id%%;*}"')
         lines.append(f'echo "{step}$ids"')
         lines.append('after="--dependency=afterok$ids --kill-on-invalid-dep=yes"')

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +30,17 @@ class Engine:
 
     write: Any
     """Writes its files: (job, folder, executable) -> their paths."""
-    submit: tuple[str, ...]
-    """What submits them, in the job's folder."""
+    needs: str
+    """Program of the farm that hands them over."""
+    submit: Callable[[FarmJob], tuple[str, ...]]
+    """What does so, in the job's folder."""
 
 
 ENGINES = {
-    "openjd": Engine(openjd.write, ("deadline", "bundle", "submit", ".")),
-    "slurm": Engine(slurm.write, ("sh", "submit.sh")),
-    "deadline": Engine(deadline.write, ("python", "submit.py")),
-    "opencue": Engine(opencue.write, ("pycuerun", "outline_job.py")),
+    "openjd": Engine(openjd.write, "deadline", lambda _: ("deadline", "bundle", "submit", ".")),
+    "slurm": Engine(slurm.write, "sbatch", lambda _: ("sh", "submit.sh")),
+    "deadline": Engine(deadline.write, "deadlinecommand", lambda _: (sys.executable, "submit.py")),
+    "opencue": Engine(opencue.write, "pycuerun", lambda job: ("pycuerun", opencue.outline_name(job))),
 }
 
 RESULT_OPTIONS = (
@@ -68,12 +72,19 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     window = window_of(options["steady"])
     settings = picture_settings(options)
     load_weights(options["weights"])
-    program = ENGINES[options["to"]].submit[0]
-    if options["now"] and shutil.which(program) is None:
+    program = ENGINES[options["to"]].needs
+    beside = os.environ.get("DEADLINE_PATH") if program == "deadlinecommand" else None
+    if options["now"] and shutil.which(program) is None and shutil.which(program, path=beside or "") is None:
         raise UsageError(
             f"--now: {program} is not on this machine; submit without it, and hand the job over where it is"
         )
+    if unproven := next((job.output for job in plan.jobs if job.output.suffix.lower() == ".hdr"), None):
+        raise UsageError(
+            f"{unproven}: .hdr cannot say what it was made from, which a farm's check asks; use .exr or .tif"
+        )
     carried = {name: _plain(options[name]) for name in RESULT_OPTIONS}
+    # Workers may have another one.
+    carried["ocio"] = carried["ocio"] or os.environ.get("OCIO")
     for name in ("weights", "ocio"):
         if carried[name] and Path(carried[name]).exists():
             carried[name] = str(Path(carried[name]).absolute())
@@ -99,21 +110,33 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
 def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     engine = ENGINES[options["to"]]
     executable = options["executable"] or "expandnet"
+    if (folder / "job.json").exists() and FarmJob.load(folder / "job.json", localized=False) != job:
+        raise UsageError(f"{folder}: holds another job, which may be running; choose another folder, or remove it")
     job.save(folder / "job.json")
     for path in engine.write(job, folder, executable):
         click.echo(path)
     click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
     if not options["now"]:
-        click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {' '.join(engine.submit)}")
+        click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {shlex.join(engine.submit(job))}")
         return 0
-    return subprocess.run(engine.submit, cwd=folder, check=False).returncode
+    return subprocess.run(engine.submit(job), cwd=folder, check=False).returncode
 
 
 def _words(then: str | None) -> tuple[str, ...]:
+    """Return the words of a command; names of files that are here become absolute, for workers stand elsewhere."""
+    lexer = shlex.shlex(then or "", posix=True, punctuation_chars=False)
+    # Backslashes are those of Windows' paths.
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     try:
-        return tuple(shlex.split(then or ""))
+        words = list(lexer)
     except ValueError as error:
         raise UsageError(f"--then: quotes do not match ({error})") from error
+    return tuple(str(Path(word).absolute()) if _is_file(word, program=not k) else word for k, word in enumerate(words))
+
+
+def _is_file(word: str, *, program: bool) -> bool:
+    """Tell whether a word of a command names a file; a program without a folder is looked for on each machine."""
+    return (not program or "/" in word or os.sep in word) and Path(word).is_file()
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import platform
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -66,10 +67,24 @@ def _then(job: FarmJob, frames: Sequence[int]) -> int:
     words = job.last_words(frames)
     click.echo(shlex.join(words))
     try:
-        return subprocess.run(words, check=False).returncode
+        child = subprocess.Popen(words)
     except OSError as error:
         raise UsageError(f"{words[0]}: cannot be started ({error.strerror or error})") from error
+    try:
+        return child.wait()
+    except BaseException:
+        # A farm gives notice, which is the command's as well.
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=NOTICE)
+        raise
+    finally:
+        child.kill()
+        child.wait()
 
+
+NOTICE = 20.0
+"""Seconds in which the command of the last step may end by itself once its task is told to."""
 
 BATCH_DEFAULTS: dict[str, Any] = {
     "analysis": None, "dry_run": False, "existing": "skip", "first_frame": 1, "fps": None, "frames": None, "mask": None,
@@ -134,8 +149,9 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
             for frame, made in found:
                 target = waiting.popleft()
                 if isinstance(made, BaseException):
+                    # What is there stays: a lost copy of this task, whose disk has gone, must not take it away, and
+                    # what expands frames looks whether it is of their plates.
                     click.echo(f"failed  {failure_text(made, frame.source.path)}", err=True)
-                    target.unlink(missing_ok=True)
                     failed += 1
                 else:
                     writer = ShotWriter(target, analysis_settings(converter.expander))
@@ -213,6 +229,10 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
 def _as_analyzed(job: FarmJob, sequence: FrameSet, steady: Shot, frame: int) -> Analysis:
     """Return what an analyze task made of a frame; raise `InputError` if it is gone or of another plate by now."""
     path = _raw(job, sequence, frame)
+    if not path.exists():
+        raise InputError(
+            f"{path}: is not there, as after a job is complete; run all analyze tasks of the job again, then this one"
+        )
     found = Shot.load(path).frames.get(frame)
     if found is None or found.identity != steady.frames[frame].identity:
         raise InputError(f"{path}: made from another plate than {steady.path}; run the job's smooth task again")
@@ -223,7 +243,7 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
     jobs = [frame for sequence in job.sequences for frame in job.here(sequence, frames).jobs]
     # A task that runs again finds most of its work done: its report must not take the place of the first.
     name = f"expand.{min(frames):04d}-{max(frames):04d}"
-    report = job.reports / f"{name}.{len(list(job.reports.glob(name + '.*')))}.json"
+    report = job.reports / f"{name}.{secrets.token_hex(4)}.json"
     plan = JobPlan(jobs=jobs, options=output_options(options), left_out=[])
 
     def open_book(converter: Converter) -> Book:
@@ -236,7 +256,7 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
 def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
     """Look at every result, write the job's report, and clean up if all is well."""
     # Whatever made the results, looking at them needs no accelerator.
-    plain = {**options, "device": "cpu", "engine": "torch", "precision": "fp32", "threads": 1}
+    plain = {**options, "device": "cpu", "precision": "fp32", "threads": 1}
     converter = open_converter(plain, output_options(options))
     book = _book(job, analysis_settings(converter.expander), None)
     wrong: list[str] = []
@@ -265,8 +285,9 @@ def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
         given = book(frame.source.path, frame.number, identity)
     except InputError as error:
         return str(error)
-    if not frame.output.exists():
-        return f"{frame.output}: is not there; run the expand task of frame {frame.number} again"
+    for path in frame.files(converter.options):
+        if not path.exists():
+            return f"{path}: is not there; run the expand task of frame {frame.number} again"
     if not made_from(converter, identity, frame.output, analysis=None if given is None else given.key):
         return f"{frame.output}: is damaged, or not of this plate and these settings; run its expand task again"
     return None
