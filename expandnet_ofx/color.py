@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import primaries
 from expandnet_ofx.arrays import beside, to_host
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import ENCODINGS, Array, Encoding, named_encoding
 
 Matrix = NDArray[np.float64]
@@ -59,6 +60,12 @@ def _known_space(name: str, ocio: str | None, option: str) -> str:
 
 def _rec709_space(ocio: str | None) -> str:
     return _known_space("lin_rec709_scene", ocio, "--ocio")
+
+
+def uses_config(settings: Settings) -> bool:
+    """Tell whether a space of the settings is not built in, so that an OpenColorIO config says what it is."""
+    inputs, outputs = {"auto", *ENCODINGS}, {None, *OUTPUT_SPACES}
+    return settings.input_space not in inputs or not {settings.output_space, settings.linearized} <= outputs
 
 
 def input_encoding(name: str, *, ocio: str | None = None, force: bool = False) -> Encoding:

@@ -14,7 +14,7 @@ RATIOS: dict[str, float] = {
     "bmp": 128,
     "cineon": 1.6,
     "dpx": 130,
-    "hdr": 70,
+    "hdr": 200,
     "iff": 130,
     "pnm": 8,
     "png": DEFLATE,
@@ -69,8 +69,8 @@ def _largest_ratio(path: Path, spec: Any, format_name: str, itemsize: int) -> fl
         return None
     compression = spec.get_string_attribute("compression")
     if format_name == "openexr":
-        # DWA stores a constant block of 32 or 256 rows in a few bytes.
-        return UNCOMPRESSED if compression == "none" else 65536.0 if compression.startswith("dwa") else ratio
+        # DWA and HTJ2K store a constant block of up to 256 rows in a few bytes.
+        return UNCOMPRESSED if compression == "none" else 65536.0 if compression.startswith(("dwa", "ht")) else ratio
     if format_name == "tiff":
         # Bits packed into bytes, and a palette entry of three channels, still expand without compression.
         bits = spec.get_int_attribute("oiio:BitsPerSample", 8)

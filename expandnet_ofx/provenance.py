@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.color import uses_config
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.images import content_hash
 from expandnet_ofx.settings import Settings
@@ -66,9 +68,11 @@ def prediction_settings(expander: Expander) -> dict[str, Any]:
 def _settings_record(settings: Settings) -> dict[str, Any]:
     record = asdict(settings)
     del record["memory"]
-    if settings.ocio and Path(settings.ocio).exists():
+    config = settings.ocio or (os.environ.get("OCIO") if uses_config(settings) else None)
+    if config and Path(config).exists():
         # A path says where the config lies on one machine; its content says what it does.
-        record["ocio"] = f"{Path(settings.ocio).name} sha256:{content_hash(Path(settings.ocio))}"
+        config = f"{Path(config).name} sha256:{content_hash(Path(config))}"
+    record["ocio"] = config
     return record
 
 

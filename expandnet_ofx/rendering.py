@@ -26,7 +26,7 @@ from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.writer import ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
+from expandnet_ofx.writer import PROGRAM, ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -226,7 +226,7 @@ class _AbandonedError(Exception):
 def _record(made: Mapping[str, Any], target: Path, region: Region | None) -> dict[str, Any]:
     """Return the attributes of a result that tell how it was made."""
     text = as_text({**made, "region": list(region)} if region is not None else dict(made))
-    record = {"expandnet/provenance": text, "Software": f"expandnet-ofx {__version__}"}
+    record = {"expandnet/provenance": text, "Software": f"{PROGRAM} {__version__}"}
     if target.suffix.lower() in (".tif", ".tiff"):
         record["ImageDescription"] = text
     return record

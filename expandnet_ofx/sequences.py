@@ -40,6 +40,8 @@ class Source:
     """The number is that of a tile of one picture, not of a frame."""
     missing: bool = False
     """The frame belongs to the range but is not on disk."""
+    found: bool = False
+    """It was not named, but lay in a folder that was."""
 
     @property
     def is_movie(self) -> bool:
@@ -47,7 +49,7 @@ class Source:
         return self.path.suffix.lower().lstrip(".") in MOVIE_SUFFIXES
 
 
-def parse_frames(text: str) -> list[int]:
+def parse_frames(text: str, *, option: str = "--frames") -> list[int]:
     """Expand frame ranges such as `1001-1010,1020-1030x2` or `1001-1100:2`; raise `UsageError` if malformed."""
     from fileseq.exceptions import ParseException
     from fileseq.frameset import FrameSet
@@ -58,7 +60,7 @@ def parse_frames(text: str) -> list[int]:
             raise ValueError(text)
         return frames
     except (ParseException, ValueError, TypeError) as error:
-        raise UsageError(f"--frames {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
+        raise UsageError(f"{option} {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
 
 
 def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: Sequence[str] = ()) -> list[Source]:
@@ -105,7 +107,7 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
         files = sorted(
             file for file in path.rglob("*") if _is_picture(file) and file.is_file() and not is_by_product(file)
         )
-        yield from _filtered(files, wanted, path, view)
+        yield from (replace(source, found=True) for source in _filtered(files, wanted, path, view))
     elif os.path.lexists(text):
         yield from _filtered([path], wanted, path.parent, view)
     elif is_pattern(text):
@@ -181,6 +183,13 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     Raises:
         UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
     """
+    outputs = placed(sources, output, suffix=suffix)
+    refuse_collisions(sources, [[output] for output in outputs])
+    return outputs
+
+
+def placed(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
+    """Return what `place_outputs` does, whatever lies there or goes there as well."""
     if is_pattern(output) and not Path(output).is_dir():
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
     elif _names_a_file(output):
@@ -188,7 +197,6 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     else:
         base = _mirror_base(sources)
         outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
-    refuse_collisions(sources, [[output] for output in outputs])
     return outputs
 
 
@@ -267,7 +275,8 @@ def refuse_collisions(sources: Sequence[Source], files: Sequence[Sequence[Path]]
             real = os.path.realpath(path)
             if other := taken.get(real):
                 raise UsageError(
-                    f"{path}: both {other.path} and {source.path} would be written there; convert them in two runs"
+                    f"{path}: both {other.path} and {source.path} would be written there; name frames such as x.####.exr, "
+                    "or a folder for each"
                 )
             if real in inputs:
                 raise UsageError(f"{path}: is an input as well; choose another output")

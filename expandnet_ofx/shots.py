@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ class ShotFrame:
     def key(self) -> str:
         """What tells this analysis from another: the SHA-256 of what is stored."""
         return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The analysis as stored, its maps by their hash alone: chunks name files after themselves."""
+        maps = self.record["maps"]
+        return {**self.record, "maps": maps["sha256"] if isinstance(maps, dict) else maps}
+
+    @property
+    def map_file(self) -> str | None:
+        """Name of the file of its maps, None without one."""
+        maps = self.record["maps"]
+        return Path(str(maps["file"])).name if isinstance(maps, dict) else None
 
     def load(self) -> Analysis:
         """Return the analysis with its maps; raise `InputError` if they are missing or of another frame."""
@@ -106,7 +119,8 @@ class ShotWriter:
     """Collects frames of a shot: maps are written at once, the shot's own file when all are there.
 
     Args:
-        path: the file; maps go beside it as `NAME.FRAME.maps.exr`.
+        path: the file; maps go beside it as `NAME.FRAME.HASH.maps.exr`, so that those of an earlier one stay until this
+            one is complete.
         settings: what the analyses are made with, see `Shot`.
         smoothing: how they were made steady.
     """
@@ -130,8 +144,11 @@ class ShotWriter:
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
         """Add a frame; in any order, each once, also in several threads."""
         self._check(number)
-        maps = analysis.save_maps(self.path.with_name(f"{self.path.stem}.{number:04d}.maps.exr"))
-        self._keep(number, identity, look, analysis.to_dict(map_name=maps.name if maps else None))
+        record = analysis.to_dict(map_name="maps")
+        if maps := record["maps"]:
+            maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}.maps.exr"
+            analysis.save_maps(self.path.with_name(maps["file"]))
+        self._keep(number, identity, look, record)
 
     def add_numbers(self, number: int, identity: Identity, look: Look, numbers: Analysis) -> None:
         """Add a frame whose maps are elsewhere, so that it can be read, but not loaded."""
@@ -148,8 +165,21 @@ class ShotWriter:
     def commit(self) -> Shot:
         """Write the shot's file, which appears only when complete, and return the shot."""
         frames = {str(number): self._frames[number] for number in sorted(self._frames)}
+        before = _map_files(self.path)
         write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
-        return Shot.load(self.path)
+        shot = Shot.load(self.path)
+        for name in before - {frame.map_file for frame in shot.frames.values()}:
+            with suppress(OSError):
+                self.path.with_name(name).unlink()
+        return shot
+
+
+def _map_files(path: Path) -> set[str]:
+    """Return the names of the maps that a shot's file holds, as far as there is one."""
+    try:
+        return {name for frame in Shot.load(path).frames.values() if (name := frame.map_file) is not None}
+    except InputError:
+        return set()
 
 
 def merge_shots(shots: Sequence[Shot]) -> dict[int, ShotFrame]:
@@ -166,7 +196,7 @@ def merge_shots(shots: Sequence[Shot]) -> dict[int, ShotFrame]:
             raise UsageError(f"{shot.path}: made with another {changed} than {shots[0].path}; analyze with the same")
         for number, frame in shot.frames.items():
             before = frames.setdefault(number, frame)
-            if before.record != frame.record:
+            if before.said != frame.said:
                 raise UsageError(f"{shot.path}: frame {number} differs from that of {before.path}; analyze it once")
     return frames
 

@@ -184,10 +184,11 @@ def part_layout(plate: ImagePlate, options: OutputOptions) -> PartLayout:
     formats: list[str] = []
     if plate.has_color:
         gray = plate.color[0] == plate.color[1]
-        names += ["R", "G", "B"] if gray else [plate.channels[i] for i in plate.color]
+        # An ACES container has no layers (ST 2065-4).
+        names += ["R", "G", "B"] if gray or options.aces else [plate.channels[i] for i in plate.color]
         formats += [options.pixel] * 3
     for index in carried_channels(plate, options):
-        names.append(plate.channels[index])
+        names.append("A" if options.aces and index == plate.alpha else plate.channels[index])
         source = str(spec.channelformats[index] if spec.channelformats else spec.format)
         formats.append("half" if options.aces or source in ("uint8", "half") else "float")
     if plate.has_color:

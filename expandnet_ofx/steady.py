@@ -29,7 +29,7 @@ class Steadying:
     window: int = WINDOW
     """Frames that are smoothed over, odd; 1 leaves each frame its own numbers and maps."""
     lock_frame: int | None = None
-    """Frame whose analysis all frames take, maps included: for locked-off cameras."""
+    """Frame whose analysis all frames of its cut take, maps included: for locked-off cameras."""
     cuts: tuple[int, ...] | None = None
     """First frames of new shots; None finds them."""
     tiles: bool = False
@@ -109,6 +109,8 @@ def make_steady(
         beside: frames of other views of the same shot, with which it shares what is global.
         kept: steady analyses that stay as they are, of frames that have not changed; others join their constants.
     """
+    if how.lock_frame is not None and how.lock_frame not in frames:
+        raise UsageError(f"lock-frame {how.lock_frame}: not a frame of the shot")
     shots = find_shots(frames, how)
     smoothing = {
         "window": how.window,
@@ -124,7 +126,8 @@ def make_steady(
     numbers = {n: found for shot in shots for n, found in _numbers([frames, *beside], shot, how, settled).items()}
     maps = _smoothed(shots, lambda number: frames[number].load(), how.span)
     if how.lock_frame is not None:
-        maps = dict.fromkeys(frames, partial(_stored, frames[how.lock_frame]))
+        locked = next(shot for shot in shots if how.lock_frame in shot)
+        maps |= dict.fromkeys(locked, partial(_stored, frames[how.lock_frame]))
     maps |= {number: partial(_stored, frame) for number, frame in settled.items()}
     return SteadyShot(smoothing=smoothing, numbers=numbers, maps=maps)
 
@@ -215,7 +218,7 @@ def _numbers(
     frames = views[0]
     known = [[view[number].numbers for view in views if number in view] for number in shot]
     constants = constants_of([settled[n].numbers for n in shot if n in settled] or list(chain.from_iterable(known)))
-    if how.lock_frame is not None:
+    if how.lock_frame is not None and how.lock_frame in shot:
         found = [_locked(frames, how.lock_frame, number) for number in shot]
     else:
         alike = [list(chain.from_iterable(known))] * len(shot) if how.tiles else known
@@ -230,9 +233,5 @@ def _mean_features(analyses: Sequence[Analysis]) -> list[float]:
 
 
 def _locked(frames: Mapping[int, ShotFrame], lock: int, number: int) -> Analysis:
-    if lock not in frames:
-        raise UsageError(f"lock-frame {lock}: not a frame of the shot")
-    if _size(frames[lock]) != _size(frames[number]):
-        raise UsageError(f"lock-frame {lock}: frame {number} has another size or data window; lock plates of one")
     own = frames[number].numbers
     return replace(frames[lock].numbers, nan=own.nan, infinite=own.infinite, negative=own.negative)

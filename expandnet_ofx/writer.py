@@ -26,6 +26,9 @@ ZIP_LEVEL = 1
 
 MATTE_CHANNELS = ("matte.R", "matte.G", "matte.B")
 
+PROGRAM = "expandnet-ofx"
+"""What the header of a result names as its software, before the version."""
+
 SUFFIXES = (".exr", ".hdr", ".tif", ".tiff")
 
 _DROPPED_PREFIXES = ("oiio:", "iccprofile", "png:", "jpeg:", "tiff:", "gif:", "webp:", "bmp:", "targa:", "openexr:")
@@ -277,6 +280,20 @@ def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions
         yield writer
     finally:
         writer.discard()
+
+
+def is_result(path: Path) -> bool:
+    """Tell whether the header of a file says that we made it."""
+    import OpenImageIO as oiio
+
+    source = oiio.ImageInput.open(str(path))
+    if source is None:
+        oiio.geterror()
+        return False
+    try:
+        return str(source.spec().get_string_attribute("Software")).startswith(PROGRAM)
+    finally:
+        source.close()
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def command_words(command, program):
 
     Args:
         command: what the artist set: nothing (the program is on the PATH), a folder that holds the programs, or a command
-            that runs one of them when its name follows, such as `rez-env expandnet --`.
+            that runs one of them when its name follows, such as `rez-env expandnet_ofx --`.
         program: its name, such as `expandnet-worker`.
     """
     command = command.strip()

@@ -72,13 +72,15 @@ def plain_name(name):
 
 
 def config_path():
-    """Return the config in force, None outside OpenColorIO or where the library's own choice ($OCIO) is meant.
+    """Return the config in force, None outside OpenColorIO; a worker may have been started under another $OCIO.
 
     Raises:
         ExpandNetError: the script names one that is not there.
     """
-    if not uses_ocio() or os.environ.get("OCIO"):
+    if not uses_ocio():
         return None
+    if os.environ.get("OCIO"):
+        return os.environ["OCIO"]
     root = nuke.root()
     chosen = root["OCIO_config"].value()
     if chosen == "custom":

@@ -4,6 +4,8 @@ import os
 import time
 
 from expandnet_client import ExpandNetError, command_words, run_program
+from expandnet_color import CUSTOM
+from expandnet_scratch import file_of
 
 FLAGS = ("latlong", "force", "matte")
 """Settings that are switches of the command line."""
@@ -21,9 +23,11 @@ def hand_over(node, plan):
     if len(plan.views) > 1:
         raise ExpandNetError("Send to farm: one view at a time; leave one in the project settings")
     job = "%s/job-%s" % (os.path.dirname(plan.folder.results), time.strftime("%Y%m%d-%H%M%S"))
-    words = command_words(node["command"].evaluate() or "", "expandnet") + [
+    command = command_words(node["command"].evaluate() or "", "expandnet")
+    plates = "%s/plates/%s" % (job, os.path.basename(plan.folder.plates))
+    words = command + [
         "submit",
-        plan.folder.plates,
+        plates,
         "--frames",
         ",".join(str(frame) for frame in plan.frames),
         "--output",
@@ -38,10 +42,23 @@ def hand_over(node, plan):
         "off" if plan.steady is None else str(plan.steady["window"]),
     ]
     words += setting_words(settings)
+    device = node["device"].value()
+    device = node["device_name"].value().strip() if device == CUSTOM else device
+    words += ["--device", device] + (["--gpu"] if device.startswith("cuda") else [])
+    if len(command) == 1 and os.path.isabs(command[0]):
+        words += ["--executable", command[0]]
     render = node["farm_render"].value().strip()
     if render:
         words += ["--then", render]
-    return lambda: run_program(words, "expandnet submit").splitlines()[-1]
+
+    def submit():
+        # The node's own plates are those of the next press.
+        os.makedirs(os.path.dirname(plates), exist_ok=True)
+        for frame in plan.frames:
+            os.replace(plan.folder.plate(frame, plan.views[0]), file_of(plates, frame, plan.views[0]))
+        return run_program(words, "expandnet submit").splitlines()[-1]
+
+    return submit
 
 
 def setting_words(settings):

@@ -186,6 +186,7 @@ def _plan(node, frames, steady, expands=True):
     moving = expandnet_knobs.animated(node) if steady is not None else None
     if moving is not None:
         raise ExpandNetError("%s is animated, a steady shot needs it constant; or set Steady to off" % moving)
+    _identify(node)
     folder = folder_of(node)
     node["plate_file"].setValue(folder.plates)
     node["result_file"].setValue(folder.results)
@@ -206,6 +207,18 @@ def _plan(node, frames, steady, expands=True):
         write=lambda frame, view: write_plate(nuke.toNode(name), frame, view),
         finished=lambda job: _finish(name, job),
     )
+
+
+def _identify(node):
+    """Give a node its own folder before anything is written: without an interface nobody was told that it was made."""
+    if not _is_identified(node):
+        node["node_id"].setValue(expandnet_knobs.new_identifier())
+
+
+def _is_identified(node):
+    identifier = node["node_id"].value()
+    named = expandnet_scratch.NODE.match(identifier) is not None
+    return named and all(other["node_id"].value() != identifier for other in _others(node))
 
 
 def write_plate(node, frame, view):
@@ -321,6 +334,11 @@ def main(words):
         return 2
     failed = 0
     for node in nodes:
+        if not _is_identified(node):
+            # What is computed here would be found by no render: the script does not say where.
+            print("failed  %s: has no identity of its own; open the script in Nuke and save it" % node.fullName())
+            failed += 1
+            continue
         if frames:
             node["frames"].setValue(frames[-1])
         try:

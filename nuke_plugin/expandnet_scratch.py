@@ -9,12 +9,14 @@ is never trusted for its names: the worker looks, and makes anew what no longer 
 """
 
 import getpass
+import glob
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+import time
 
 VARIABLE = "EXPANDNET_SCRATCH"
 """A studio's folder for all its artists."""
@@ -115,6 +117,24 @@ def link_files(source, target):
         return
 
 
+PATIENCE = 14 * 86400
+"""Seconds for which a farm job that is not complete keeps the folder of its node."""
+
+
+def _waits(folder):
+    """Tell whether a farm job below the folder of a node still needs what lies there."""
+    for job in glob.glob(os.path.join(glob.escape(folder), "k*", "job-*", "job.json")):
+        try:
+            with open(os.path.join(os.path.dirname(job), "report.json"), encoding="utf-8") as file:
+                if json.load(file).get("complete"):
+                    continue
+        except (OSError, ValueError):
+            pass
+        if time.time() - os.path.getmtime(job) < PATIENCE:
+            return True
+    return False
+
+
 def usage(folder):
     """Return bytes and last change of everything below a folder."""
     total, newest = 0, 0.0
@@ -135,7 +155,7 @@ def hold_to_quota(scratch, quota, keep):
     Args:
         scratch: the scratch folder.
         quota: bytes; 0 for no limit.
-        keep: identifier of the node that is at work, whose files stay.
+        keep: identifier of the node that is at work, whose files stay, as do those of a farm job that is not complete.
     """
     if quota <= 0 or not os.path.isdir(scratch):
         return 0
@@ -148,7 +168,7 @@ def hold_to_quota(scratch, quota, keep):
     for _, size, name in sorted(found):
         if total <= quota:
             break
-        if name != keep:
+        if name != keep and not _waits(os.path.join(scratch, name)):
             shutil.rmtree(os.path.join(scratch, name), ignore_errors=True)
             total -= size
             removed += 1

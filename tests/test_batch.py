@@ -292,6 +292,20 @@ def test_previews(shot: Path) -> None:
             assert min(pixels_of(Path(choice, sheet)).shape[:2]) > 100
 
 
+@pytest.mark.parametrize("output", ["in/exr", "in"])
+def test_a_folder_that_holds_its_own_results_is_gone_on_with(shot: Path, output: str) -> None:
+    assert batch("in", "-o", output).code == 0
+    ran = batch("in", "-o", output, "--existing", "skip")
+    assert ran.code == 0, ran.err
+    assert "0 done" in ran.out
+    # Of somebody else: it is neither left out nor replaced.
+    before = Path(output, "shot.1001.exr")
+    oiio.ImageBuf(np.full((24, 32, 3), 0.5, np.float32)).write(str(before))
+    kept = before.read_bytes()
+    assert batch("in", "-o", output).code == 2
+    assert before.read_bytes() == kept
+
+
 def test_mask_keeps_the_plate(shot: Path) -> None:
     mask = np.zeros((24, 32, 1), np.uint8)
     mask[:, :8] = 255

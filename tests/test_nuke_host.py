@@ -483,6 +483,20 @@ def test_a_render_without_interface_reads_and_names_the_frame_that_is_missing(co
         farm.shown(1003)
 
 
+def test_nodes_that_are_made_without_interface_have_folders_of_their_own(comp):
+    comp.build()
+    comp.host.save(comp.folder / "comp.nk")
+    terminal = Comp(comp.folder, gui=False)
+    terminal.host.scriptOpen(str(comp.folder / "comp.nk"))
+    terminal.node = terminal.host.toNode("ExpandNet1")
+    for identifier in ("", "n", "scratch"):
+        terminal.node["node_id"].setValue(identifier)
+        terminal.press("render_frame")
+        assert terminal.plugin.expandnet_scratch.NODE.match(terminal.node["node_id"].value())
+        assert terminal.node["node_id"].value() in terminal.node["result_file"].value()
+    terminal.close()
+
+
 def test_a_terminal_computes_what_a_render_reads(comp, capsys):
     comp.build()
     comp.host.save(comp.folder / "comp.nk")
@@ -510,11 +524,15 @@ def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     job = FarmJob.load(file)
     assert job.steps == ("analyze", "smooth", "expand", "check", "then")
     assert job.chunks == [[1001, 1002], [1003]]
+    # What the node writes from now on is no plate of that job.
+    assert all(str(file.parent) in item.source for sequence in job.sequences for item in sequence.items)
+    assert comp.plugin.expandnet_scratch.hold_to_quota(str(comp.folder / "scratch"), 1, "nobody") == 0
     for words in (["task", file, "analyze"], ["task", file, "smooth"], ["task", file, "expand"], ["check", file]):
         assert invoke(tools, *words).code == 0
     assert invoke(tools, "task", file, "then", "--chunk", 1).code == 0
     assert comp.shown(1003).max() > 1.3
     fresh = comp.shown(1002)
+    assert job.options["device"] == comp.node["device"].value() == "cpu"
     comp.press("render_range")
     np.testing.assert_allclose(comp.shown(1002), fresh, rtol=2e-3)
     comp.node["steady"].setValue("lock frame")

@@ -30,7 +30,7 @@ PLUGIN = ROOT / "nuke_plugin"
 GIZMO = (PLUGIN / "ExpandNet.gizmo").read_text(encoding="utf-8")
 SOURCES = sorted(PLUGIN.glob("*.py"))
 STANDARD = {
-    "getpass", "hashlib", "json", "os", "re", "shlex", "shutil", "socket", "subprocess", "sys", "tempfile",
+    "getpass", "glob", "hashlib", "json", "os", "re", "shlex", "shutil", "socket", "subprocess", "sys", "tempfile",
     "threading", "time", "traceback", "uuid", "webbrowser",
 }  # fmt: skip
 
@@ -264,7 +264,7 @@ def test_the_config_of_a_script_is_found(tmp_path, monkeypatch):
     (tmp_path / "config.ocio").touch()
     assert color.config_path() == str(tmp_path / "config.ocio")
     monkeypatch.setenv("OCIO", "/studio.ocio")
-    assert color.config_path() is None
+    assert color.config_path() == "/studio.ocio"
     monkeypatch.delenv("OCIO")
     root["OCIO_config"].setValue("aces_1.2")
     with pytest.raises(color.ExpandNetError, match="does not say"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import pickle
 import random
@@ -442,7 +443,7 @@ def _frames(folder: Path, count: int) -> list[str]:
 )
 def test_signals_leave_only_complete_files(tmp_path: Path, number: signal.Signals, code: int, times: int) -> None:
     names = _frames(tmp_path, 80)
-    process = start("in", "-o", "out", "--steady", "off", cwd=tmp_path)
+    process = start("in", "-o", "out", "--steady", "off", "--json", "r.json", cwd=tmp_path)
     assert process.stdout is not None
     while "out" not in process.stdout.readline():
         assert process.poll() is None
@@ -456,6 +457,9 @@ def test_signals_leave_only_complete_files(tmp_path: Path, number: signal.Signal
     made = files_in(tmp_path / "out")
     assert 0 < len(made) < len(names)
     assert set(made) <= set(names)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["interrupted"] is True
+    assert report["not_begun"] == len(names) - len(report["frames"]) > 0
     for name in made:
         assert pixels_of(tmp_path / "out" / name).shape == (24, 32, 3)
 

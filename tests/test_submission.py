@@ -157,8 +157,9 @@ def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
     ("words", "what"),
     [
         (("--chunk", "0"), "chunk"),
-        (("--steady", "4"), "window"),
-        (("--analysis", "a.json"), "--analysis"),
+        (("--steady", "4"), "odd number"),
+        (("--analysis", "in/shot.1001.png"), "--analysis"),
+        (("--device", "tpu"), "--device"),
         (("--json", "a.json"), "--json"),
         (("--dry-run",), "--dry-run"),
         (("--threshold", "7"), "threshold"),
@@ -256,13 +257,14 @@ def test_a_chunk_reads_the_maps_of_its_frames_and_their_neighbors_alone(shot: Pa
     assert not list(Path("job/scratch").glob("*.maps.exr")), "smoothing writes numbers alone"
     maps = Path("job/scratch/analyses")
     for frame in (1005, 1006, 1007):
-        (maps / f"0.{frame}.{frame}.maps.exr").unlink()
+        next(maps.glob(f"0.{frame}.{frame}.*.maps.exr")).unlink()
     assert task("task", "job/job.json", "expand", "--chunk", 0).code == 0
     for path in Path("out").iterdir():
         path.unlink()
-    (maps / "0.1004.1004.maps.exr").unlink()
+    lost = next(maps.glob("0.1004.1004.*.maps.exr"))
+    lost.unlink()
     ran = task("task", "job/job.json", "expand", "--chunk", 0)
-    assert (ran.code, "0.1004.1004.maps.exr" in ran.out + ran.err) == (1, True)
+    assert (ran.code, lost.name in ran.out + ran.err) == (1, True)
     assert sorted(path.name for path in Path("out").iterdir()) == NAMES[:2]
 
 

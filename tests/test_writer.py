@@ -337,7 +337,9 @@ def test_leftovers_of_the_dead_are_swept_and_no_others(tmp_path, monkeypatch):
         patch.setattr(os, "getpid", lambda: dead)
         left = partial_name(path)
         patch.setattr(partials.socket, "gethostname", lambda: "another-machine")
+        partials._host.cache_clear()
         foreign, old = partial_name(path), partial_name(path)
+    partials._host.cache_clear()
     others = [path, tmp_path / ".hidden.exr", tmp_path / ".odd.partial.exr", tmp_path / ".a.b-c-d.partial.exr"]
     for file in (mine, left, foreign, old, *others):
         file.write_text("x")

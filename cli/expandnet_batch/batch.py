@@ -141,6 +141,7 @@ class _Batch:
         self._options = options
         self._progress = progress
         self.report = Report()
+        self.report.planned = plan.frames
         self._started = time.perf_counter()
         self._memory = MemoryGuard(options["memory"])
         self._begun: deque[tuple[Job, Begun | FrameReport]] = deque()
@@ -167,8 +168,13 @@ class _Batch:
                     book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
                 self.report.shots = book.records
                 self._convert_all(converter, book)
-        finally:
+        except UsageError:
+            raise
+        except BaseException as error:
+            self.report.interrupted = not isinstance(error, Exception)
             self._finish()
+            raise
+        self._finish()
         return self.report.exit_code
 
     def _open_converter(self) -> Converter:

@@ -18,7 +18,7 @@ OF_ONE_RUN = ("frames", "views", "first_frame", "fps", "report", "mask", "verbos
 
 
 def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Read a config as defaults of the command's options; unknown keys are errors."""
+    """Read a config as defaults of the command's options; keys that no batch has are errors."""
     if path is None:
         return None
     if sys.version_info >= (3, 11):
@@ -33,15 +33,21 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
         raise click.UsageError(f"--config {path}: cannot be read ({error.strerror or error})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--config {path}: not TOML ({error})") from error
+    from expandnet_batch.main import command as batch
+
+    everywhere = {option_name(parameter) for parameter in batch.params if _wanted(parameter)}
     known = {option_name(parameter): parameter.name for parameter in context.command.params if _wanted(parameter)}
     defaults: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("_", "-")
-        if name not in known:
-            raise click.UsageError(f"--config {path}: unknown key {key!r}; use long option names")
+        if name not in everywhere:
+            meant = "pixel = 'float' or 'half'" if name in ("float", "half") else "use long option names"
+            raise click.UsageError(f"--config {path}: unknown key {key!r}; {meant}")
         if isinstance(value, (dict, list)):
             raise click.UsageError(f"--config {path}: {key} must be a single value")
-        defaults[str(known[name])] = value
+        # One studio's file serves commands of which some do not store anything.
+        if name in known:
+            defaults[str(known[name])] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
 

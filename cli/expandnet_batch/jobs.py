@@ -26,10 +26,11 @@ from expandnet_ofx.sequences import (
     frame_number,
     parse_frames,
     place_outputs,
+    placed,
     refuse_collisions,
 )
 from expandnet_ofx.sources import Identity, Prepared
-from expandnet_ofx.writer import OutputOptions, check_suffix, matte_file
+from expandnet_ofx.writer import OutputOptions, check_suffix, is_result, matte_file
 
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
@@ -242,6 +243,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         sources = [source for source in sources if not source.missing]
         if not sources:
             raise UsageError(f"{inputs[0]}: all {len(missing)} frames of the range are missing; check the path")
+    sources = _without_results(sources, output)
     outputs = place_outputs(sources, output)
     masks = _masks(sources, options["mask"])
     sheets = _sheets(len(outputs), options["preview"])
@@ -253,6 +255,18 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
     refuse_collisions(sources, [job.files(how) for job in jobs])
     left_out = [source.path for source in missing if options["missing"] == "skip"]
     return JobPlan(jobs=jobs, options=how, left_out=left_out)
+
+
+def _without_results(sources: list[Source], output: str) -> list[Source]:
+    """Leave out what an earlier run of this batch has put into the folders that it searches."""
+    if not any(source.found for source in sources):
+        return sources
+    targets = {os.path.realpath(path) for path in placed(sources, output)}
+    return [
+        source
+        for source in sources
+        if not (source.found and os.path.realpath(source.path) in targets and is_result(source.path))
+    ]
 
 
 def views_of(options: dict[str, Any]) -> list[str]:

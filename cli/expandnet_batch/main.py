@@ -10,7 +10,7 @@ import click
 
 from expandnet_batch import config
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import EXPANDING
+from expandnet_batch.options import CONFIG, EXPANDING
 
 EPILOG = """\b
 Examples:
@@ -28,14 +28,7 @@ Exit codes: 0 all done or skipped, 1 some frames failed, 2 usage or nothing matc
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", required=True, metavar="FOLDER|PATTERN", help="Where results go.")
 @EXPANDING
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=config.load,
-    help="TOML file of options by their long names; flags win.",
-)
+@CONFIG
 @click.option(
     "--save-config", type=click.Path(path_type=Path), default=None, help="Write the options in force, and go on."
 )

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from expandnet_batch import config
 from expandnet_ofx.defaults import WINDOW
+from expandnet_ofx.errors import UsageError
+
+
+class _File(click.ParamType):  # type: ignore[type-arg]
+    """A file that must be there; said in one line, unlike click's own."""
+
+    name = "file"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, _: click.Context | None) -> Path:
+        path = Path(value)
+        if not path.is_file():
+            option = f"{parameter.opts[0]} " if isinstance(parameter, click.Option) else ""
+            raise UsageError(f"{option}{path}: is not there; check the path")
+        return path
+
+
+FILE = _File()
+
+
+def _device(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise UsageError(f"--device {value}: not known; use auto, cpu, cuda or cuda:N")
+    return value
 
 
 def _white(_: click.Context, __: click.Parameter, value: Any) -> float | None:
@@ -79,7 +104,6 @@ PICTURE = _group(
                      help="Keep every unclipped channel bit for bit, or take the prediction everywhere."),
         click.option("--merge-channels", type=click.Choice(["separate", "together"]), default="separate",
                      show_default=True, help="One matte per channel, or one per pixel."),
-        click.option("--mask", default=None, metavar="FILE|PATTERN", help="White in its first channel keeps the plate."),
         click.option("--latlong", is_flag=True, help="The plates are full 2:1 panoramas."),
         click.option("--force", is_flag=True, help="Expand plates that look like HDR already."),
     ]
@@ -87,6 +111,7 @@ PICTURE = _group(
 
 STORING = _group(
     [
+        click.option("--mask", default=None, metavar="FILE|PATTERN", help="White in its first channel keeps the plate."),
         click.option("--matte", is_flag=True, help="Write the matte as channels matte.R, matte.G, matte.B."),
         click.option("--float", "pixel", flag_value="float", help="Float pixels instead of half."),
         click.option("--half", "pixel", flag_value="half", default="half", help="Half-float pixels (default)."),
@@ -105,7 +130,7 @@ RUNNING = _group(
         click.option("--weights", type=click.Path(path_type=Path), default=None, help="Weights instead of the shipped ones."),
         click.option("--engine", type=click.Choice(["torch", "openvino"]), default="torch", show_default=True,
                      help="What runs the network; openvino is for CPU farms and needs no PyTorch."),
-        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]",
+        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", callback=_device,
                      help="An explicit device that is not there is an error."),
         click.option("--precision", type=click.Choice(["fp32", "mixed", "half"]), default="fp32", show_default=True,
                      help="fp32 is exact; see the README for the error of the others in stops."),
@@ -139,15 +164,18 @@ SHOWING = _group(
     ]
 )  # fmt: skip
 
+CONFIG = click.option("--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False,
+                      callback=config.load, help="TOML file of options by their long names; flags win.")  # fmt: skip
+
 BATCH = _group(
     [
         click.option("--existing", type=click.Choice(["skip", "overwrite", "error"]), default="overwrite",
                      show_default=True, help="skip leaves results that are complete and made from the same source, "
-                                             "settings and weights."),
+                                             "settings and weights; a part of a shot is another shot."),
         click.option("--steady", default="auto", show_default=True, metavar="auto|off|FRAMES",
                      help=f"Smooth what is global to a frame over so many frames of a shot, an odd number; auto: {WINDOW}. "
                           "Only consecutive numbers of one size that look alike are a shot."),
-        click.option("--analysis", type=click.Path(path_type=Path), default=None, metavar="FILE",
+        click.option("--analysis", type=FILE, default=None, metavar="FILE",
                      help="Analyses of the shot, from expandnet smooth, instead of making them."),
         click.option("--on-error", type=click.Choice(["continue", "stop"]), default="continue", show_default=True,
                      help="Whether one bad frame ends the batch; those in work are finished."),

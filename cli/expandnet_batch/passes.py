@@ -54,7 +54,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
     how = Steadying(
         window=options["window"],
         lock_frame=options["lock_frame"],
-        cuts=tuple(sorted(parse_frames(cuts))) if cuts else None,
+        cuts=tuple(sorted(parse_frames(cuts, option="--cuts"))) if cuts else None,
         tiles=options["tiles"],
     )
     shots = [Shot.load(path) for path in paths]

@@ -25,6 +25,8 @@ class ShotRecord:
     """Frames that were smoothed over; None for frames that were left to themselves."""
     tiles: bool = False
     """Tiles of one picture, which share what is global."""
+    locked: int | None = None
+    """Frame whose analysis all of them took."""
     flicker: Flicker = field(default_factory=Flicker)
     _first: tuple[int, Glimpse] | None = None
     _before: tuple[int, Glimpse] | None = None
@@ -51,11 +53,14 @@ class ShotRecord:
             why = "consecutive numbers; cuts were not looked for"
         if self.tiles:
             why = "tiles of one picture"
+        if self.locked is not None:
+            why = f"{why}; all under the analysis of frame {self.locked}"
         return {
             "sequence": self.sequence,
             "frames": [self.first, self.last],
             "because": why,
             "window": self.window,
+            "locked": self.locked,
             **flicker_record(self.flicker),
         }
 
@@ -70,6 +75,7 @@ def flicker_line(shot: Mapping[str, Any]) -> str | None:
     if shot["flicker_rms"] is None:
         return None
     how = "left to themselves" if shot["window"] is None else f"steady over {shot['window']}"
+    how = how if shot["locked"] is None else f"locked to frame {shot['locked']}"
     return (
         f"{shot['sequence']} {shot['frames'][0]}-{shot['frames'][1]} ({how}): recovered light changes by "
         f"{shot['flicker_rms']:.3f} stops rms from frame to frame, 95 % by less than {shot['flicker_95']:.3f}"
@@ -93,6 +99,9 @@ class Report:
         self.frames: list[FrameReport] = []
         self.seconds = 0.0
         self.missing: list[str] = []
+        self.planned: int | None = None
+        """Frames that there are, None where a movie's end is not known before it is read."""
+        self.interrupted = False
         self.shots: list[ShotRecord] = []
         self._run: dict[str, Any] = {}
 
@@ -133,14 +142,20 @@ class Report:
     def totals(self) -> dict[str, Any]:
         """Counts by status, and seconds."""
         counts = {status: sum(f.status == status for f in self.frames) for status in ("done", "skipped", "failed")}
-        return {**counts, "seconds": round(self.seconds, 3)}
+        left = 0 if self.planned is None else max(0, self.planned - len(self.frames))
+        return {**counts, "not_begun": left, "interrupted": self.interrupted, "seconds": round(self.seconds, 3)}
 
     @property
     def summary(self) -> str:
         """One line for people."""
         totals = self.totals
+        ended = (", interrupted" if self.interrupted else "") + (
+            f", {totals['not_begun']} not begun" if totals["not_begun"] else ""
+        )
+        absent = f", {len(self.missing)} missing" if self.missing else ""
         return (
-            f"{totals['done']} done, {totals['skipped']} up to date, {totals['failed']} failed in {self.seconds:.1f} s"
+            f"{totals['done']} done, {totals['skipped']} up to date, {totals['failed']} failed{absent}{ended} "
+            f"in {self.seconds:.1f} s"
         )
 
     def save(self, path: Path) -> None:

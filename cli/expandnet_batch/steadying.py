@@ -64,10 +64,24 @@ class Book:
         """Return the shot of a frame."""
         return self._records.get((path, number or 0))
 
-    def note(self, sequence: FrameSequence, spans: Sequence[Sequence[int]], *, window: int | None) -> None:
-        """Remember what of a sequence is a shot, by first and last frame."""
+    def note(
+        self,
+        sequence: FrameSequence,
+        spans: Sequence[Sequence[int]],
+        *,
+        window: int | None,
+        locked: int | None = None,
+    ) -> None:
+        """Remember what of a sequence is a shot, by first and last frame, and the frame that locks the one it is in."""
         for first, last in spans:
-            record = ShotRecord(sequence=sequence.name, first=first, last=last, window=window, tiles=sequence.tiles)
+            record = ShotRecord(
+                sequence=sequence.name,
+                first=first,
+                last=last,
+                window=window,
+                tiles=sequence.tiles,
+                locked=locked if locked is not None and first <= locked <= last else None,
+            )
             self.records.append(record)
             for path, number in _frames_of(sequence, range(first, last + 1)):
                 self._records[path, number] = record
@@ -114,7 +128,7 @@ def window_of(text: str) -> int | None:
         return None
     try:
         return Steadying(window=WINDOW if text == "auto" else int(text)).window
-    except ValueError:
+    except (ValueError, UsageError):
         raise UsageError(f"--steady {text}: use auto, off, or an odd number of frames") from None
 
 
@@ -167,11 +181,15 @@ def open_book(
     found = sequences(jobs)
     if options["analysis"] is not None:
         book.shot = Shot.load(options["analysis"])
+        if book.shot.smoothing is None:
+            raise UsageError(f"--analysis {book.shot.path}: as analyzed; make it steady with expandnet smooth")
+        if options["steady"] != "auto":
+            raise UsageError("--steady: --analysis holds what was made steady; drop one of them")
         if changed := differing(book.shot.settings, settings):
             raise UsageError(f"--analysis {book.shot.path}: made with another {changed}; analyze the shot again")
         for sequence in (view for views in found for view in views):
-            smoothing = book.shot.smoothing or {}
-            book.note(sequence, smoothing.get("shots", []), window=smoothing.get("window"))
+            smoothing = book.shot.smoothing
+            book.note(sequence, smoothing["shots"], window=smoothing["window"], locked=smoothing["lock_frame"])
         return book
     window = window_of(options["steady"])
     off = window is None or converter.expander.settings.relative

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from expandnet_batch.edge import run_command, version_text
-from expandnet_batch.options import EXPANDING, FRAMES, PICTURE, RUNNING, SHOWING, TASK
+from expandnet_batch.options import CONFIG, EXPANDING, FILE, FRAMES, PICTURE, RUNNING, SHOWING, TASK
 from expandnet_ofx.defaults import WINDOW
 
 SHOT_FILE = click.option(
@@ -64,6 +64,7 @@ def show(path: Path | None) -> None:
 @command.command(context_settings={"max_content_width": 110})
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @SHOT_FILE
+@CONFIG
 @PICTURE
 @RUNNING
 @FRAMES
@@ -80,10 +81,12 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
 
 
 @command.command()
-@click.argument("shots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SHOT.json...")
+@click.argument("shots", nargs=-1, required=True, type=FILE, metavar="SHOT.json...")
 @SHOT_FILE
 @click.option("--window", type=int, default=WINDOW, show_default=True, help="Frames to smooth over, odd; 1 for none.")
-@click.option("--lock-frame", type=int, default=None, help="Take this frame's analysis for all (locked-off cameras).")
+@click.option(
+    "--lock-frame", type=int, default=None, help="Take this frame's analysis for all of its cut (locked-off camera)."
+)
 @click.option("--cuts", default=None, metavar="FRAMES", help="First frames of new shots, instead of finding them.")
 @click.option(
     "--tiles", is_flag=True, help="Frames are parts of one picture (UDIM tiles, views): share what is global."
@@ -91,7 +94,7 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
 @click.option(
     "--beside",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="SHOT.json",
     help="Analyses of another view of the shot, which share what is global; may be repeated.",
 )
@@ -136,6 +139,7 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
     help="Last step, once all results are there, such as 'nuke -x -F {frames} comp.nk'; with {frames} it is divided too.",
 )
 @click.option("--now", is_flag=True, help="Hand the job to the farm as well.")
+@CONFIG
 @EXPANDING
 def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
     """Write a farm job that does what expandnet-batch would: analyze in chunks, smooth, expand in chunks, check.
@@ -151,7 +155,7 @@ def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
 
 
 @command.command()
-@click.argument("job", type=click.Path(path_type=Path), metavar="JOB.json")
+@click.argument("job", type=FILE, metavar="JOB.json")
 @click.argument("step", type=click.Choice(["analyze", "smooth", "expand", "then"]))
 @TASK
 @click.option("--frames", default=None, metavar="RANGE", help="Frames of this task; else all.")
@@ -165,7 +169,7 @@ def task(job: Path, step: str, frames: str | None, chunk: int | None, **options:
 
 
 @command.command()
-@click.argument("job", type=click.Path(path_type=Path), metavar="JOB.json")
+@click.argument("job", type=FILE, metavar="JOB.json")
 @TASK
 @click.option("--keep-scratch", is_flag=True, help="Leave the maps of the analyses where they are.")
 def check(job: Path, **options: Any) -> None:
