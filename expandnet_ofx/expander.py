@@ -17,7 +17,7 @@ from expandnet_ofx.bands import Band, BandMerger
 from expandnet_ofx.color import describe_config, input_encoding, output_matrix
 from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import UsageError
-from expandnet_ofx.linearized import encoding_of, recoded, recoder
+from expandnet_ofx.linearized import Recoder, encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
 from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
 from expandnet_ofx.predicted import Predicted
@@ -37,6 +37,21 @@ With codes of `NARROW` bytes; others travel with all their channels.
 
 FIXED_BYTES = 800 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
+
+
+def spaces_of(settings: Settings) -> tuple[Recoder | None, NDArray[np.float64] | None]:
+    """Return what makes codes of a host's light, and the matrix (3, 3) from linear Rec.709 to the output space.
+
+    None where there is nothing to do. A wrong name is the user's mistake, not the first plate's.
+
+    Raises:
+        UsageError: a config cannot be loaded, or a space is not known.
+    """
+    if settings.ocio is not None:
+        describe_config(settings.ocio)
+    if settings.input_space != "auto":
+        input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
+    return recoder(settings), output_matrix(settings.output_space, ocio=settings.ocio)
 
 
 class Expander:
@@ -78,13 +93,7 @@ class Expander:
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
         self._boldness = chosen_boldness(self.contract, self.settings)
-        if self.settings.ocio is not None:
-            describe_config(self.settings.ocio)
-        if self.settings.input_space != "auto":
-            # A wrong name is the user's mistake, not the first plate's.
-            input_encoding(self.settings.input_space, ocio=self.settings.ocio, force=self.settings.force)
-        self._recode = recoder(self.settings)
-        self._to_output = output_matrix(self.settings.output_space, ocio=self.settings.ocio)
+        self._recode, self._to_output = spaces_of(self.settings)
 
     def __call__(self, plate: NDArray[Any] | Plate) -> Array:
         """Expand a plate: `render(plate, analyze(plate))`.

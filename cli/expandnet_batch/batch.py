@@ -25,7 +25,7 @@ from expandnet_batch.steadying import Book, open_book, window_of
 from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import UsageError
-from expandnet_ofx.expander import Expander
+from expandnet_ofx.expander import Expander, spaces_of
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import Results, within
@@ -103,7 +103,7 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
 
 
 def picture_settings(options: dict[str, Any]) -> Settings:
-    """Return the picture settings of the command line; raise `UsageError` if they do not fit."""
+    """Return the picture settings of the command line; raise `UsageError` if they do not fit, or name no space."""
     chosen = {name: options[name] for name in SETTING_OPTIONS}
     if options["preset"] == "authors":
         plain = {"output_space": "linear-rec709", "stops": 0.0, "max_stops": None, "saturation": 1.0, "latlong": False}
@@ -112,7 +112,9 @@ def picture_settings(options: dict[str, Any]) -> Settings:
                 raise UsageError(f"--{name.replace('_', '-')}: not with --preset authors, whose output is relative")
         for name in ("merge", "output_space"):
             chosen.pop(name)
-    return Settings.preset(options["preset"], **chosen)
+    settings = Settings.preset(options["preset"], **chosen)
+    spaces_of(settings)
+    return settings
 
 
 def open_converter(

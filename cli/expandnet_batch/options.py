@@ -19,10 +19,11 @@ class _File(click.ParamType):  # type: ignore[type-arg]
 
     name = "file"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, _: click.Context | None) -> Path:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; raise `UsageError` if no file is there."""
         path = Path(value)
         if not path.is_file():
-            option = f"{parameter.opts[0]} " if isinstance(parameter, click.Option) else ""
+            option = f"{param.opts[0]} " if isinstance(param, click.Option) else ""
             raise UsageError(f"{option}{path}: is not there; check the path")
         return path
 

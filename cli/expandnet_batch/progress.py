@@ -145,6 +145,7 @@ class BarProgress(PlainProgress):
             total=total, unit=" frames", bar_format=layout if total else endless, dynamic_ncols=True, file=sys.stderr
         )
         self._bar.set_description_str("expanding", refresh=True)
+        self._stage: str | None = None
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
@@ -155,15 +156,25 @@ class BarProgress(PlainProgress):
 
     def advance(self, frames: float) -> None:
         """Move the bar within the frame."""
+        self._begin(None, self.total)
         self._bar.update(max(0.0, self.count + frames - 0.001 - self._bar.n))
 
     def stage(self, what: str, done: int, total: int | None) -> None:
-        """Name the pass before the bar."""
-        self._bar.set_description_str(f"{what.rpartition('/')[2][-32:]} {done}", refresh=True)
+        """Name the pass before the bar, and show how far it is: each pass has its own rate."""
+        self._begin(what, total)
+        self._bar.set_description_str(what.rpartition("/")[2][-32:], refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def _begin(self, stage: str | None, total: int | None) -> None:
+        if stage != self._stage:
+            self._stage = stage
+            self._bar.reset()
+            self._bar.total = total
 
     def frame(self, report: FrameReport) -> None:
         """Print the frame's line and move the bar."""
         self._bar.set_description_str(report.output.rpartition("/")[2][-32:], refresh=False)
+        self._begin(None, self.total)
         self._bar.clear()
         super().frame(report)
         self._bar.update(max(0.0, self.count - self._bar.n))
