@@ -164,7 +164,7 @@ def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[
     if not frames:
         present = pattern.on_disk()
         # Frames follow each other, tiles need not.
-        tiles = not present or "<UDIM>" in text
+        tiles = not present or "<UDIM>" in Path(text).name
         frames = present if tiles else list(range(min(present), max(present) + 1))
     for frame in frames:
         path = pattern.path(frame)

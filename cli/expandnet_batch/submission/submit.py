@@ -20,7 +20,7 @@ from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import parse_rule
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.weights import load_weights
 
 
@@ -110,16 +110,24 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
 def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     engine = ENGINES[options["to"]]
     executable = options["executable"] or "expandnet"
-    if (folder / "job.json").exists() and FarmJob.load(folder / "job.json", localized=False) != job:
+    if (folder / "job.json").exists() and _held(folder) != job:
         raise UsageError(f"{folder}: holds another job, which may be running; choose another folder, or remove it")
-    job.save(folder / "job.json")
     for path in engine.write(job, folder, executable):
         click.echo(path)
+    job.save(folder / "job.json")
     click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
     if not options["now"]:
         click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {shlex.join(engine.submit(job))}")
         return 0
     return subprocess.run(engine.submit(job), cwd=folder, check=False).returncode
+
+
+def _held(folder: Path) -> FarmJob | None:
+    """Return the job that a folder holds, None if its file is none that we know."""
+    try:
+        return FarmJob.load(folder / "job.json", localized=False)
+    except InputError:
+        return None
 
 
 def _words(then: str | None) -> tuple[str, ...]:
