@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import namespace
-from expandnet_ofx.errors import OutOfMemoryError, UsageError
+from expandnet_ofx.errors import DeviceError, OutOfMemoryError, UsageError
 from expandnet_ofx.weights import Weights
 
 Array = NDArray[np.float32]
@@ -68,6 +69,20 @@ class Engine(Protocol):
         ...
 
 
+def check_choices(engine: str, device: str, precision: str) -> None:
+    """Raise what `open_engine` does of choices that no machine can honor: `UsageError`, or `DeviceError` of a device."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: not known; use one of {', '.join(PRECISIONS)}")
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: not known; use one of {', '.join(ENGINES)}")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise DeviceError(f"--device {device}: not known; use auto, cpu, cuda or cuda:N")
+    if engine == "openvino" and device not in ("auto", "cpu"):
+        raise DeviceError(f"--device {device}: the openvino engine runs on the CPU; use --engine torch")
+    if engine == "openvino" and precision == "mixed":
+        raise UsageError("--precision mixed: the openvino engine has fp32 and half; use --engine torch for mixed")
+
+
 def open_engine(
     weights: Weights, *, engine: str = "torch", device: str = "auto", precision: str = "fp32", threads: int = 0
 ) -> Engine:
@@ -85,17 +100,14 @@ def open_engine(
         DeviceError: the device is not there.
         MissingExtraError: the engine's package is not installed.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: not known; use one of {', '.join(PRECISIONS)}")
-    if engine == "torch":
-        from expandnet_ofx.engine_torch import TorchEngine
-
-        return TorchEngine(weights, device=device, precision=precision, threads=threads)
+    check_choices(engine, device, precision)
     if engine == "openvino":
         from expandnet_ofx.engine_openvino import OpenVinoEngine
 
-        return OpenVinoEngine(weights, device=device, precision=precision, threads=threads)
-    raise UsageError(f"--engine {engine}: not known; use one of {', '.join(ENGINES)}")
+        return OpenVinoEngine(weights, precision=precision, threads=threads)
+    from expandnet_ofx.engine_torch import TorchEngine
+
+    return TorchEngine(weights, device=device, precision=precision, threads=threads)
 
 
 def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Array, int]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import LOCAL_RADIUS, RADIUS, SELU_ALPHA, SELU_SCALE, fold
-from expandnet_ofx.errors import DeviceError, MissingExtraError, UsageError
+from expandnet_ofx.errors import MissingExtraError
 from expandnet_ofx.weights import Weights
 from expandnet_ofx.workers import usable_processors
 
@@ -23,11 +23,7 @@ class OpenVinoEngine:
     device = "cpu"
     tile = 256
 
-    def __init__(self, weights: Weights, *, device: str = "auto", precision: str = "fp32", threads: int = 0) -> None:
-        if device not in ("auto", "cpu"):
-            raise DeviceError(f"--device {device}: the openvino engine runs on the CPU; use --engine torch")
-        if precision == "mixed":
-            raise UsageError("--precision mixed: the openvino engine has fp32 and half; use --engine torch for mixed")
+    def __init__(self, weights: Weights, *, precision: str = "fp32", threads: int = 0) -> None:
         try:
             import openvino
         except ImportError as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from expandnet_ofx.architecture import LOCAL_RADIUS, RADIUS, SELU_ALPHA, fold
+from expandnet_ofx.engine import check_choices
 from expandnet_ofx.errors import DeviceError, OutOfMemoryError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Weights
@@ -179,14 +180,10 @@ def to_tensor(array: Array | Tensor, device: torch.device) -> Any:
 
 def open_device(device: str) -> torch.device:
     """Return a device by name: `auto`, `cpu`, `cuda` or `cuda:N`; raise `DeviceError` if it is not there."""
+    check_choices("torch", device, "fp32")
     if device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = torch.device("meta")
-    if chosen.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {device}: not known; use auto, cpu, cuda or cuda:N")
+    chosen = torch.device(device)
     if chosen.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         chosen = torch.device("cuda", chosen.index or 0)

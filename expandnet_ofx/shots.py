@@ -144,8 +144,9 @@ class ShotWriter:
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
         """Add a frame; in any order, each once, also in several threads."""
         self._check(number)
-        record = analysis.to_dict(map_name="maps")
+        record = analysis.to_dict(map_name=self.path.name)
         if maps := record["maps"]:
+            # Named after what they hold, which is known only now.
             maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}.maps.exr"
             analysis.save_maps(self.path.with_name(maps["file"]))
         self._keep(number, identity, look, record)

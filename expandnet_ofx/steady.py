@@ -64,14 +64,14 @@ def find_shots(frames: Mapping[int, ShotFrame], how: Steadying) -> list[list[int
             starts = find_cuts([frames[number].look for number in run])
         else:
             starts = [position for position, number in enumerate(run) if position and number in how.cuts]
-        starts += [i for i in range(1, len(run)) if _size(frames[run[i]]) != _size(frames[run[i - 1]])]
+        starts += [i for i in range(1, len(run)) if _extent(frames[run[i]]) != _extent(frames[run[i - 1]])]
         for start in sorted({*starts, len(run)}):
             found.append(run[first:start])
             first = start
     return found
 
 
-def _size(frame: ShotFrame) -> tuple[int, int, tuple[int, int, int, int]]:
+def _extent(frame: ShotFrame) -> tuple[int, int, tuple[int, int, int, int]]:
     return frame.numbers.width, frame.numbers.height, frame.numbers.window
 
 

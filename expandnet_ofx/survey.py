@@ -45,7 +45,7 @@ WHITE_EXCESS = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over a plate gathers, before weights are involved."""
+    """What one pass over a plate gathers, before weights are involved; pixels of alpha 0 are black to it."""
 
     width: int
     height: int
@@ -64,13 +64,13 @@ class Survey:
     """Bins per unit of code: code 1.0 falls into bin `levels`."""
     low: float
     high: float
-    """Smallest and largest value the network would see, over all channels."""
+    """Smallest and largest value the network would see, over all channels of what is visible; 0 where nothing is."""
     nan: int
     infinite: int
     negative: int
     """Samples that are NaN, infinite, below 0."""
     above_white: float
-    """Share of pixels with a channel above 1.1."""
+    """Share of pixels, visible ones, with a channel above 1.1."""
 
 
 @dataclass(frozen=True, kw_only=True)

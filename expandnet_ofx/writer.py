@@ -255,16 +255,24 @@ class ImageWriter:
 
 def _ends(path: Path) -> bool:
     """Tell whether the last rows of a file can be read: what is left to write when it is closed can fail silently."""
+    with _opened(path) as source:
+        return source is not None and _readable(source, last_rows=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file to look at it; give None if it is no picture."""
     import OpenImageIO as oiio
 
     source = oiio.ImageInput.open(str(path))
     if source is None:
+        # Else the message waits for whoever asks next.
         oiio.geterror()
-        return False
     try:
-        return _readable(source, last_rows=True)
+        yield source
     finally:
-        source.close()
+        if source is not None:
+            source.close()
 
 
 @contextmanager
@@ -284,16 +292,8 @@ def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions
 
 def is_result(path: Path) -> bool:
     """Tell whether the header of a file says that we made it."""
-    import OpenImageIO as oiio
-
-    source = oiio.ImageInput.open(str(path))
-    if source is None:
-        oiio.geterror()
-        return False
-    try:
-        return str(source.spec().get_string_attribute("Software")).startswith(PROGRAM)
-    finally:
-        source.close()
+    with _opened(path) as source:
+        return source is not None and str(source.spec().get_string_attribute("Software")).startswith(PROGRAM)
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
@@ -301,19 +301,13 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
     Complete means that every row of every part can be read.
     """
-    import OpenImageIO as oiio
-
-    source = oiio.ImageInput.open(str(path))
-    if source is None:
-        oiio.geterror()
-        return None
-    try:
+    with _opened(path) as source:
+        if source is None:
+            return None
         spec = source.spec()
         text = spec.get_string_attribute("expandnet/provenance") or spec.get_string_attribute("ImageDescription")
         if not _readable(source):
             return None
-    finally:
-        source.close()
     try:
         provenance = json.loads(text)
     except ValueError:

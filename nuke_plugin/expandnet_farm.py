@@ -4,7 +4,6 @@ import os
 import time
 
 from expandnet_client import ExpandNetError, command_words, run_program
-from expandnet_color import CUSTOM
 from expandnet_scratch import file_of
 
 FLAGS = ("latlong", "force", "matte")
@@ -23,7 +22,7 @@ def hand_over(node, plan):
     if len(plan.views) > 1:
         raise ExpandNetError("Send to farm: one view at a time; leave one in the project settings")
     job = "%s/job-%s" % (os.path.dirname(plan.folder.results), time.strftime("%Y%m%d-%H%M%S"))
-    command = command_words(node["command"].evaluate() or "", "expandnet")
+    command = command_words(plan.command, "expandnet")
     plates = "%s/plates/%s" % (job, os.path.basename(plan.folder.plates))
     words = command + [
         "submit",
@@ -42,9 +41,7 @@ def hand_over(node, plan):
         "off" if plan.steady is None else str(plan.steady["window"]),
     ]
     words += setting_words(settings)
-    device = node["device"].value()
-    device = node["device_name"].value().strip() if device == CUSTOM else device
-    words += ["--device", device] + (["--gpu"] if device.startswith("cuda") else [])
+    words += ["--device", plan.device] + (["--gpu"] if plan.device.startswith("cuda") else [])
     if len(command) == 1 and os.path.isabs(command[0]):
         words += ["--executable", command[0]]
     render = node["farm_render"].value().strip()

@@ -45,6 +45,8 @@ class Plan:
         steady: how the frames are made a steady shot first, see `expandnet_knobs.steady_of`; None leaves that out.
         in_shot: whether a frame takes its steady analysis from the shot where there is one.
         expands: whether frames are expanded, or only analyzed.
+        command: what the artist set to run our programs, see `expandnet_client.command_words`.
+        device: name of the device to compute on.
         quota: bytes that the scratch folder may hold; 0 for no limit.
         open_worker: gives a connection.
         write: writes the plate of a frame and view into the folder, on the main thread.

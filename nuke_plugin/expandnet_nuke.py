@@ -39,7 +39,7 @@ def created(node):
     if not expandnet_scratch.NODE.match(identifier):
         node["node_id"].setValue(expandnet_knobs.new_identifier())
         refresh(node)
-    elif any(other["node_id"].value() == identifier for other in _others(node)):
+    elif not _is_identified(node):
         _adopt(node, identifier)
         refresh(node)
     # While a script loads nothing is connected yet; a node of a script shows what it showed when that was saved.
@@ -201,6 +201,8 @@ def _plan(node, frames, steady, expands=True):
         steady=steady,
         in_shot=expandnet_knobs.steady_of(node) is not None,
         expands=expands,
+        command=command,
+        device=device,
         hand_over=None,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
         open_worker=lambda: _pool.open(command, device),

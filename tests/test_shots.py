@@ -169,6 +169,31 @@ def test_steady_maps_are_numbers_whatever_the_frames_have_in_common(seed: int, w
             assert found is None or np.isfinite(found.values).all(), name
 
 
+@pytest.mark.parametrize("turn", [5, 30, 59])
+def test_steady_maps_of_a_panorama_turn_with_it(turn: int) -> None:
+    """A camera that turns, wherever the seam lies."""
+    rng = np.random.default_rng(turn)
+    picture = np.kron(rng.uniform(0.05, 1, (6, 10, 1)), np.ones((6, 6, 1))).astype(np.float32)
+    limits = np.kron(rng.uniform(1, 4, (6, 10, 3)), np.ones((6, 6, 1))).astype(np.float32)
+
+    def frames(start: int) -> list[Analysis]:
+        return [
+            replace(
+                analysis(k, None),
+                latlong=True,
+                measured=MeasuredLight(as_half(np.roll(np.repeat(picture, 2, 2), start + 4 * k, 1))),
+                rise=Rise(as_half(np.roll(limits, start + 4 * k, 1))),
+            )
+            for k in range(3)
+        ]
+
+    for plain, turned in zip(smoothed(frames(0)), smoothed(frames(turn)), strict=True):
+        np.testing.assert_allclose(np.roll(turned.rise.values, -turn, 1), plain.rise.values, atol=5e-3)
+    # The camera's motion is found, so nothing is blurred.
+    for own, found in zip(frames(0), smoothed(frames(0)), strict=True):
+        np.testing.assert_allclose(found.rise.values, own.rise.values, atol=0.05)
+
+
 def test_levels_of_a_cut_are_levels_that_a_frame_has() -> None:
     for count in (2, 3, 4, 5):
         frames = [analysis(k, None) for k in range(count)]

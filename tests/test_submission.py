@@ -160,6 +160,7 @@ def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
         (("--steady", "4"), "odd number"),
         (("--analysis", "in/shot.1001.png"), "--analysis"),
         (("--device", "tpu"), "--device"),
+        (("--engine", "openvino", "--precision", "mixed"), "--precision mixed"),
         (("--ocio", "absent.ocio"), "--ocio"),
         (("--input-space", "foo"), "--input-space"),
         (("--linearized", "foo"), "foo"),

@@ -23,7 +23,7 @@ from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_batch.steadying import Book, open_book, window_of
 from expandnet_ofx.convert import Begun, Converter, FrameReport
-from expandnet_ofx.engine import Engine
+from expandnet_ofx.engine import Engine, check_choices
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander, spaces_of
 from expandnet_ofx.settings import Settings
@@ -83,12 +83,8 @@ def run_plan(
 
 def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
     """Show what would be written; return the exit code that missing frames would give."""
-    from expandnet_ofx.weights import load_weights
-
     check_places(plan, options)
-    window_of(options["steady"])
-    picture_settings(options)
-    load_weights(options["weights"])
+    check_options(options)
     for job in plan.jobs:
         click.echo(f"{job.source.path} -> {'missing' if job.source.missing else job.output}")
     return 1 if any(job.source.missing for job in plan.jobs) else 0
@@ -100,6 +96,16 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
     plan.check_folders()
     if options["report"] is not None:
         check_folder(options["report"].parent, of=options["report"])
+
+
+def check_options(options: dict[str, Any]) -> Settings:
+    """Return the picture settings; raise `UsageError` or `WeightsError` of what no machine can honor."""
+    from expandnet_ofx.weights import load_weights
+
+    window_of(options["steady"])
+    check_choices(options["engine"], options["device"], options["precision"])
+    load_weights(options["weights"])
+    return picture_settings(options)
 
 
 def picture_settings(options: dict[str, Any]) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,6 @@ class _File(click.ParamType):  # type: ignore[type-arg]
 
 
 FILE = _File()
-
-
-def _device(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise UsageError(f"--device {value}: not known; use auto, cpu, cuda or cuda:N")
-    return value
 
 
 def _white(_: click.Context, __: click.Parameter, value: Any) -> float | None:
@@ -131,7 +124,7 @@ RUNNING = _group(
         click.option("--weights", type=click.Path(path_type=Path), default=None, help="Weights instead of the shipped ones."),
         click.option("--engine", type=click.Choice(["torch", "openvino"]), default="torch", show_default=True,
                      help="What runs the network; openvino is for CPU farms and needs no PyTorch."),
-        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", callback=_device,
+        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]",
                      help="An explicit device that is not there is an error."),
         click.option("--precision", type=click.Choice(["fp32", "mixed", "half"]), default="fp32", show_default=True,
                      help="fp32 is exact; see the README for the error of the others in stops."),

@@ -77,7 +77,7 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
     """
     from expandnet_batch.passes import analyze as run
 
-    click.get_current_context().exit(run(inputs, output, {**options, "mask": None}))
+    click.get_current_context().exit(run(inputs, output, options))
 
 
 @command.command()

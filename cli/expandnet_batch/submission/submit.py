@@ -14,14 +14,13 @@ from typing import Any
 
 import click
 
-from expandnet_batch.batch import SETTING_OPTIONS, check_places, picture_settings
+from expandnet_batch.batch import SETTING_OPTIONS, check_options, check_places
 from expandnet_batch.jobs import Job, check_folder, plan_jobs
 from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import parse_rule
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     if options["chunk"] < 1:
         raise UsageError("--chunk: need 1 frame or more")
     window = window_of(options["steady"])
-    settings = picture_settings(options)
-    load_weights(options["weights"])
+    settings = check_options(options)
     program = ENGINES[options["to"]].needs
     beside = os.environ.get("DEADLINE_PATH") if program == "deadlinecommand" else None
     if options["now"] and shutil.which(program) is None and shutil.which(program, path=beside or "") is None:
