@@ -39,6 +39,11 @@ FIXED_BYTES = 800 << 20
 """What libraries, network activations, the survey and the writer take beside the band."""
 
 
+def band_bytes(pixel_bytes: int) -> int:
+    """Return the bytes that a pixel of the rows of tiles in work takes, of a plate whose pixels have so many."""
+    return BAND_BYTES + 3 * max(0, pixel_bytes - NARROW)
+
+
 def spaces_of(settings: Settings) -> tuple[Recoder | None, NDArray[np.float64] | None]:
     """Return what makes codes of a host's light, and the matrix (3, 3) from linear Rec.709 to the output space.
 
@@ -208,8 +213,7 @@ class Expander:
 
     def plan(self, region: Region, pixel_bytes: int = NARROW) -> tiles.Plan:
         """Return the tiles of a region; depends on its size, the bytes of the plate's pixels and the settings alone."""
-        settings = self.settings
-        each = BAND_BYTES + 3 * max(0, pixel_bytes - NARROW)
+        settings, each = self.settings, band_bytes(pixel_bytes)
         band_pixels = max((1 << 20) * BAND_BYTES // each, (settings.memory - FIXED_BYTES) // each)
         width, height = region[2] - region[0], region[3] - region[1]
         return tiles.plan(

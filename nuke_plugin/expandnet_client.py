@@ -69,7 +69,16 @@ def command_words(command, program):
             if os.path.isfile(os.path.join(command, name)):
                 return [os.path.join(command, name)]
         raise ExpandNetError("%s: holds no %s; name the bin folder of the installation" % (command, program))
-    return shlex.split(command, posix=os.name != "nt") + [program]
+    return split_words(command, windows=os.name == "nt") + [program]
+
+
+def split_words(command, windows):
+    """Return the words of a command; on Windows a backslash is part of a path, and quotes hold a word together."""
+    if not windows:
+        return shlex.split(command)
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters, lexer.escape, lexer.quotes = True, "", "", '"'
+    return list(lexer)
 
 
 def run_program(words, what):
@@ -87,6 +96,8 @@ def run_program(words, what):
             env=clean_environment(),
             timeout=START_SECONDS,
             universal_newlines=True,
+            # On Windows a console would flash up; elsewhere there is no such flag.
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except subprocess.TimeoutExpired:
         raise ExpandNetError("%s: no answer within %d s" % (what, START_SECONDS))

@@ -1,6 +1,7 @@
 """A node's range as a farm job: plates are written here, the farm expands them, and the comp's render waits for it."""
 
 import os
+import shutil
 import time
 
 from expandnet_client import ExpandNetError, command_words, run_program
@@ -51,9 +52,14 @@ def hand_over(node, plan):
     def submit():
         # The node's own plates are those of the next press.
         os.makedirs(os.path.dirname(plates), exist_ok=True)
-        for frame in plan.frames:
-            os.replace(plan.folder.plate(frame, plan.views[0]), file_of(plates, frame, plan.views[0]))
-        return run_program(words, "expandnet submit").splitlines()[-1]
+        try:
+            for frame in plan.frames:
+                os.replace(plan.folder.plate(frame, plan.views[0]), file_of(plates, frame, plan.views[0]))
+            return run_program(words, "expandnet submit").splitlines()[-1]
+        except (ExpandNetError, OSError):
+            # The next press writes plates of its own.
+            shutil.rmtree(job, ignore_errors=True)
+            raise
 
     return submit
 

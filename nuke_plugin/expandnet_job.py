@@ -37,7 +37,8 @@ class Plan:
     """All that a job needs to know of its node, gathered on the main thread before it starts.
 
     Attributes:
-        name: full name of the node.
+        name: full name that the node had.
+        identifier: what the node is found by.
         folder: its `NodeFolder`.
         views: names of views, one or more.
         frames: numbers, ascending.
@@ -48,6 +49,7 @@ class Plan:
         command: what the artist set to run our programs, see `expandnet_client.command_words`.
         device: name of the device to compute on.
         quota: bytes that the scratch folder may hold; 0 for no limit.
+        at_work: gives the folders of all nodes of this session that are at work.
         open_worker: gives a connection.
         write: writes the plate of a frame and view into the folder, on the main thread.
         hand_over: hands the plates to a farm instead, and returns what is to be done next; None expands them here.
@@ -66,6 +68,7 @@ class Job:
         cancelled: whether the artist stopped it.
         reports: what the worker said of each frame.
         alone: frames of a shot that were expanded by themselves, for want of an analysis.
+        why_alone: what kept the last of them from being part of the shot; None if it was never analyzed.
         said: what came of handing the plates over to a farm, None otherwise.
     """
 
@@ -75,6 +78,7 @@ class Job:
         self.cancelled = False
         self.reports = []
         self.alone = []
+        self.why_alone = None
         self.said = None
         self._stop = threading.Event()
         self._thread = None
@@ -118,7 +122,7 @@ class Job:
     def _work(self):
         plan = self.plan
         plan.folder.make()
-        expandnet_scratch.hold_to_quota(plan.folder.scratch, plan.quota, plan.folder.path.rpartition("/")[2])
+        self._make_room()
         if plan.hand_over is not None:
             for done, frame in enumerate(plan.frames):
                 self._write(frame, plan.views[0], done / len(plan.frames))
@@ -133,6 +137,10 @@ class Job:
         finally:
             worker.close()
             self._write_report()
+            self._make_room()
+
+    def _make_room(self):
+        expandnet_scratch.hold_to_quota(self.plan.folder, self.plan.quota, self.plan.at_work())
 
     def _work_view(self, worker, view):
         plan = self.plan
@@ -175,15 +183,19 @@ class Job:
         elif plan.in_shot:
             try:
                 self._render(worker, frame, view, start, length, {"shot": shot, "frame": frame})
+                plan.folder.note_alone(frame, False)
                 return
             except Cancelled:
                 raise
-            except ExpandNetError:
+            except ExpandNetError as error:
                 if plan.steady is not None:
                     raise
                 # Analyzed before the plate, the range or a setting changed: a look at the frame is worth more than none.
                 self.alone.append(frame)
+                self.why_alone = str(error)
         self._render(worker, frame, view, start, length, None)
+        if plan.in_shot:
+            plan.folder.note_alone(frame, True)
 
     def _render(self, worker, frame, view, start, length, analysis):
         plan = self.plan

@@ -5,6 +5,7 @@ The gizmo's own scripts are one call each, so that nodes of old scripts run the 
 """
 
 import os
+import pathlib
 import re
 import sys
 import webbrowser
@@ -22,10 +23,17 @@ CLASS = "ExpandNet"
 COLORS = {"idle": 0, "busy": 0xB08020FF, "error": 0xA02020FF}
 """Tile colors; 0 is the host's own."""
 
-REFRESHING = ("inputChange", "showPanel", "scratch", "encoding", "encoding_name", "frames")
-"""Names of knobs, and of what is told like one, after which the node looks again; with those that decide about results."""
+TOLD = ("inputChange", "showPanel")
+"""What a host tells like a knob."""
+
+REFRESHING = TOLD + ("scratch", "encoding", "encoding_name", "frames")
+"""After these the node looks again, and after the knobs that decide about results."""
+
+COLOR_KNOBS = ("colorManagement", "OCIO_config", "workingSpaceLUT", "customOCIOConfigPath")
+"""Knobs of a script that say what its colors are."""
 
 _jobs = {}  # type: dict[str, Job]
+"""What runs, by the identifier of its node: names change, and another script may have the same."""
 _pool = Pool()
 
 
@@ -40,42 +48,78 @@ def created(node):
         node["node_id"].setValue(expandnet_knobs.new_identifier())
         refresh(node)
     elif not _is_identified(node):
-        _adopt(node, identifier)
+        _adopt(node)
         refresh(node)
     # While a script loads nothing is connected yet; a node of a script shows what it showed when that was saved.
 
 
 def changed(node, knob):
     """Callback of a knob: what is computed under other settings is another folder, so the node shows what holds now."""
+    if not nuke.GUI:
+        # As in `created`: what a pipeline sets before a render must not lead it to another folder.
+        return
     name = knob.name()
     if name in REFRESHING or name in expandnet_knobs.STATE:
-        refresh(node)
+        refresh(node, turned=name not in TOLD)
 
 
-def refresh(node):
-    """Point the node at the results of its settings, and say how far they are."""
+def refresh(node, turned=False):
+    """Point the node at the results of its settings, and say how far they are.
+
+    Args:
+        turned: the artist set something; then results of before do not hold, even if it cannot be told which do. While a
+            script loads, what is upstream may only be missing yet.
+    """
+    if node.input(0) is None:
+        _say(node, "connect a plate", "idle")
+        return
     try:
         folder = folder_of(node)
+    except ExpandNetError as error:
+        if turned:
+            _show(node, "", "")
+        _say(node, str(error), "error")
+        return
+    _show(node, folder.plates, folder.results)
+    try:
         text = describe(node, folder)
     except ExpandNetError as error:
         _say(node, str(error), "error")
         return
-    for knob, path in (("plate_file", folder.plates), ("result_file", folder.results)):
-        if node[knob].value() != path:
-            node[knob].setValue(path)
-    if node.fullName() not in _jobs:
+    if node["node_id"].value() not in _jobs:
         _say(node, text, "idle")
+
+
+def settle(*_):
+    """Callback of a script that was opened or is saved: nodes that came from another script leave its folders to it."""
+    script = _script()
+    # What runs goes on under the identity that it began with.
+    for node in [node for node in _all() if script and node["node_id"].value() not in _jobs]:
+        if node["script"].value() not in ("", script) and _is_identified(node):
+            _adopt(node)
+        node["script"].setValue(script)
+
+
+def recolored(*_):
+    """Callback of a knob of the script: under other colors other results hold."""
+    knob = nuke.thisKnob()
+    if knob is not None and knob.name() in COLOR_KNOBS:
+        for node in _all():
+            refresh(node)
 
 
 def describe(node, folder):
     """Return how far the frames of a node are, in a few words."""
     wanted = frames_of(node)
-    there = set(folder.frames(_views()[0]))
+    there = set.intersection(*(set(folder.frames(view)) for view in _views()))
     done = [frame for frame in wanted if frame in there]
     text = "%d of %d frames computed" % (len(done), len(wanted))
-    if not done:
-        return text + "; others show the plate"
-    return text + " (%s)%s" % (_ranges(done), "" if len(done) == len(wanted) else "; others show the plate")
+    if done:
+        text += " (%s)" % _ranges(done)
+    if len(done) < len(wanted):
+        text += "; others show the plate"
+    alone = sorted(there & folder.alone())
+    return text + ("; %s by itself, not as part of the shot" % _ranges(alone) if alone else "")
 
 
 def folder_of(node):
@@ -134,7 +178,7 @@ def send_to_farm(node):
 
 def cancel(node):
     """Button: stop what runs for this node."""
-    job = _jobs.get(node.fullName())
+    job = _jobs.get(node["node_id"].value())
     if job is not None:
         job.cancel()
 
@@ -142,7 +186,7 @@ def cancel(node):
 def clear_cache(node):
     """Button: remove the plates and results of this node."""
     try:
-        if node.fullName() in _jobs:
+        if node["node_id"].value() in _jobs:
             raise ExpandNetError("Clear: cancel what runs first")
         folder_of(node).clear()
         _reload(node)
@@ -157,7 +201,7 @@ def open_report(node):
         path = folder_of(node).report
         if not os.path.isfile(path):
             raise ExpandNetError("Report: nothing was rendered under these settings yet")
-        webbrowser.open("file://" + path)
+        webbrowser.open(pathlib.Path(path).as_uri())
     except ExpandNetError as error:
         _say(node, str(error), "error")
 
@@ -165,7 +209,7 @@ def open_report(node):
 def _begin(node, planned):
     """Start a job for a node by the plan that a call makes; a reason why not goes to the node."""
     try:
-        if node.fullName() in _jobs:
+        if node["node_id"].value() in _jobs:
             raise ExpandNetError("runs already; cancel it, or wait")
         job = Job(planned())
     except ExpandNetError as error:
@@ -173,7 +217,7 @@ def _begin(node, planned):
         if not nuke.GUI:
             raise
         return None
-    _jobs[node.fullName()] = job
+    _jobs[job.plan.identifier] = job
     _say(node, "working", "busy")
     job.start()
     return job
@@ -188,12 +232,12 @@ def _plan(node, frames, steady, expands=True):
         raise ExpandNetError("%s is animated, a steady shot needs it constant; or set Steady to off" % moving)
     _identify(node)
     folder = folder_of(node)
-    node["plate_file"].setValue(folder.plates)
-    node["result_file"].setValue(folder.results)
+    _show(node, folder.plates, folder.results)
     command, device = node["command"].evaluate() or "", _device(node)
-    name = node.fullName()
+    identifier = node["node_id"].value()
     return Plan(
-        name=name,
+        name=node.fullName(),
+        identifier=identifier,
         folder=folder,
         views=_views(),
         frames=frames,
@@ -205,9 +249,10 @@ def _plan(node, frames, steady, expands=True):
         device=device,
         hand_over=None,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
+        at_work=lambda: [other.plan.folder for other in list(_jobs.values())],
         open_worker=lambda: _pool.open(command, device),
-        write=lambda frame, view: write_plate(nuke.toNode(name), frame, view),
-        finished=lambda job: _finish(name, job),
+        write=lambda frame, view: write_plate(_find(identifier), folder, frame, view),
+        finished=lambda job: _finish(identifier, job),
     )
 
 
@@ -223,10 +268,20 @@ def _is_identified(node):
     return named and all(other["node_id"].value() != identifier for other in _others(node))
 
 
-def write_plate(node, frame, view):
-    """Write what upstream gives at a frame, at full size, into the scratch folder."""
+def write_plate(node, folder, frame, view):
+    """Write what upstream gives at a frame, at full size, into a folder of the node.
+
+    Raises:
+        ExpandNetError: the node is gone, or nothing was written.
+    """
     if node is None:
-        raise ExpandNetError("the node was deleted")
+        raise ExpandNetError("the node was deleted, or its script closed")
+    path = folder.plate(frame, view)
+    if os.path.exists(path):
+        # One that stays where the Write fails would be taken for what upstream gives now.
+        os.remove(path)
+    # A knob that was turned since may have led it to another folder.
+    node["plate_file"].setValue(folder.plates)
     root = nuke.root()
     write = node.node("PlateWrite")
     write["channels"].setValue("rgba" if node["premultiplied"].value() else "rgb")
@@ -239,30 +294,32 @@ def write_plate(node, frame, view):
     finally:
         write["disable"].setValue(True)
         root.setProxy(proxy)
+    if not os.path.exists(path):
+        raise ExpandNetError("frame %d: the plate was not written to %s" % (frame, path))
 
 
-def _finish(name, job):
+def _finish(identifier, job):
     """Show the end of a job on its node, which may be gone."""
-    _jobs.pop(name, None)
-    node = nuke.toNode(name)
+    _jobs.pop(identifier, None)
+    node = _find(identifier)
     if node is None:
         return
     _reload(node)
     if job.error is not None:
+        if nuke.GUI:
+            # Where it points first: a knob may have been turned meanwhile.
+            refresh(node)
         _say(node, job.error, "error")
         if not nuke.GUI:
-            raise ExpandNetError("%s: %s" % (name, job.error))
+            raise ExpandNetError("%s: %s" % (job.plan.name, job.error))
         return
     if nuke.GUI:
         refresh(node)
     if job.said is not None:
         _say(node, job.said, "idle")
     if job.alone:
-        _say(
-            node,
-            "%s. Frame %d by itself; Analyze range makes it part of the shot" % (_status(node), job.alone[0]),
-            "idle",
-        )
+        why = "Analyze range makes it part of the shot" if job.why_alone is None else job.why_alone
+        _say(node, "%s. Frame %d by itself: %s" % (_status(node), job.alone[0], why), "idle")
     warnings = sorted({text for report in job.reports for text in report["warnings"]})
     if job.cancelled:
         _say(node, "cancelled; " + _status(node), "idle")
@@ -294,13 +351,34 @@ def _views():
     return list(nuke.views()) or ["main"]
 
 
+def _all():
+    # Without the root it would be the group that the interface shows.
+    return nuke.allNodes(CLASS, group=nuke.root(), recurseGroups=True)
+
+
+def _find(identifier):
+    return next((node for node in _all() if node["node_id"].value() == identifier), None)
+
+
 def _others(node):
-    return [other for other in nuke.allNodes(CLASS, recurseGroups=True) if other.fullName() != node.fullName()]
+    return [other for other in _all() if other.fullName() != node.fullName()]
 
 
-def _adopt(node, identifier):
+def _script():
+    """Return what tells the open script from others: its name without versions, empty as long as it has none."""
+    words = expandnet_scratch.posix(nuke.root()["name"].value()).split("/")
+    return re.sub(r"(?i)v\d+", "v#", "/".join(words[-2:]))
+
+
+def _show(node, plates, results):
+    for knob, path in (("plate_file", plates), ("result_file", results)):
+        if node[knob].value() != path:
+            node[knob].setValue(path)
+
+
+def _adopt(node):
     """Give a copied node an identity of its own, and let it show what the node it was copied from has computed."""
-    fresh = expandnet_knobs.new_identifier()
+    identifier, fresh = node["node_id"].value(), expandnet_knobs.new_identifier()
     before = node["result_file"].value()
     node["node_id"].setValue(fresh)
     for knob in ("plate_file", "result_file"):
@@ -329,7 +407,7 @@ def main(words):
         return 2
     nuke.scriptOpen(words[0])
     named = words[1:]
-    found = [nuke.toNode(name) for name in named] if named else nuke.allNodes(CLASS, recurseGroups=True)
+    found = [nuke.toNode(name) for name in named] if named else _all()
     nodes = [node for node in found if node is not None]
     if not nodes or len(nodes) < len(found):
         print("%s: holds no such ExpandNet node" % words[0])
@@ -344,12 +422,23 @@ def main(words):
         if frames:
             node["frames"].setValue(frames[-1])
         try:
+            _check_place(node)
             render_range(node)
             print("%s: done" % node.fullName())
         except ExpandNetError as error:
             print("failed  %s" % error)
             failed += 1
     return 1 if failed else 0
+
+
+def _check_place(node):
+    """Raise `ExpandNetError` where a render of the saved script would not find what is computed here."""
+    reads, writes = node["result_file"].value(), folder_of(node).results
+    if reads != writes:
+        raise ExpandNetError(
+            "%s: the script reads %s, and would get %s from here; set %s as where it was saved, or save it again"
+            % (node.fullName(), reads, writes, expandnet_scratch.VARIABLE)
+        )
 
 
 if __name__ == "__main__":

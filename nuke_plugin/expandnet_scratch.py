@@ -3,13 +3,14 @@
     SCRATCH/NODE/plates/plate.1001.exr      what upstream gave, as the worker reads it
     SCRATCH/NODE/KEY/light.1001.exr         what came of it under the settings that KEY stands for
     SCRATCH/NODE/KEY/shot.json              steady analyses of the range
+    SCRATCH/NODE/KEY/alone.json             frames of a shot that were expanded by themselves
+    SCRATCH/NODE/KEY/job-TIME/              a farm job with its plates
 
 A result says itself what it was made from (content of the plate, settings, weights), so a folder that outlives the session
 is never trusted for its names: the worker looks, and makes anew what no longer holds.
 """
 
 import getpass
-import glob
 import hashlib
 import json
 import os
@@ -63,7 +64,9 @@ class NodeFolder:
         view = ".%V" if len(views) > 1 else ""
         self.plates = "%s/plates/plate%s.%%04d.exr" % (self.path, view)
         self.results = "%s/%s/light%s.%%04d.exr" % (self.path, key, view)
-        self.report = "%s/%s/report.json" % (self.path, key)
+        self.settings = "%s/%s" % (self.path, key)
+        self.report = "%s/report.json" % self.settings
+        self._alone = "%s/alone.json" % self.settings
         self._shot = "%s/%s/shot%s.json" % (self.path, key, view)
 
     def plate(self, frame, view=None):
@@ -88,6 +91,23 @@ class NodeFolder:
             return []
         numbers = (n[len(head) : -len(tail)] for n in names if n.startswith(head) and n.endswith(tail))
         return sorted(int(n) for n in numbers if re.match(r"^-?\d+$", n))
+
+    def alone(self):
+        """Return the numbers of the frames that were expanded by themselves where they belong to a shot."""
+        try:
+            with open(self._alone, encoding="utf-8") as file:
+                return {frame for frame in json.load(file) if isinstance(frame, int)}
+        except (OSError, ValueError, TypeError):
+            return set()
+
+    def note_alone(self, frame, alone):
+        """Keep in mind whether a frame was expanded by itself; raise `OSError` if that cannot be written."""
+        known = self.alone()
+        if (frame in known) == alone:
+            return
+        with open(self._alone + ".tmp", "w", encoding="utf-8") as file:
+            json.dump(sorted(known ^ {frame}), file)
+        os.replace(self._alone + ".tmp", self._alone)
 
     def make(self):
         """Make the folders; raise `OSError` if that cannot be."""
@@ -118,21 +138,24 @@ def link_files(source, target):
 
 
 PATIENCE = 14 * 86400
-"""Seconds for which a farm job that is not complete keeps the folder of its node."""
+"""Seconds for which a farm job that is not complete keeps its plates, and the results that it writes."""
+
+AT_WORK = 3600
+"""Seconds for which files of other nodes stay: another session, or another artist, may be at work on them."""
 
 
-def _waits(folder):
-    """Tell whether a farm job below the folder of a node still needs what lies there."""
-    for job in glob.glob(os.path.join(glob.escape(folder), "k*", "job-*", "job.json")):
-        try:
-            with open(os.path.join(os.path.dirname(job), "report.json"), encoding="utf-8") as file:
-                if json.load(file).get("complete"):
-                    continue
-        except (OSError, ValueError):
-            pass
-        if time.time() - os.path.getmtime(job) < PATIENCE:
-            return True
-    return False
+def _waits(job):
+    """Tell whether a farm job still needs what lies in its folder."""
+    try:
+        with open(os.path.join(job, "report.json"), encoding="utf-8") as file:
+            if json.load(file).get("complete"):
+                return False
+    except (OSError, ValueError, AttributeError):
+        pass
+    try:
+        return time.time() - os.path.getmtime(os.path.join(job, "job.json")) < PATIENCE
+    except OSError:
+        return False
 
 
 def usage(folder):
@@ -149,27 +172,53 @@ def usage(folder):
     return total, newest
 
 
-def hold_to_quota(scratch, quota, keep):
-    """Remove the folders of nodes that were not used for longest until what is left fits; return how many went.
+def hold_to_quota(own, quota, at_work):
+    """Remove what was not used for longest until what is left fits: plates and settings of nodes, and farm jobs.
+
+    What a farm job that is not complete needs stays, what nodes at work need, and, of other nodes, what was used within the
+    hour.
 
     Args:
-        scratch: the scratch folder.
+        own: `NodeFolder` of the node that asks.
         quota: bytes; 0 for no limit.
-        keep: identifier of the node that is at work, whose files stay, as do those of a farm job that is not complete.
+        at_work: `NodeFolder` of the nodes of this session that are at work.
+
+    Returns:
+        The folders that went.
     """
-    if quota <= 0 or not os.path.isdir(scratch):
-        return 0
-    found = []
-    for name in os.listdir(scratch):
-        if NODE.match(name):
-            size, newest = usage(os.path.join(scratch, name))
-            found.append((newest, size, name))
-    total, removed = sum(size for _, size, _ in found), 0
-    for _, size, name in sorted(found):
+    removed = []  # type: list[str]
+    if quota <= 0 or not os.path.isdir(own.scratch):
+        return removed
+    kept = {path for folder in [own] + at_work for path in (os.path.dirname(folder.plates), folder.settings)}
+    total, found = 0, []
+    for path in _parts(own.scratch):
+        size, newest = usage(path)
+        total += 0 if os.path.basename(path).startswith("job-") else size
+        found.append((newest, path))
+    for newest, path in sorted(found):
         if total <= quota:
             break
-        if name != keep and not _waits(os.path.join(scratch, name)):
-            shutil.rmtree(os.path.join(scratch, name), ignore_errors=True)
-            total -= size
-            removed += 1
+        fresh = not path.startswith(own.path + "/") and time.time() - newest < AT_WORK
+        jobs = [path] if os.path.basename(path).startswith("job-") else _below(path, "job-")
+        if path in kept or fresh or any(_waits(job) for job in jobs):
+            continue
+        total -= usage(path)[0]
+        shutil.rmtree(path, ignore_errors=True)
+        removed.append(path)
     return removed
+
+
+def _parts(scratch):
+    """Return the folders below a scratch folder that may go one by one; a farm job lies in one of the others."""
+    nodes = [posix(os.path.join(scratch, name)) for name in os.listdir(scratch) if NODE.match(name)]
+    settings = [path for node in nodes for path in _below(node, "k")]
+    plates = [path for node in nodes for path in _below(node, "plates")]
+    return plates + settings + [job for path in settings for job in _below(path, "job-")]
+
+
+def _below(folder, head):
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(head)]
+    except OSError:
+        return []
+    return [path for path in ("%s/%s" % (folder, name) for name in sorted(names)) if os.path.isdir(path)]

@@ -368,6 +368,11 @@ class Host:
         self.layers = {"rgba.red", "rgba.green", "rgba.blue", "rgba.alpha", "other.Z"}
         self.working: np.ndarray | None = None
         self.nodes: list[Node] = []
+        self.current_group: list[Node] = []
+        """Nodes of the group whose node graph is shown; the test's own."""
+        self.on_load: list[Callable[[], Any]] = []
+        self.on_save: list[Callable[[], Any]] = []
+        self.on_root_knob: list[Callable[[], Any]] = []
         self.gizmos: dict[str, str] = {}
         self.calls: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...], threading.Event]] = queue.Queue()
         self._executing = False
@@ -388,7 +393,8 @@ class Host:
         made = ModuleType("nuke")
         made.GUI, made.EXE_PATH = self.GUI, self.EXE_PATH  # type: ignore[attr-defined]
         for name in ("root", "toNode", "allNodes", "execute", "executeInMainThreadWithResult", "ProgressTask", "frame",
-                     "views", "thisNode", "thisKnob", "scriptOpen", "createNode"):  # fmt: skip
+                     "views", "thisNode", "thisKnob", "scriptOpen", "createNode", "addOnScriptLoad", "addOnScriptSave",
+                     "addKnobChanged", "menu"):  # fmt: skip
             setattr(made, name, getattr(self, name))
         return made
 
@@ -418,8 +424,31 @@ class Host:
         return found.node(rest) if found is not None and rest else found
 
     def allNodes(self, filter: str = "", group: Any = None, recurseGroups: bool = False) -> list[Node]:  # noqa: A002
+        """nuke.allNodes.html: without a group it is the current one, and only `recurseGroups` goes into groups."""
         self.check_thread()
+        if group is not self.root_node:
+            return [node for node in self.current_group if node.kind == filter]
+        assert recurseGroups, "nodes inside groups would be left out"
         return [node for node in self.nodes if node.kind == filter]
+
+    def addOnScriptLoad(self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "Root") -> None:
+        self.on_load.append(call)
+
+    def addOnScriptSave(self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "Root") -> None:
+        self.on_save.append(call)
+
+    def addKnobChanged(
+        self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None
+    ) -> None:
+        assert nodeClass == "Root"
+        self.on_root_knob.append(call)
+
+    def menu(self, name: str) -> Any:
+        class Menu:
+            def addCommand(self, name: str, command: str, shortcut: str = "", icon: str = "") -> None:
+                """Menu.addCommand.html."""
+
+        return Menu()
 
     def execute(
         self,
@@ -461,6 +490,9 @@ class Host:
     def scriptOpen(self, filename: str = "") -> None:
         self.nodes = []
         self._load(Path(filename).read_text(encoding="utf-8"))
+        self.root_node["name"].setValue(filename)
+        for call in self.on_load:
+            call()
 
     # Rules
 
@@ -485,6 +517,12 @@ class Host:
     # Callbacks and scripts
 
     def knob_changed(self, node: Node, knob: Knob) -> None:
+        if node is self.root_node:
+            before, self._this = self._this, (node, knob)
+            for call in self.on_root_knob:
+                call()
+            self._this = before
+            return
         script = node.knobs_by_name.get("knobChanged")
         if script is not None and not self._quiet and node.members and self._this is None:
             self.run_script(script._value, node, knob)
@@ -582,6 +620,9 @@ class Host:
 
     def save(self, path: Path) -> None:
         """Write the top nodes as a script, knobs that differ from new ones and connections."""
+        self.root_node["name"].setValue(str(path))
+        for call in self.on_save:
+            call()
         lines = []
         for node in self.nodes:
             fresh = self._fresh(node)

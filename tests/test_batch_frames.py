@@ -344,20 +344,24 @@ def test_progress_of_frames_side_by_side_never_goes_back(shot: Path) -> None:
 
 @pytest.mark.parametrize("size", [(40, 30), (1920, 1080), (3840, 2160), (24000, 16000)])
 @pytest.mark.parametrize("workers", [1, 4, 32])
-def test_frames_side_by_side_keep_all_workers_busy_within_the_memory(size: tuple[int, int], workers: int) -> None:
+@pytest.mark.parametrize("pixel_bytes", [3, 16])
+def test_frames_side_by_side_keep_all_workers_busy_within_the_memory(
+    size: tuple[int, int], workers: int, pixel_bytes: int
+) -> None:
     converter, prepared, engine = mock.Mock(), mock.Mock(held=size[0] * size[1] * 3), PointEngine()
     prepared.main.plate.width, prepared.main.plate.height = size
-    prepared.main.plate.pixel_bytes = 3
+    prepared.main.plate.pixel_bytes = pixel_bytes
     engine.workers, engine.tile = workers, 256
 
     def count_and_plan(memory: int) -> tuple[int, Plan]:
         converter.expander = Expander(Settings(memory=memory), engine=engine)
-        return int(max(1, 1 / share_of(prepared, converter))), converter.expander.plan((0, 0, *size))
+        return int(max(1, 1 / share_of(prepared, converter))), converter.expander.plan((0, 0, *size), pixel_bytes)
 
     count, plan = count_and_plan(1 << 40)
     assert workers <= (count - 1) * plan.tiles
     assert (count - 2) * plan.tiles <= 2 * workers
     count, plan = count_and_plan(1 << 30)
-    # The light of rows in work and a plate of 8 bits; what is planned for besides may not be touched.
-    needed = prepared.held + min(size[1], plan.rows_in_work(workers) * len(plan.rows[0])) * size[0] * 24
+    # Light of rows in work, their codes as read and as cut for it, and what is held; the rest may not be touched.
+    rows = min(size[1], plan.rows_in_work(workers) * len(plan.rows[0]))
+    needed = prepared.held + rows * size[0] * (24 + 2 * pixel_bytes)
     assert count == 1 or count * needed <= (1 << 30) - FIXED_BYTES

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Comp:
         for name in MODULES:
             sys.modules.pop(f"expandnet_{name}", None)
         self.plugin: Any = importlib.import_module("expandnet_nuke")
+        if gui:
+            exec(compile((PLUGIN / "menu.py").read_text(encoding="utf-8"), "menu.py", "exec"), {})
         self.node: Node
 
     def build(self, **knobs: Any) -> Node:
@@ -330,7 +333,7 @@ def test_cancelling_in_the_middle_leaves_complete_frames(comp):
     def watch(percent: int, text: str) -> None:
         if "1002" in text and not pressed:
             pressed.append(text)
-            comp.plugin._jobs["ExpandNet1"].cancel()
+            next(iter(comp.plugin._jobs.values())).cancel()
 
     comp.host.on_progress = watch
     job = comp.press("render_range")
@@ -441,8 +444,59 @@ def test_a_running_node_is_not_started_twice_and_may_be_deleted(comp):
     assert "deleted" in jobs[0].error
 
 
-def reopened(comp: Comp, *, gui: bool) -> Comp:
-    script = comp.folder / "comp.nk"
+def test_a_running_node_may_be_renamed_and_its_scratch_folder_changed(comp):
+    comp.build()
+    name, scratch = comp.node["name"], comp.node["scratch"]
+
+    def meddle(_: int, text: str) -> None:
+        if "1002: writing" in text:
+            comp.host.on_progress = lambda *_: None
+            comp.host.calls.put((name.setValue, ("Sun",), threading.Event()))
+            comp.host.calls.put((scratch.setValue, (str(comp.folder / "new"),), threading.Event()))
+
+    comp.host.on_progress = meddle
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    assert job.plan.folder.frames() == list(FRAMES)
+    assert comp.node.name() == "Sun"
+    assert "0 of 3 frames" in comp.status
+    assert comp.node["tile_color"].value() == 0
+    comp.node["scratch"].setValue(str(comp.folder / "scratch"))
+    assert comp.status == "3 of 3 frames computed (1001-1003)"
+    np.testing.assert_allclose(comp.shown(1003), expected(codes_of(comp, 1003)), rtol=6e-3)
+
+
+def test_a_job_does_not_take_the_node_of_another_script_for_its_own(comp):
+    comp.build()
+    comp.host.save(comp.folder / "other.nk")
+    comp.node["node_id"].setValue(comp.plugin.expandnet_knobs.new_identifier())
+    before = comp.node["node_id"].value()
+    comp.press("render_range")
+
+    def switch(_: int, text: str) -> None:
+        if "1002: writing" in text:
+            comp.host.on_progress = lambda *_: None
+            comp.host.calls.put((comp.host.scriptOpen, (str(comp.folder / "other.nk"),), threading.Event()))
+
+    comp.host.on_progress = switch
+    job = comp.press("render_range")
+    assert "script closed" in job.error
+    node = comp.host.toNode("ExpandNet1")
+    assert node["node_id"].value() not in ("", before)
+    assert not node["failed"].value()
+    assert not list((comp.folder / "scratch" / node["node_id"].value()).rglob("plate*"))
+
+
+def test_a_plate_that_cannot_be_written_is_not_that_of_before(comp, monkeypatch):
+    comp.build()
+    comp.press("render_range")
+    monkeypatch.setattr(sys.modules["nuke"], "execute", lambda *_: None)
+    job = comp.press("render_frame")
+    assert "was not written" in job.error
+
+
+def reopened(comp: Comp, *, gui: bool, name: str = "comp.nk") -> Comp:
+    script = comp.folder / name
     comp.host.save(script)
     other = Comp(comp.folder, gui=gui)
     other.host.scriptOpen(str(script))
@@ -463,6 +517,41 @@ def test_a_script_that_is_opened_again_shows_what_was_computed(comp):
     other.close()
 
 
+def test_versions_of_a_script_share_results_and_other_scripts_do_not(comp):
+    comp.build(frames="1001-1002")
+    comp.host.save(comp.folder / "sh010_v001.nk")
+    comp.press("render_range")
+    identifier, before = comp.node["node_id"].value(), comp.shown(1001)
+    comp.host.save(comp.folder / "sh010_v002.nk")
+    assert comp.node["node_id"].value() == identifier
+    other = reopened(comp, gui=True, name="sh010_v003.nk")
+    assert other.node["node_id"].value() == identifier
+    other.host.save(other.folder / "sh020_v001.nk")
+    assert other.node["node_id"].value() != identifier
+    # It shows what it showed, and what it computes from now on is its own.
+    np.testing.assert_array_equal(other.shown(1001), before)
+    other.read = other.host.create("Read", file=str(comp.folder / "in" / "next.%04d.png"))
+    for frame in FRAMES:
+        save(comp.folder / "in" / f"next.{frame}.png", plate(3, 40, 64))
+    other.node.setInput(0, other.read)
+    assert other.press("render_range").error is None
+    np.testing.assert_allclose(other.shown(1001), expected(plate(3, 40, 64)), rtol=6e-3)
+    np.testing.assert_array_equal(comp.shown(1001), before)
+    other.close()
+
+
+def test_a_script_with_other_colors_shows_other_results(comp):
+    comp.build(frames="1001")
+    comp.press("render_range")
+    shown = comp.node["result_file"].value()
+    for value in ("rec709", "linear"):
+        comp.host.root_node["workingSpaceLUT"].setValue(value)
+    assert comp.node["result_file"].value() == shown
+    comp.host.root_node["colorManagement"].setValue("OCIO")
+    # Which results hold cannot be told without the config; those of before do not.
+    assert comp.node["failed"].value() or comp.node["result_file"].value() != shown
+
+
 def test_a_node_that_is_loaded_before_its_inputs_keeps_what_it_showed(comp):
     comp.build(frames="1001")
     comp.press("render_range")
@@ -481,6 +570,17 @@ def test_a_render_without_interface_reads_and_names_the_frame_that_is_missing(co
     np.testing.assert_array_equal(farm.shown(1002), shown)
     with pytest.raises(RuntimeError, match=r"light\.1003\.exr"):
         farm.shown(1003)
+
+
+def test_a_knob_that_is_set_before_a_render_leads_to_no_other_folder(comp, monkeypatch):
+    comp.build(frames="1001", scratch="")
+    comp.press("render_range")
+    farm = reopened(comp, gui=False)
+    monkeypatch.setenv("EXPANDNET_SCRATCH", str(comp.folder / "elsewhere"))
+    shown = farm.node["result_file"].value()
+    farm.node["saturation"].setValue(0.5)
+    farm.node.setInput(0, farm.host.toNode("Read1"))
+    assert farm.node["result_file"].value() == shown
 
 
 def test_nodes_that_are_made_without_interface_have_folders_of_their_own(comp):
@@ -513,6 +613,17 @@ def test_a_terminal_computes_what_a_render_reads(comp, capsys):
     terminal.close()
 
 
+def test_a_terminal_computes_nothing_that_the_script_does_not_read(comp, capsys, monkeypatch):
+    monkeypatch.setenv("EXPANDNET_SCRATCH", str(comp.folder / "here"))
+    comp.build(scratch="")
+    comp.host.save(comp.folder / "comp.nk")
+    monkeypatch.setenv("EXPANDNET_SCRATCH", str(comp.folder / "elsewhere"))
+    terminal = Comp(comp.folder, gui=False)
+    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "--frames=1001"]) == 1
+    assert "the script reads" in capsys.readouterr().out
+    assert not (comp.folder / "elsewhere").exists()
+
+
 def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     from expandnet_batch.submission.job import FarmJob
     from expandnet_batch.tools import command as tools
@@ -526,7 +637,10 @@ def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     assert job.chunks == [[1001, 1002], [1003]]
     # What the node writes from now on is no plate of that job.
     assert all(str(file.parent) in item.source for sequence in job.sequences for item in sequence.items)
-    assert comp.plugin.expandnet_scratch.hold_to_quota(str(comp.folder / "scratch"), 1, "nobody") == 0
+    folder = comp.plugin.folder_of(comp.node)
+    gone = comp.plugin.expandnet_scratch.hold_to_quota(folder, 1, [])
+    assert not any(path.startswith(folder.settings) for path in gone)
+    assert all(Path(item.source).is_file() for sequence in job.sequences for item in sequence.items)
     for words in (["task", file, "analyze"], ["task", file, "smooth"], ["task", file, "expand"], ["check", file]):
         assert invoke(tools, *words).code == 0
     assert invoke(tools, "task", file, "then", "--chunk", 1).code == 0
@@ -568,6 +682,73 @@ def test_each_view_has_files_of_its_own(comp):
         np.testing.assert_allclose(found, expected(plate(len(view), 40, 64)), rtol=6e-3)
 
 
+def test_a_view_that_is_not_computed_is_not_counted(comp):
+    comp.host.view_names = ["left", "right"]
+    for view in comp.host.view_names:
+        save(comp.folder / "in" / f"{view}.1001.png", plate(len(view), 40, 64))
+    comp.add(comp.host.create("Read", file=str(comp.folder / "in" / "%V.%04d.png")), frames="1001")
+    written: list[str] = []
+
+    def stop_at_second(_: int, text: str) -> None:
+        written.append(text)
+        comp.host.artist_cancels = sum("writing the plate" in t for t in written) > 1
+
+    comp.host.on_progress = stop_at_second
+    job = comp.press("render_range")
+    assert job.plan.folder.frames("left") == [1001]
+    assert "0 of 1 frames computed" in comp.status
+
+
+def test_a_frame_by_itself_is_told_until_it_is_part_of_the_shot(comp):
+    comp.build(steady="window", steady_window=3)
+    comp.press("render_range")
+    assert comp.status == "3 of 3 frames computed (1001-1003)"
+    picture = codes_of(comp, 1001)
+    picture[:8] //= 2
+    save(comp.folder / "in" / "shot.1001.png", picture)
+    comp.press("render_frame")
+    assert "analyze" in comp.status
+    comp.node["mix"].setValue(0.5)
+    comp.node["frames"].setValue("1001-1003")
+    assert "1001 by itself" in comp.status
+    comp.press("render_range")
+    assert comp.status == "3 of 3 frames computed (1001-1003)"
+
+
+def test_what_cannot_be_told_leaves_no_result_of_other_settings(comp):
+    comp.add(None)
+    assert comp.status == "connect a plate"
+    assert not comp.node["failed"].value()
+    comp.build()
+    comp.press("render_range")
+    assert comp.shown(1001).max() > 1.3
+    comp.node["frames"].setValue("1001-")
+    comp.node["stops"].setValue(2.0)
+    assert "write them like" in comp.status
+    assert comp.shown(1001).max() == 1.0
+    comp.node["stops"].setValue(0.0)
+    assert comp.shown(1001).max() > 1.3
+    comp.node["encoding"].setValue("custom")
+    assert comp.node["failed"].value()
+    assert comp.shown(1001).max() == 1.0
+
+
+def test_a_quota_holds_for_the_settings_of_one_node_and_spares_others_at_work(comp):
+    comp.build(frames="1001")
+    for stops in (0.0, 0.5, 1.0):
+        comp.node["stops"].setValue(stops)
+        comp.press("render_range")
+    mine = comp.plugin.folder_of(comp.node)
+    fresh = comp.folder / "scratch" / "n0123456789abcdef" / "k0123456789abcdef"
+    fresh.mkdir(parents=True)
+    (fresh / "light.1001.exr").write_bytes(bytes(1000))
+    comp.node["quota"].setValue(1e-9)
+    comp.press("render_range")
+    assert [path.name for path in Path(mine.path).iterdir() if path.name.startswith("k")] == [Path(mine.settings).name]
+    assert comp.shown().max() > 1.3
+    assert fresh.exists()
+
+
 def test_the_scratch_folder_is_held_to_its_quota(comp):
     other = comp.folder / "scratch" / "n0123456789abcdef" / "plates"
     other.mkdir(parents=True)
@@ -584,8 +765,6 @@ def test_the_scratch_folder_is_held_to_its_quota(comp):
 
 
 def test_the_fake_host_refuses_what_nuke_forbids(comp):
-    import threading
-
     comp.build()
     seen = []
 

@@ -30,7 +30,7 @@ PLUGIN = ROOT / "nuke_plugin"
 GIZMO = (PLUGIN / "ExpandNet.gizmo").read_text(encoding="utf-8")
 SOURCES = sorted(PLUGIN.glob("*.py"))
 STANDARD = {
-    "getpass", "glob", "hashlib", "json", "os", "re", "shlex", "shutil", "socket", "subprocess", "sys", "tempfile",
+    "getpass", "hashlib", "json", "os", "pathlib", "re", "shlex", "shutil", "socket", "subprocess", "sys", "tempfile",
     "threading", "time", "traceback", "uuid", "webbrowser",
 }  # fmt: skip
 
@@ -218,6 +218,10 @@ def test_commands_are_programs_folders_or_wrappers(tmp_path):
     assert words == ["rez-env", "expandnet", "--", "expandnet-worker"]
     with pytest.raises(client.ExpandNetError, match="holds no other"):
         client.command_words(str(tmp_path), "other")
+    # CommandLineToArgvW: a backslash is itself, double quotes hold a word together.
+    words = client.split_words(r'"C:\Program Files\rez\rez-env.exe" expandnet --', windows=True)
+    assert words == [r"C:\Program Files\rez\rez-env.exe", "expandnet", "--"]
+    assert client.split_words(r"D:\bin\rez.exe it's", windows=True) == [r"D:\bin\rez.exe", "it's"]
 
 
 @pytest.mark.parametrize(
@@ -292,10 +296,12 @@ def test_init_and_menu_do_what_a_host_expects(monkeypatch):
         def addCommand(self, *words: Any, **options: Any) -> None:
             seen.append((words, options))
 
-    nuke = ModuleType("nuke")
+    nuke = fake_nuke.Host().module()
     nuke.pluginAddPath = seen.append  # type: ignore[attr-defined]
     nuke.menu = lambda name: Menu()  # type: ignore[attr-defined]
+    monkeypatch.syspath_prepend(str(PLUGIN))
     monkeypatch.setitem(sys.modules, "nuke", nuke)
+    monkeypatch.delitem(sys.modules, "expandnet_nuke", raising=False)
     for name in ("init.py", "menu.py"):
         exec(compile((PLUGIN / name).read_text(encoding="utf-8"), name, "exec"), {})
     assert all((PLUGIN / path).is_dir() for path in seen if isinstance(path, str))

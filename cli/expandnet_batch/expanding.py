@@ -7,12 +7,9 @@ than a large machine has workers.
 from __future__ import annotations
 
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.expander import FIXED_BYTES
+from expandnet_ofx.expander import FIXED_BYTES, band_bytes
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import MOST_BESIDE
-
-BYTES_IN_WORK = 32
-"""Bytes per pixel of the rows of tiles in work, beside their codes: light, and what puts it together."""
 
 
 def most_expanded(converter: Converter) -> int:
@@ -29,6 +26,6 @@ def share_of(prepared: Prepared, converter: Converter) -> float:
     expander, plate = converter.expander, prepared.main.plate
     plan = expander.plan((0, 0, plate.width, plate.height), plate.pixel_bytes)
     rows = min(plate.height, plan.rows_in_work(expander.engine.workers) * len(plan.rows[0]))
-    taken = rows * plate.width * (BYTES_IN_WORK + plate.pixel_bytes) + prepared.held
+    taken = rows * plate.width * band_bytes(plate.pixel_bytes) + prepared.held
     tiles = plan.tiles / (2 * (plan.tiles + expander.engine.workers))
     return max(tiles, taken / max(1, expander.settings.memory - FIXED_BYTES))
