@@ -141,7 +141,8 @@ class BandMerger:
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
 
     def _predicted(self, prediction: Array) -> Array:
-        light: Array = prediction * 2.0**self._settings.merging.stops
+        # What is stretched to its own range has no gain.
+        light: Array = prediction if self._settings.relative else prediction * 2.0**self._settings.merging.stops
         if self._analysis.output_range is None:
             return light
         low, high = self._analysis.output_range

@@ -34,6 +34,9 @@ DEVICE_TURN = threading.Lock()
 """Held while a device runs the network: one tile at a time, for which memory is counted, and under flags that hold for the
 process."""
 
+VECTOR = 64
+"""Numbers that PyTorch's vectors of all processors divide."""
+
 LOCAL_ROWS = 64
 """Rows of a tile that pass the local branch at a time on the CPU: with its 128 channels it would take most of a tile's
 memory."""
@@ -133,7 +136,7 @@ class TorchEngine:
             local += bias[:, None, None]
             local += total[:, :, y : y + step]
             parts.append(functional.conv2d(self._elu(local), layers["out.weight"], layers["out.bias"]))
-        return torch.sigmoid(torch.cat(parts, 2))
+        return _sigmoid(torch.cat(parts, 2))
 
     def _local_branch(self, x: Tensor) -> Tensor:
         """Return what the local branch adds to the fusion: (1, 3, h + 4, W + 4) to (1, 64, h, W), float32."""
@@ -163,6 +166,19 @@ class TorchEngine:
             negative.exp_().sub_(1)
             block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)
         return x
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """Return the sigmoid of (1, 3, H, W).
+
+    PyTorch computes what is left of a row of vectors on the CPU by other means, and to other bits, so that the last pixels
+    of a tile would depend on its shape; there must be nothing left.
+    """
+    if x.device.type != "cpu":
+        return torch.sigmoid(x)
+    flat = x.permute(0, 2, 3, 1).reshape(-1)
+    whole = torch.sigmoid(functional.pad(flat, (0, -len(flat) % VECTOR)))[: len(flat)]
+    return whole.reshape(1, x.shape[2], x.shape[3], x.shape[1]).permute(0, 3, 1, 2)
 
 
 def to_tensor(array: Array | Tensor, device: torch.device) -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.channels import find_channels
+from expandnet_ofx.channels import find_channels, is_lone
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.linearized import encoding_of, recoded, recoder
-from expandnet_ofx.plates import Codes
+from expandnet_ofx.plates import LEAST_ALPHA, Codes
 from expandnet_ofx.plausibility import check_cineon_header, check_declared_size
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import Encoding, full_scale
@@ -113,6 +113,13 @@ class ImagePlate:
         self._dtype = native_type(self.spec)
         check_declared_size(self.path, self.spec, self.format_name, np.dtype(self._dtype).itemsize)
         self.color, self.alpha, self.has_color = find_channels(self.channels)
+        self.lone = is_lone(self.channels)
+        """Whether its one channel is color only for want of others."""
+        kinds = self.spec.channelformats or (self.spec.format,) * self.spec.nchannels
+        # 32-bit integers of OpenEXR are identifiers; those of TIFF may be light.
+        exr = self.format_name == "openexr"
+        self._identifiers = [i for i, kind in enumerate(kinds) if exr and str(kind) in ("uint", "uint32")]
+        self.has_color = self.has_color and not set(self.color) & set(self._identifiers)
         self._associated = self.has_color and self.alpha is not None and self._is_associated()
         turn = self.spec.get_int_attribute("Orientation", 1)
         self._turn = _TURNS.get(turn)
@@ -223,11 +230,10 @@ class ImagePlate:
         return self._whole_numbers(np.asarray(pixels).reshape(stop - start, spec.width, channels))
 
     def _whole_numbers(self, pixels: Codes) -> Codes:
-        """Undo OpenImageIO's scaling of 32-bit integer channels: they hold identifiers, not light."""
-        numbered = [i for i, kind in enumerate(self.spec.channelformats) if str(kind) in ("uint", "uint32")]
-        if numbered:
+        """Undo OpenImageIO's scaling of identifiers."""
+        if self._identifiers:
             pixels = np.array(pixels)
-            pixels[..., numbered] = np.rint(pixels[..., numbered].astype(np.float64) * 0xFFFFFFFF)
+            pixels[..., self._identifiers] = np.rint(pixels[..., self._identifiers].astype(np.float64) * 0xFFFFFFFF)
         return pixels
 
 
@@ -294,7 +300,7 @@ def open_input(path: Path) -> Any:
 def _unassociate(codes: Codes, color: tuple[int, int, int], alpha: int) -> Codes:
     result = codes.astype(np.float32) / np.float32(full_scale(codes.dtype))
     cover = np.nan_to_num(result[:, :, alpha], nan=0.0, posinf=1.0)
-    factor = np.divide(1, cover, out=np.ones_like(cover), where=cover > 0)
+    factor = np.divide(1, cover, out=np.ones_like(cover), where=cover >= LEAST_ALPHA)
     for channel in set(color):
         result[:, :, channel] *= factor
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -126,8 +127,13 @@ class MovieFrames:
             yield number, codes
 
     def identity(self, number: int) -> Identity:
-        """Return what identifies one frame."""
-        return replace(self._file, source=f"{self._file.source}#{number}")
+        """Return what identifies one frame: the movie, the frame's place in it, and the rate that its time code has."""
+        place = f"{self._file.source_sha256} {number - self._first} {self._movie.info.fps}"
+        return replace(
+            self._file,
+            source=f"{self._file.source}#{number}",
+            source_sha256=hashlib.sha256(place.encode()).hexdigest(),
+        )
 
     def prepare(
         self,

@@ -93,6 +93,10 @@ class ArrayPlate:
         return self.array[start:stop]
 
 
+LEAST_ALPHA = 1 / 1024
+"""Alpha below it counts as none: light that is divided by so little, and multiplied again, would not come back."""
+
+
 def take_color(codes: Codes, plate: Plate) -> Codes:
     """Return the three color channels (..., 3) of codes (..., C) as read from a plate, without copying where possible."""
     if plate.color == (0, 0, 0):

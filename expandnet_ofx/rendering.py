@@ -21,6 +21,7 @@ from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
 from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.plates import LEAST_ALPHA
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.sources import Part, Prepared, carried_channels
@@ -233,12 +234,12 @@ def _record(made: Mapping[str, Any], target: Path, region: Region | None) -> dic
 
 
 def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
-    """Multiply light by alpha (n, W, 1); light without cover, as flames have, stays where the source had it."""
+    """Multiply light by alpha (n, W, 1); light without cover, as flames have, stays where the source divided none."""
     xp = namespace(light)
     cover = xp.nan_to_num(cover, nan=0.0, posinf=1.0, neginf=0.0)
     if glows:
-        cover = xp.where(cover > 0, cover, 1.0)
-    result: Array = xp.clip(light * cover, None, HALF_MAX)
+        cover = xp.where(cover >= LEAST_ALPHA, cover, 1.0)
+    result: Array = xp.clip(light * cover, -HALF_MAX, HALF_MAX)
     return result
 
 

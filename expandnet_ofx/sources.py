@@ -41,6 +41,7 @@ class Identity:
     """Name without its folder; for a movie with the number of the frame."""
     source_bytes: int
     source_sha256: str
+    """Of the file, or of its pixels (see `identify`); of a movie's frame, of the movie's hash, place and rate."""
     mask_sha256: str | None = None
     analysis_sha256: str | None = None
     """What tells an analysis that is given: its frames and the hash of what it was made from; None where the source alone
@@ -123,6 +124,10 @@ def prepare(
             plates.append(opened.enter_context(open_image(source, settings, part=part)))
         if options.aces and len(plates) > 1:
             raise InputError(f"{source}: has {len(plates)} parts, an ACES container holds one (ST 2065-4); split it")
+        if any(plate.has_color and not plate.lone for plate in plates):
+            # Beside a picture, one channel of no known name is a mask, an occlusion or an identifier.
+            for plate in plates:
+                plate.has_color = plate.has_color and not plate.lone
         if not any(plate.has_color for plate in plates):
             raise InputError(f"{source}: holds no color channels ({', '.join(first.channels)}); name another file")
         prepared = Prepared(

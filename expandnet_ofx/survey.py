@@ -15,7 +15,7 @@ from expandnet_ofx.arrays import as_float, copied, count, namespace
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.grade import LOWEST_CLIP
 from expandnet_ofx.pixels import any_channel
-from expandnet_ofx.plates import Codes, Plate, needed, take_color
+from expandnet_ofx.plates import LEAST_ALPHA, Codes, Plate, needed, take_color
 from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.reduction import Reduction
 from expandnet_ofx.surround import evidence
@@ -45,7 +45,7 @@ WHITE_EXCESS = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over a plate gathers, before weights are involved; pixels of alpha 0 are black to it."""
+    """What one pass over a plate gathers, before weights are involved; pixels without alpha are black to it."""
 
     width: int
     height: int
@@ -121,7 +121,9 @@ class Surveyor:
         # Every question asked of half floats would convert them again.
         color = as_float(color) if isfloat else color
         seen = self._plate.encoding.encode_for_network(color)
-        hidden = None if self._plate.alpha is None else codes[:, :, self._plate.alpha] <= 0
+        hidden = None
+        if self._plate.alpha is not None:
+            hidden = codes[:, :, self._plate.alpha] < LEAST_ALPHA * full_scale(codes.dtype)
         floats = color if isfloat else color[:0]
         over = any_channel(floats > WHITE_EXCESS)
         low, high = seen, seen

@@ -220,6 +220,22 @@ def test_light_without_cover_is_not_lost(tmp_path):
         np.testing.assert_array_equal(found[name][FLAT], plane[FLAT].astype(np.float32))
 
 
+@pytest.mark.parametrize("cover", [0.0, 6e-8, 1e-6, 1e-4, 1e-3, 2e-3])
+def test_light_over_next_to_no_alpha_is_not_lost(tmp_path, cover):
+    """Divided by it, light would leave the range of half floats, and come back dark; here it comes back as it was."""
+    alpha, light = np.full((8, 8), cover, np.float16), np.full((8, 8), 0.5, np.float16)
+    source = write_exr(tmp_path / "a.exr", [{"R": light, "G": light, "B": light, "A": alpha}])
+    found = channels_of(convert(source, tmp_path / "b.exr", input_space="linear", force=True))
+    assert found["R"].min() >= 0.4995
+
+
+def test_light_below_zero_stays_finite_under_any_alpha(tmp_path):
+    light, alpha = np.full((8, 8), -1.5e5, np.float32), np.full((8, 8), 2, np.float32)
+    source = write_exr(tmp_path / "a.exr", [{"R": light, "G": -light / 1e6, "B": -light / 1e6, "A": alpha}])
+    found = channels_of(convert(source, tmp_path / "b.exr", input_space="linear"))
+    assert np.isfinite(found["R"]).all()
+
+
 def test_extra_channels_pass_bit_for_bit_with_their_types(tmp_path):
     z = (RNG.random((HEIGHT, WIDTH)) * 1e6 - 5e5).astype(np.float32)
     z[0, :3] = [np.inf, 1e30, -1e-30]
@@ -302,9 +318,27 @@ def test_parts_data_parts_and_stereo(tmp_path):
     assert rgb(result, 2)[16:24, 24:32].min() > 1.5
 
 
-def test_a_file_without_color_is_refused(tmp_path):
-    source = write_exr(tmp_path / "a.exr", [{"Z": np.ones((8, 8), np.float32)}])
-    with pytest.raises(InputError, match=r"no color channels \(Z\)"):
+def test_identifiers_and_masks_in_parts_of_their_own_pass_bit_for_bit(tmp_path):
+    noise = {name: RNG.random((HEIGHT, WIDTH)).astype(np.float32) * 3 for name in ("red", "green", "blue", "alpha")}
+    data = [
+        {"id": RNG.integers(0, 1 << 20, (HEIGHT, WIDTH), dtype=np.uint32)},
+        {"ao": RNG.random((HEIGHT, WIDTH)).astype(np.float16)},
+        {f"CryptoObject00.{name}": plane for name, plane in noise.items()},
+    ]
+    source = write_exr(tmp_path / "a.exr", [linear_channels(), *data], names=["rgb", "id", "ao", "crypto"])
+    result = convert(source, tmp_path / "b.exr", options=OutputOptions(matte=True))
+    for part, channels in enumerate(data, 1):
+        found = channels_of(result, part)
+        assert sorted(found) == sorted(channels)
+        for name, plane in channels.items():
+            np.testing.assert_array_equal(found[name], plane.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["Z", "id"])
+def test_a_file_without_color_is_refused(tmp_path, name):
+    kind = np.uint32 if name == "id" else np.float32
+    source = write_exr(tmp_path / "a.exr", [{name: np.ones((8, 8), kind)}])
+    with pytest.raises(InputError, match=rf"no color channels \({name}\)"):
         convert(source, tmp_path / "b.exr")
 
 

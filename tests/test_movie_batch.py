@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-from commands import batch, files_in, pixels_of, replace_network
+from commands import batch, files_in, invoke, pixels_of, replace_network
+from expandnet_batch.tools import command as tools
 
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.timecode import time_code
@@ -49,6 +50,30 @@ def test_frames_are_numbered_and_hold_display_light() -> None:
         assert light[2, 2, 0] > 1, "white is expanded"
     spec = oiio.ImageInput.open("out/clip.1001.exr").spec()
     assert tuple(spec.getattribute("FramesPerSecond")) == (24000, 1001)
+
+
+def test_another_first_frame_or_rate_makes_frames_anew() -> None:
+    words = ("clip.mkv", "-o", "out/clip.####.exr", "--existing", "skip", "--steady", "off")
+    assert batch(*words).code == 0
+    assert "5 up to date" in batch(*words).out
+    assert "0 up to date" in batch(*words, "--first-frame", "3").out
+    for number, luma in enumerate(GRAYS):
+        light = pixels_of(Path(f"out/clip.{3 + number:04d}.exr"))
+        np.testing.assert_allclose(light[24, 32], ((luma - 16) / 219) ** 2.4, rtol=2e-3, atol=1e-4)
+    assert "0 up to date" in batch(*words, "--first-frame", "3", "--fps", "25").out
+    assert oiio.ImageInput.open("out/clip.0003.exr").spec().getattribute("FramesPerSecond") == (25, 1)
+
+
+def test_the_passes_of_a_movie_give_what_the_batch_gives() -> None:
+    assert invoke(tools, "analyze", "clip.mkv", "-o", "a.json").code == 0
+    assert invoke(tools, "smooth", "a.json", "-o", "shot.json").code == 0
+    assert batch("clip.mkv", "-o", "out/clip.####.exr", "--analysis", "shot.json").code == 0
+    assert batch("clip.mkv", "-o", "once/clip.####.exr").code == 0
+    for name in files_in(Path("once")):
+        np.testing.assert_array_equal(pixels_of(Path("out", name)), pixels_of(Path("once", name)))
+    ran = batch("clip.mkv", "-o", "later/clip.####.exr", "--analysis", "shot.json", "--first-frame", "2")
+    assert ran.code == 1
+    assert "another picture" in ran.err
 
 
 def test_a_range_of_frames_is_made_and_kept() -> None:

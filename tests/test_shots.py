@@ -511,7 +511,20 @@ def test_an_analysis_can_be_frozen_when_frames_are_added(footage: Path) -> None:
     assert sorted(frozen) == list(range(1001, 1007))
     assert frozen[1006].numbers.clip_levels == frozen[1001].numbers.clip_levels
     assert frozen[1006].numbers.anchor == frozen[1001].numbers.anchor
-    run("smooth", "a.json", "-o", "s.json")
+    # What is frozen must be there, and made alike.
+    ran = invoke(tools, "smooth", "b.json", "-o", "s.json", "--freeze-analysis")
+    assert ran.code == 2
+    assert "4 frames that are not given, from 1001 on" in ran.err
+    run("analyze", "in/shot.####.png", "--frames", "1001-1006", "-o", "c.json", "--white", "0.9")
+    ran = invoke(tools, "smooth", "c.json", "-o", "s.json", "--freeze-analysis")
+    assert ran.code == 2
+    assert "another white" in ran.err
+    assert {n: frame.record for n, frame in Shot.load("s.json").frames.items()} == {
+        n: frame.record for n, frame in frozen.items()
+    }
+    ran = invoke(tools, "smooth", "a.json", "-o", "s.json")
+    assert ran.code == 0
+    assert "2 frames that are not given, from 1005 on" in ran.err
     ran = invoke(tools, "smooth", "a.json", "b.json", "-o", "s.json")
     assert ran.code == 0
     assert "2 frames are new, from 1005 on" in ran.err

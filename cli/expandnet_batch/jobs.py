@@ -112,7 +112,9 @@ class Job:
                 if wanted is not None and number not in wanted:
                     continue
                 source = replace(self.source, frame=number)
-                job = replace(self, source=source, output=numbered(self.output, number), sheet=next(sheets, False))
+                # An analysis has one file for all of them.
+                output = numbered(self.output, number) if is_pattern(str(self.output)) else self.output
+                job = replace(self, source=source, output=output, sheet=next(sheets, False))
                 identity, frame = _given(analyses, self.source.path, number, movie.identity(number))
                 if skip and up_to_date(converter, identity, job.output, preview=job.preview):
                     yield job, None

@@ -66,7 +66,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
         if changed := differing(shots[0].settings, other.settings):
             raise UsageError(f"{other.path}: made with another {changed} than {shots[0].path}; analyze with the same")
     check_folder(output.parent, of=output)
-    kept = _earlier(output, frames, freeze=options["freeze_analysis"])
+    kept = _earlier(output, frames, shots[0].settings, freeze=options["freeze_analysis"])
     with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
         shown = partial(progress.stage, f"smoothing {output}")
         views = [other.frames for other in beside]
@@ -77,15 +77,26 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
     return 0
 
 
-def _earlier(output: Path, frames: Mapping[int, ShotFrame], *, freeze: bool) -> Mapping[int, ShotFrame]:
+def _earlier(
+    output: Path, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], *, freeze: bool
+) -> Mapping[int, ShotFrame]:
     """Return the steady analyses that are there already and stay; say what happens to them if they do not."""
     if not output.exists():
         if freeze:
             raise UsageError(f"--freeze-analysis: {output} is not there yet; smooth the shot once without it")
         return {}
-    earlier = Shot.load(output).frames
+    shot = Shot.load(output)
+    earlier = shot.frames
+    lost = [number for number in earlier if number not in frames]
+    left_out = f"{output}: holds {len(lost)} frames that are not given, from {min(lost, default=0)} on"
     if freeze:
+        if changed := differing(shot.settings, settings):
+            raise UsageError(f"--freeze-analysis: {output} was made with another {changed}; analyze with the same")
+        if lost:
+            raise UsageError(f"--freeze-analysis: {left_out}; give the analyses of all its frames")
         return earlier
+    if lost:
+        click.echo(f"warning  {left_out}; they are in it no more", err=True)
     added = [number for number in frames if number not in earlier]
     if added and len(added) < len(frames):
         click.echo(
