@@ -119,8 +119,11 @@ def _ocio_encoding(name: str, ocio: str | None, force: bool) -> Encoding:
 
 
 @lru_cache(maxsize=16)
-def output_matrix(name: str, *, ocio: str | None = None) -> Matrix | None:
-    """Return the matrix (3, 3) from linear Rec.709 to an output space, None where they are the same.
+def output_matrix(name: str, *, ocio: str | None = None, option: str = "--output-space") -> Matrix | None:
+    """Return the matrix (3, 3) from linear Rec.709 to a scene-linear space, None where they are the same.
+
+    Args:
+        option: what the name was given as.
 
     Raises:
         UsageError: the name is unknown or the space is not linear.
@@ -129,11 +132,11 @@ def output_matrix(name: str, *, ocio: str | None = None) -> Matrix | None:
         return None
     if name in OUTPUT_SPACES:
         return primaries.conversion(primaries.REC709, OUTPUT_SPACES[name][0])
-    space, source = _known_space(name, ocio, "--output-space"), _rec709_space(ocio)
+    space, source = _known_space(name, ocio, option), _rec709_space(ocio)
     columns: Matrix = _convert(np.eye(3, dtype=np.float32), source, space, ocio).T.astype(np.float64)
     probe = np.array([[0.18, 0.18, 0.18], [100.0, 2.0, 0.5], [4.0, 30.0, 9.0]], np.float32)
     if not np.allclose(_convert(probe, source, space, ocio), probe @ columns.T, rtol=1e-3, atol=1e-4):
-        raise UsageError(f"--output-space {name}: not scene-linear; use a linear space such as acescg")
+        raise UsageError(f"{option} {name}: not scene-linear; use a linear space such as acescg")
     return None if np.allclose(columns, np.eye(3), atol=1e-6) else columns
 
 

@@ -85,6 +85,8 @@ class ExpandNetModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the light of a plate; see the class."""
+        if x.shape[0] != 1:
+            raise RuntimeError("one picture at a time: what is global is of one")
         codes = x.float()
         # Through the global vector a single NaN would reach every pixel.
         codes = codes.masked_fill(torch.isnan(codes), 0.0)
@@ -128,7 +130,7 @@ class ExpandNetModel(nn.Module):
         proxy = torch.matmul(torch.matmul(down, x), across.t())
         found = self.glob(proxy)
         if self.knob == 1:
-            t = 2.0 * self.boldness - 1.0
+            t = 2.0 * min(max(self.boldness, 0.05), 0.95) - 1.0
             found = found + (self.basis[:, 0] * t + self.basis[:, 1] * (t * t)).view(1, -1, 1, 1)
         if self.told == 1:
             dark, bright = proxy.amin(1, keepdim=True), proxy.amax(1, keepdim=True)

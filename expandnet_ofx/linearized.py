@@ -41,7 +41,7 @@ class Recoder:
     """
 
     def __init__(self, encoding: Encoding, space: str, *, ocio: str | None = None) -> None:
-        to_space = output_matrix(space, ocio=ocio)
+        to_space = output_matrix(space, ocio=ocio, option="--linearized")
         self._table = None if encoding.curve is linear_decode else _code_table(encoding)
         own = np.eye(3) if encoding.to_rec709 is None else encoding.to_rec709
         matrix = np.linalg.inv(own if to_space is None else to_space @ own)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import time
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 from expandnet_ofx.errors import OutputError
 
 PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
 
+SCRATCH = "expandnet-"
+"""Begins the names of folders for temporary files."""
 
 SHEET = ".preview.png"
 """Ends the name of a preview sheet; a folder's sheets are not taken for its plates."""
@@ -68,6 +73,17 @@ def is_partial(path: Path) -> bool:
 def is_by_product(path: Path) -> bool:
     """Tell whether a file is unfinished or a preview sheet, which nobody means when they name a folder."""
     return is_partial(path) or path.name.endswith(SHEET)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for temporary files, and remove it afterwards; those of killed processes go before."""
+    for left in Path(gettempdir()).glob(f"{SCRATCH}{_host()}-*"):
+        with suppress(OSError, ValueError):
+            if not _alive(int(left.name.removeprefix(SCRATCH).split("-")[1])):
+                shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=f"{SCRATCH}{_host()}-{os.getpid()}-") as made:
+        yield Path(made)
 
 
 def sweep(folder: Path) -> list[Path]:

@@ -26,6 +26,8 @@ class FramePattern:
 
         folder, name = os.path.split(text)
         self._folder = Path(folder)
+        if len(re.findall(r"#+", name)) > 1:
+            raise UsageError(f"{text}: one place for frame numbers, please; write shot.####.png")
         name = re.sub(r"#{2,}", lambda run: "@" * len(run.group()), name)
         name = name.replace(":", "x") if re.search(r"\d:\d", name) else name
         try:

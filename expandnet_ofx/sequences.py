@@ -56,7 +56,7 @@ def parse_frames(text: str, *, option: str = "--frames") -> list[int]:
 
     try:
         frames = [int(frame) for frame in FrameSet(text.replace(":", "x"))]
-        if not frames:
+        if not frames or "." in text:
             raise ValueError(text)
         return frames
     except (ParseException, ValueError, TypeError) as error:
@@ -78,8 +78,15 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
     sources: list[Source] = []
     for argument in arguments:
         for view, text in _views(argument, views):
-            found = list(_expand(text, wanted, view))
-            if not found:
+            try:
+                found = list(_expand(text, wanted, view))
+                # A list of files that a shell made of a glob is reduced to the range like the glob itself.
+                reduced = wanted is not None and Path(text).is_file()
+            except OSError as error:
+                raise UsageError(
+                    f"{text}: cannot be looked at ({error.strerror or error}); check permissions"
+                ) from error
+            if not found and not reduced:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
             shared = argument if view else None
             sources += [replace(source, notation=shared, udim="<UDIM>" in Path(argument).name) for source in found]
@@ -87,7 +94,8 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
     for source in sources:
         unique.setdefault(_absolute(source.path), source)
     if not unique:
-        raise UsageError("no input; name files, patterns or folders")
+        none = "no input; name files, patterns or folders"
+        raise UsageError(f"{arguments[0]}: nothing matches; check --frames" if arguments else none)
     return list(unique.values())
 
 
@@ -105,7 +113,7 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
     path = Path(text)
     if path.is_dir() and not _is_picture(path):
         files = sorted(
-            file for file in path.rglob("*") if _is_picture(file) and file.is_file() and not is_by_product(file)
+            file for file in _below(path) if _is_picture(file) and file.is_file() and not is_by_product(file)
         )
         yield from (replace(source, found=True) for source in _filtered(files, wanted, path, view))
     elif os.path.lexists(text):
@@ -118,6 +126,24 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
         yield from _filtered(files, wanted, _glob_root(path), view)
     else:
         raise UsageError(f"{text}: does not exist; check the path")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, through links to folders too; each folder once, however it is reached."""
+    seen = set()
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        place = os.path.realpath(where)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        # In a fixed order: it decides by which name a linked folder is reached.
+        folders.sort()
+        yield from (Path(where, name) for name in names)
 
 
 def _absolute(path: Path) -> Path:

@@ -60,6 +60,9 @@ class OutputOptions:
         name, _, level = self.compression.partition(":")
         if name not in COMPRESSIONS or (level and not level.isdigit()) or (level and name in ("none", "piz", "rle")):
             raise UsageError(f"--compression {self.compression}: use one of {', '.join(COMPRESSIONS)}, or dwaa:45")
+        least, most = (1, 9) if name in ("zip", "zips") else (0, 10000)
+        if level and not least <= int(level) <= most:
+            raise UsageError(f"--compression {self.compression}: {name} has levels {least} to {most}")
         if self.aces and (self.pixel != "half" or self.compression != "none"):
             raise UsageError("ACES2065-1 files (ST 2065-4) are half and uncompressed; drop the other flags")
 
@@ -231,7 +234,8 @@ class ImageWriter:
             raise self._failure()
         self._output = None
         if not _ends(self._partial):
-            raise OutputError(f"{self.path}: cannot be written to its end; check space")
+            what = "check space" if self._partial.exists() else "its folder was removed"
+            raise OutputError(f"{self.path}: cannot be written to its end; {what}")
         try:
             # Windows flushes only what may be written.
             with self._partial.open("r+b") as file:

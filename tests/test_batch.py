@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-from commands import ROOT, batch, files_in, pixels_of, plate, results, save, start
+from commands import ROOT, batch, files_in, invoke, pixels_of, plate, results, save, start
+from expandnet_batch.tools import command as tools
 from fakes import decode_srgb
+
+from expandnet_ofx.sequences import Source
 
 pytestmark = pytest.mark.usefixtures("light_network")
 
@@ -49,6 +53,7 @@ def test_version_names_the_shipped_weights() -> None:
         (["in"], [1001, 1002, 1003, 1004]),
         (["in/", "--frames", "1002-1003"], [1002, 1003]),
         (["in/shot.1001.png", "in/shot.1001.png"], [1001]),
+        ([*(f"in/shot.{n}.png" for n in range(1001, 1005)), "--frames", "1002-1003"], [1002, 1003]),
     ],
 )
 def test_notations_of_inputs(shot: Path, words: list[str], frames: list[int]) -> None:
@@ -65,6 +70,9 @@ def test_notations_of_inputs(shot: Path, words: list[str], frames: list[int]) ->
         ["in/*.tif"],
         ["in/shot.####.png", "--frames", "1001-"],
         ["in/shot.1001.png", "--frames", "7"],
+        ["in/shot.1001.png", "in/shot.1002.png", "--frames", "7"],
+        ["in/shot.####.png", "--frames", "1001.5"],
+        ["in/shot.##.##.png"],
         ["empty"],
         [],
     ],
@@ -195,6 +203,43 @@ def test_places_that_cannot_be_made_end_a_batch_before_any_work(shot: Path, word
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("option", ["--json", "--save-config"])
+@pytest.mark.parametrize("name", ["in/shot.1002.png", "in/../in/shot.1002.png", "linked.png", "old/shot.1001.exr"])
+def test_what_is_written_beside_results_replaces_no_picture(shot: Path, option: str, name: str) -> None:
+    assert batch("in/shot.1001.png", "-o", "old").code == 0
+    Path("linked.png").symlink_to("in/shot.1002.png")
+    before = Path(name).read_bytes()
+    ran = batch("in/shot.####.png", "-o", "old", option, name)
+    assert ran.code == 2, ran.err
+    assert name in ran.err
+    assert Path(name).read_bytes() == before
+    ran = invoke(tools, "analyze", "in/shot.####.png", "-o", "in/shot.1002.png")
+    assert ran.code == 2
+    assert "input" in ran.complaint
+
+
+def test_linked_folders_are_searched_once(shot: Path) -> None:
+    Path("published").mkdir()
+    Path("published/v002").symlink_to(shot)
+    Path("in/loop").symlink_to(shot.parent / "published")
+    ran = batch("published", "-o", "out", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert [line.split(" -> ")[1] for line in ran.out.splitlines()] == [
+        f"out/v002/shot.{number}.exr" for number in range(1001, 1005)
+    ]
+
+
+def test_a_folder_that_may_not_be_read_is_told(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> list[Source]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # As for a user who may not enter it; whoever runs the tests may be allowed everything.
+    monkeypatch.setattr("expandnet_ofx.sequences._expand", refuse)
+    ran = batch("in", "-o", "out")
+    assert ran.code == 2, ran.err
+    assert "in: cannot be looked at (Permission denied)" in ran.complaint
+
+
 def test_a_saved_config_holds_nothing_of_one_shot(shot: Path) -> None:
     words = ("in/shot.####.png", "--frames", "1001", "-o", "out", "--json", "r.json", "-v", "--stops", "1")
     assert batch(*words, "--save-config", "studio.toml").code == 0
@@ -256,6 +301,7 @@ def test_config_gives_defaults_and_flags_win(shot: Path) -> None:
         ("stops = \n", "TOML"),
         ("stops = 'many'\n", "many"),
         ("stops = [1]\n", "stops"),
+        ("pixel = 'flaot'\n", "'half' or 'float'"),
         ("merge = 'sideways'\n", "sideways"),
         ("threshold = 0.999\n", "threshold"),
         ("\xff", "TOML"),
@@ -378,6 +424,8 @@ def test_authors_preset_needs_the_authors_weights(shot: Path) -> None:
         ("--output-space nowhere", "nowhere"),
         ("--ocio absent.ocio --output-space acescg", "absent.ocio"),
         ("--compression lzma", "compression"),
+        ("--compression zip:10", "levels 1 to 9"),
+        ("--linearized nowhere --input-space srgb", "--linearized nowhere"),
         ("--weights absent.safetensors", "absent.safetensors"),
         ("--output-space aces2065-1 --float", "aces2065-1"),
         ("--output-space aces2065-1 --compression zip", "aces2065-1"),

@@ -380,7 +380,10 @@ def test_means_ranks_and_signs() -> None:
     latex = report.as_latex(list(summary.values()), ["pu21_psnr"])
     assert rf"\textbf{{{values['better'].mean():.2f}}}" in latex
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
-    page = as_page(list(summary.values()), records, compared, CHOICES, ["pu21_psnr"])
+    page = as_page(list(summary.values()), records, compared, CHOICES, ["pu21_psnr"], held_out=True)
+    assert "that no network trained here has seen" in page
+    any_ = as_page(list(summary.values()), records, compared, CHOICES, ["pu21_psnr"], held_out=False)
+    assert "may have seen them" in any_
     assert "best mean better by PU21-PSNR" in page
     assert "short (72,915 samples)" in page
     for name, _, why in CHOICES.reasons():
@@ -553,6 +556,13 @@ def test_a_picture_is_judged_as_it_is(tmp_path: Path) -> None:
     wrong = invoke(command, "judge", small, first)
     assert wrong.code == 2
     assert "60 x 20" in wrong.complaint
+    tiny = save(tmp_path / "d.exr", truth[:16])
+    wrong = invoke(command, "judge", tiny, tiny)
+    assert wrong.code == 2
+    assert "smaller than" in wrong.complaint
+    wrong = invoke(command, "judge", first, first, "--metrics", ",")
+    assert wrong.code == 2
+    assert "names none" in wrong.complaint
 
 
 def test_an_image_of_the_wrong_kind_is_named(tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ def test_attributes_are_the_knobs_of_the_product(scripted, knobs):
     assert np.abs(found - run(scripted, codes)).max() > 1e-3
 
 
+def test_two_pictures_at_once_are_refused_and_boldness_held_to_its_range(scripted):
+    with pytest.raises(torch.jit.Error, match="one picture at a time"):
+        scripted(torch.zeros(2, 3, 32, 32))
+    codes, before = plate(*SIZES[0]), scripted.boldness
+    try:
+        scripted.boldness = 5.0
+        found = run(scripted, codes)
+    finally:
+        scripted.boldness = before
+    np.testing.assert_allclose(found, product(codes, boldness=0.95), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_sample_that_is_no_number_harms_no_other(scripted, bad):
     codes = (plate(*SIZES[0]) / 255).astype(np.float32)

@@ -15,7 +15,7 @@ from expandnet_batch.submission import opencue, openjd
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item, stepped_text
 from expandnet_batch.submission.paths import PathRule, mapped, parse_rule
 from expandnet_batch.tools import command as tools
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx.errors import UsageError
@@ -48,11 +48,62 @@ def run(*steps: str) -> None:
         assert ran.code == 0, ran.err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--gpu", "--device", "cpu"], "--device cpu"),
+        (["--gpu", "--engine", "openvino"], "openvino"),
+        (["--map", "plates=/x"], "not an absolute folder"),
+        (["--name", "x\nPool=evil"], "cannot be printed"),
+    ],
+)
+def test_what_no_farm_could_honor_is_refused(shot: Path, words: list[str], told: str) -> None:
+    ran = submit(*words)
+    assert ran.code == 2
+    assert told in ran.complaint
+    assert not Path("job").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_that_are_no_text_are_refused_before_anything_is_written(shot: Path) -> None:
+    name = os.fsdecode(b"in/shot.\xff.1001.png")
+    Path("in/shot.1001.png").rename(name)
+    ran = invoke(tools, "submit", name, "--output", "out", "-o", "job", "--to", "openjd")
+    assert ran.code == 2
+    assert "not UTF-8" in ran.complaint
+    assert not Path("job").exists()
+
+
+def test_tasks_out_of_turn_say_which_comes_first(shot: Path) -> None:
+    assert submit().code == 0
+    ran = invoke(tools, "task", "job/job.json", "expand")
+    assert ran.code != 0
+    assert "smooth task" in ran.err
+    run("analyze", "smooth", "expand")
+    save(shot / "in" / "shot.1002.png", plate(9, 24, 32))
+    ran = invoke(tools, "task", "job/job.json", "expand")
+    assert ran.code == 1
+    assert f"{shot}/in/shot.1002.png" in ran.err
+    assert "run all analyze tasks" in ran.err
+
+
+@pytest.mark.parametrize("change", [{"chunk": 0}, {"options": {}}, {"options": {"memory": "much"}}])
+def test_a_damaged_job_is_told(shot: Path, change: dict[str, object]) -> None:
+    assert submit().code == 0
+    job = json.loads(Path("job/job.json").read_text())
+    Path("job/job.json").write_text(json.dumps({**job, **change}))
+    ran = invoke(tools, "task", "job/job.json", "analyze")
+    assert ran.code == 1
+    assert "not a job of expandnet submit" in ran.err
+
+
 def test_a_drive_may_be_named_without_a_slash() -> None:
     rules = [parse_rule("Z:=/mnt/z")]
     assert mapped("Z:\\shots\\a.png", rules) == mapped("z:/shots/a.png", rules) == Path("/mnt/z/shots/a.png")
 
 
+# The first example pays for the import.
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 3000), min_size=1, max_size=60))
 def test_ranges_for_openjd_hold_each_frame_once(frames: set[int]) -> None:
     """Read by the reference implementation."""

@@ -196,6 +196,64 @@ def test_cineon_headers_allocate_nothing(order: str) -> None:
     assert peak_mib() - before < 64
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_within_a_destructor_is_not_lost(name: str, code: int) -> None:
+    """Python drops what is raised there (reference, 3.3.1, `object.__del__`)."""
+    script = f"""
+import signal, sys, time, click
+from expandnet_batch.edge import run_command
+
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.{name})
+
+@click.command()
+def command():
+    Dying()
+    time.sleep(30)
+
+sys.exit(run_command(command))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    assert ran.returncode == code, ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+def test_what_killed_runs_kept_of_shots_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "tmp"
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = partial_name(Path("x")).name.split(".")[2].split("-")[0]
+    left, living, foreign = (f"expandnet-{host}-{gone.pid}-a", f"expandnet-{host}-{os.getpid()}-b", "expandnet-user")
+    for name in (left, living, foreign):
+        (place / name).mkdir(parents=True)
+        (place / name / "maps.exr").write_bytes(b"x")
+    for number in (1, 2):
+        save(Path(f"s.{number}.png"), plate())
+    assert batch("s.%d.png", "-o", "out").code == 0
+    assert sorted(path.name for path in place.iterdir()) == sorted((living, foreign))
+
+
+def test_a_small_disk_for_temporary_files_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=1 << 10 if place in Path(folder).parents else 1 << 40)
+
+    monkeypatch.setattr("shutil.disk_usage", disk_usage)
+    for number in (1, 2):
+        save(Path(f"s.{number}.png"), plate())
+    ran = batch("s.%d.png", "-o", "out", "--frames", "1-2")
+    assert ran.code == 2, ran.err
+    assert "TMPDIR" in ran.complaint
+    assert not list(place.iterdir())
+
+
 @pytest.mark.parametrize("name", ["bmp", "dpx", "hdr", "exr", "ppm"])
 def test_a_first_frame_that_lies_about_its_size_stops_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10 << 20))

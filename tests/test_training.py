@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from expandnet_training.batches import Batches, reduce, reduced
 from expandnet_training.camera import CLIPPED, Camera, CameraRanges, blur, exposure
 from expandnet_training.draw import Draw
 from expandnet_training.graphics import graphics
-from expandnet_training.hdr_images import HDRImage, Split, clean, find_images, load_folder, read_split
+from expandnet_training.hdr_images import HDRImage, Split, clean, find_images, load_folder, load_image, read_split
 from expandnet_training.jpeg import jpeg
 from expandnet_training.loop import Report, Trainer
 from expandnet_training.models import LAST_LAYER
@@ -413,7 +414,12 @@ def test_shipped_recipes_are_valid_and_say_what_their_weights_are(name: str) -> 
      ("stepz = 3", "stepz"), ("crop = 4", "crop"), ('loss = "paper"', "loss"), ("[camera]\nfog = 1", "fog"),
      ("batch = 3", "batch"),
      ("boldness = [0.9, 0.1]", "boldness"), ("pyramid = 2", "pyramid"),
-     ("edge_weight = -1", "edge"), ("not toml", "not a recipe")],
+     ("edge_weight = -1", "edge"), ("not toml", "not a recipe"),
+     ('optimizer = "sgd"', "optimizer: need one of adamw, adam"), ('precision = "half"', "precision"),
+     ('schedule = "linear"', "schedule"), ('halo = "no"', "halo: need true or false"), ("view = [48]", "view: need 2 of"),
+     ("crops_per_view = 0", "crops_per_view"), ('clip_gradient = "x"', "clip_gradient: need a number"),
+     ("steps = 2.5", "steps: need a whole number"), ("seed = -1", "seed"), ('name = "a/b"', "name"),
+     ("boldness = 3", "boldness"), ('[camera]\nnoise = [0, "x"]', "camera.noise"), ("[camera]\nblur = 1.0", "camera.blur")],
 )  # fmt: skip
 def test_wrong_recipes_are_named(tmp_path: Path, text: str, what: str) -> None:
     path = tmp_path / "r.toml"
@@ -432,6 +438,8 @@ def test_batches_follow_from_seed_and_step_alone(images: list[HDRImage]) -> None
     assert one.proxies.shape == (2, 3, 256, 256)
     inner = responses.srgb_light(one.crops[:, :, 8:-8, 8:-8])
     np.testing.assert_allclose(one.light[~one.clipped].numpy(), inner[~one.clipped].numpy(), atol=1e-6)
+    # Crops differ through images, views and cameras, not through the network's start alone.
+    assert not torch.equal(Batches(images, small(seed=2), torch.device("cpu"))(3).crops, one.crops)
     sums = [float(make(step).clipped.float().mean()) for step in range(8)]
     assert max(sums) > 0.02, "crops must hold light to find"
 
@@ -462,6 +470,62 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, images: list[HDRImage
     weights = load_weights(tmp_path / "again" / "small.safetensors")
     assert weights.contract == small().contract
     np.testing.assert_array_equal(weights.state["end_net.1.bias"], whole.average["end_net.1.bias"].numpy())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_a_step(
+    tmp_path: Path, images: list[HDRImage], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Trainer(images, small(), tmp_path / "whole")
+    whole.run()
+    again = Trainer(images, small(), tmp_path / "again")
+    take = again.optimizer.step
+
+    def step(*arguments: object) -> None:
+        take(*arguments)
+        if again.step == 2:
+            # Weights have moved, their average has not, and the step is not counted.
+            signal.raise_signal(number)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(again.optimizer, "step", step)
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            again.run()
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    rest = Trainer(images, small(), tmp_path / "again")
+    assert rest.step == 3
+    rest.run()
+    for name, value in whole.average.items():
+        assert torch.equal(value, rest.average[name]), name
+
+
+def test_a_run_without_a_finite_loss_is_given_up(
+    tmp_path: Path, images: list[HDRImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expandnet_training.loop.MOST_LOST", 2)
+    trainer = Trainer(images, small(), tmp_path)
+    monkeypatch.setattr(trainer, "loss", lambda _: torch.tensor(math.nan))
+    with pytest.raises(UsageError, match="not finite for 2 steps"):
+        trainer.run()
+
+
+def test_other_images_do_not_go_on(tmp_path: Path, images: list[HDRImage]) -> None:
+    Trainer(images[:1], small(steps=1), tmp_path).run()
+    with pytest.raises(InputError, match="other images"):
+        Trainer(images, small(), tmp_path)
+    Trainer(images[:1], small(steps=2), tmp_path).run()
+
+
+def test_codes_of_a_display_are_no_light(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="not scene-linear light"):
+        load_image(tmp_path / "a.tif")
 
 
 def test_another_recipe_does_not_go_on(tmp_path: Path, images: list[HDRImage]) -> None:
@@ -592,6 +656,15 @@ def test_a_sheet_shows_plate_prediction_and_truth(tmp_path: Path, images: list[H
     shown = (responses.srgb((batch.light / 4).clamp(0, 1)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(picture[:, 32:], shown.reshape(64, 16, 3))
     assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+
+
+def test_a_sheet_is_not_seen_by_a_network_that_counts(tmp_path: Path, images: list[HDRImage]) -> None:
+    trainer = Trainer(images, small(network="unt", halo=False, batch=2, crop=256, view=(256, 264)), tmp_path)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    sheet(trainer)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+    assert trainer.network.training
 
 
 def _interrupt_at(last: int) -> Report:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event, Lock
 from typing import Any
 
@@ -26,6 +25,7 @@ from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.engine import Engine, check_choices
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander, spaces_of
+from expandnet_ofx.partials import scratch_folder
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import Results, within
@@ -96,6 +96,7 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
     plan.check_folders()
     if options["report"] is not None:
         check_folder(options["report"].parent, of=options["report"])
+        plan.check_apart(options["report"], "--json", options)
 
 
 def check_options(options: dict[str, Any]) -> Settings:
@@ -169,11 +170,11 @@ class _Batch:
         self._plan.sweep(self._progress)
         self._plan.check_space(self._progress, self._options)
         try:
-            with TemporaryDirectory(prefix="expandnet-") as scratch:
+            with scratch_folder() as scratch:
                 if self._given is not None:
                     book = self._given(converter)
                 else:
-                    book = open_book(self._plan.jobs, converter, self._options, Path(scratch), self._progress)
+                    book = open_book(self._plan.jobs, converter, self._options, scratch, self._progress)
                 self.report.shots = book.records
                 self._convert_all(converter, book)
         except UsageError:

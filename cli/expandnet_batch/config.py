@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from expandnet_ofx.errors import OutputError
+from expandnet_ofx.partials import write_text
+
 SKIPPED = ("output", "inputs", "config", "save_config", "dry_run", "help", "version")
 """What belongs to one run and is no entry of a config."""
+
+PIXELS = ("half", "float")
 
 OF_ONE_RUN = ("frames", "views", "first_frame", "fps", "report", "mask", "verbose", "quiet")
 """What a config may hold, but is not saved: it belongs to a shot and not into a studio's defaults."""
@@ -21,18 +25,7 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
     """Read a config as defaults of the command's options; keys that no batch has are errors."""
     if path is None:
         return None
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise click.UsageError(f"--config {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--config {path}: not TOML ({error})") from error
+    values = _read(path)
     from expandnet_batch.main import command as batch
 
     everywhere = {option_name(parameter) for parameter in batch.params if _wanted(parameter)}
@@ -45,11 +38,28 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
             raise click.UsageError(f"--config {path}: unknown key {key!r}; {meant}")
         if isinstance(value, (dict, list)):
             raise click.UsageError(f"--config {path}: {key} must be a single value")
+        if name == "pixel" and value not in PIXELS:
+            raise click.UsageError(f"--config {path}: pixel is {value!r}; use 'half' or 'float'")
         # One studio's file serves commands of which some do not store anything.
         if name in known:
             defaults[str(known[name])] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise click.UsageError(f"--config {path}: cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--config {path}: not TOML ({error})") from error
 
 
 def _wanted(parameter: click.Parameter) -> bool:
@@ -82,9 +92,19 @@ def save(context: click.Context, path: Path) -> None:
         line = f"{option_name(parameter)} = {json.dumps(value, ensure_ascii=False)}"
         if line not in lines:
             lines.append(line)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    text = "\n".join(lines) + "\n"
+    if path.exists() and not _is_config(path):
+        raise click.UsageError(f"--save-config {path}: exists and is no config; choose another name")
     try:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise click.UsageError(f"--save-config {path}: cannot be written ({error.strerror or error})") from error
+        write_text(path, text)
+    except OutputError as error:
+        raise click.UsageError(f"--save-config {error}") from error
+
+
+def _is_config(path: Path) -> bool:
+    """Tell whether a file is TOML, so that no picture is lost by a slip."""
+    try:
+        _read(path)
+    except click.UsageError:
+        return False
+    return True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer, main_thread
 from typing import Any, NoReturn
 
 import click
@@ -28,6 +31,33 @@ def _stop(number: int, _: object) -> NoReturn:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
+def _listen() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+
+
+def _hear_again(dropped: Any) -> None:
+    """Take the place of `sys.unraisablehook`: what a signal raises within a destructor or a weak reference is dropped there,
+    and the signal must not be lost with it."""
+    kind = dropped.exc_type
+    if not issubclass(kind, (Terminated, KeyboardInterrupt)):
+        sys.__unraisablehook__(dropped)
+        return
+    _listen()
+    number = signal.SIGTERM if issubclass(kind, Terminated) else signal.SIGINT
+    # From a thread, since here it would be dropped again; to the one that may be waiting for something.
+    again = Timer(0.02, _send, (number,))
+    again.daemon = True
+    again.start()
+
+
+def _send(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
+
+
 def _ignore_signals() -> None:
     """Ignore further signals; while the interpreter closes one would even replace the exit code."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -44,8 +74,8 @@ def version_text() -> str:
 def run_command(command: click.Command) -> int:
     """Run a click command and return its exit code."""
     keep_products_single()
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    _listen()
+    sys.unraisablehook = _hear_again
     try:
         result: Any = command.main(standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -64,15 +94,26 @@ def run_command(command: click.Command) -> int:
         # The reader of our output has gone: nothing is left to say, and Python must not complain while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _fault(command, error)
+        # Our own words on a full disk, such as a log; files say so by themselves.
+        with suppress(OSError):
+            click.echo(f"{command.name}: the disk that its output goes to is full; make room and run again", err=True)
+        return FAILED
     except ExpandNetError as error:
         click.echo(f"{command.name}: {error}", err=True)
         return USAGE if isinstance(error, (UsageError, WeightsError)) else FAILED
-    except Exception as error:
-        if os.environ.get("EXPANDNET_TRACEBACK"):
-            raise
-        click.echo(
-            f"{command.name}: internal fault, {type(error).__name__}: {error}; "
-            "run again with EXPANDNET_TRACEBACK=1 and report it",
-            err=True,
-        )
-        return FAILED
+    except Exception as error:  # noqa: BLE001 - told in a line, or raised again
+        return _fault(command, error)
+
+
+def _fault(command: click.Command, error: Exception) -> int:
+    if os.environ.get("EXPANDNET_TRACEBACK"):
+        raise error
+    click.echo(
+        f"{command.name}: internal fault, {type(error).__name__}: {error}; "
+        "run again with EXPANDNET_TRACEBACK=1 and report it",
+        err=True,
+    )
+    return FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -139,6 +139,13 @@ def _given(
     return (identity, None) if frame is None else (replace(identity, analysis_sha256=frame.key), frame)
 
 
+def check_apart(path: Path, option: str, *, others: Iterable[Path | None]) -> None:
+    """Raise `UsageError` if a file that is to be written is one of others: an input must not be lost, nor a result."""
+    places = {os.path.realpath(other) for other in others if other is not None}
+    if os.path.realpath(path) in places:
+        raise UsageError(f"{option} {path}: is an input or a result as well; choose another name")
+
+
 def check_folder(folder: Path, *, of: Path | None = None) -> None:
     """Raise `UsageError` unless files can be made in a folder that exists, or in the nearest that does.
 
@@ -189,6 +196,13 @@ class JobPlan:
                 if found := _on_disk(path, pattern=job.source.is_movie):
                     raise UsageError(f"{found}: exists; pass --existing skip or overwrite")
 
+    def check_apart(self, path: Path, option: str, options: dict[str, Any]) -> None:
+        """Raise `UsageError` if a file that is to be written is one that is read, or a result."""
+        named = [options.get(name) for name in ("config", "analysis", "weights", "ocio")]
+        others = [job.source.path for job in self.jobs] + [job.mask for job in self.jobs]
+        results = [file for job in self.jobs for file in job.files(self.options)]
+        check_apart(path, option, others=[*others, *results, *(Path(name) for name in named if name)])
+
     def check_folders(self) -> None:
         """Raise `UsageError` if results cannot be put where they go."""
         for folder in sorted({job.output.parent for job in self.jobs}):
@@ -214,15 +228,18 @@ class JobPlan:
         folder = job.output.parent.absolute()
         while not folder.exists():
             folder = folder.parent
-        free = shutil.disk_usage(folder).free
-        if options["verbose"] or needed > free:
-            progress.say(
-                f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder.name or folder}"
-            )
-        if needed > 3 * free:
-            raise UsageError(
-                f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; make room or choose another"
-            )
+        check_room(folder, needed, progress, told=options["verbose"])
+
+
+def check_room(
+    folder: Path, needed: float, progress: Progress, *, told: bool = False, advice: str = "make room or choose another"
+) -> None:
+    """Say whether a folder's disk has room for so many bytes; raise `UsageError` if it cannot hold a third of them."""
+    free = shutil.disk_usage(folder).free
+    if told or needed > free:
+        progress.say(f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder}")
+    if needed > 3 * free:
+        raise UsageError(f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; {advice}")
 
 
 def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> JobPlan:

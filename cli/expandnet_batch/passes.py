@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from expandnet_batch.batch import open_converter, picture_settings
-from expandnet_batch.jobs import Job, check_folder, views_of
+from expandnet_batch.jobs import Job, check_apart, check_folder, views_of
 from expandnet_batch.progress import open_progress
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import FrameSequence, analyze_frames
@@ -35,6 +35,8 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     if unnumbered:
         raise UsageError(f"{unnumbered[0]}: has no frame number, so it is no frame of a shot")
     check_folder(output.parent, of=output)
+    masks = [job.mask for job in jobs]
+    check_apart(output, "-o", others=[*(source.path for source in sources), *masks, options.get("config")])
     picture_settings(options)
     tune_process()
     converter = open_converter(options)

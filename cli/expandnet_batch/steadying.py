@@ -13,7 +13,7 @@ from typing import Any
 
 from expandnet_batch.ahead import open_ahead
 from expandnet_batch.failures import FRAME_FAILURES, failure_text
-from expandnet_batch.jobs import Given, Job
+from expandnet_batch.jobs import Given, Job, check_room
 from expandnet_batch.progress import Progress
 from expandnet_batch.report import ShotRecord
 from expandnet_batch.resume import up_to_date
@@ -29,6 +29,9 @@ from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, SteadyShot, make_steady_views
 from expandnet_ofx.workers import Results
 from expandnet_ofx.writer import read_provenance
+
+KEPT_BYTES = 1.5e6
+"""What a batch keeps of a shot's frame while it runs: its small maps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +90,30 @@ class Book:
                 self._records[path, number] = record
 
     def add(
-        self, sequence: FrameSequence, frames: Mapping[int, ShotFrame], made: SteadyShot, keys: Mapping[int, str]
+        self,
+        sequence: FrameSequence,
+        frames: Mapping[int, ShotFrame],
+        made: SteadyShot,
+        keys: Mapping[int, str],
+        *,
+        replaced: str = "was replaced while the batch ran; run it again",
     ) -> None:
-        """Add the steady analyses of a sequence, made from those of its frames."""
+        """Add the steady analyses of a sequence, made from those of its frames.
 
-        def given(number: int) -> Callable[[Identity], Given]:
+        Args:
+            replaced: what is said of a frame that is another picture by now.
+        """
+
+        def given(path: Path, number: int) -> Callable[[Identity], Given]:
             def check(identity: Identity) -> Given:
                 if identity.source_sha256 != frames[number].identity.source_sha256:
-                    raise InputError(f"{identity.source}: was replaced while the batch ran; run it again")
+                    raise InputError(f"{path}: {replaced}")
                 return Given(key=keys[number], load=partial(made.load, number))
 
             return check
 
         for path, number in _frames_of(sequence, frames):
-            self._given[path, number] = given(number)
+            self._given[path, number] = given(path, number)
 
     def settle(self, sequence: FrameSequence, keys: Mapping[int, str]) -> None:
         """Add a sequence whose results all exist and can stay: nothing of it is analyzed."""
@@ -193,6 +206,9 @@ def open_book(
         return book
     window = window_of(options["steady"])
     off = window is None or converter.expander.settings.relative
+    if not off:
+        kept = KEPT_BYTES * sum(len(view.jobs) for views in found for view in views)
+        check_room(scratch, kept, progress, advice="set TMPDIR to a folder on another disk")
     for number, views in enumerate(found):
         if off:
             for view in views:

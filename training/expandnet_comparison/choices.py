@@ -88,7 +88,7 @@ class Choices:
             default = known[name].default
             try:
                 if isinstance(default, tuple):
-                    changes[name] = tuple(float(part) for part in value.split(",") if part)
+                    changes[name] = tuple(float(part) for part in value.split(","))
                 else:
                     changes[name] = type(default)(value)
             except ValueError:

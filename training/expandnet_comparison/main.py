@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from expandnet_comparison.measure import Plan
     from expandnet_comparison.methods import Row
 
+SMALLEST = 17
+"""Edge in pixels below which metrics have no windows."""
+
 PATH = click.Path(path_type=Path)
 
 
@@ -78,7 +81,8 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
     images = load_folder([paths[name] for name in names], kinds=chosen.kinds if chosen else None)
     output.mkdir(parents=True, exist_ok=True)
     cases = partial(comparison_cases, images, plan.choices, makers=makers)
-    click.echo(_report(plan, cases, output, options["workers"], options["page"]), nl=False)
+    held_out = chosen is not None
+    click.echo(_report(plan, cases, output, options["workers"], options["page"], held_out=held_out), nl=False)
 
 
 def _measurable(metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +95,15 @@ def _measurable(metrics: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in metrics if name != "cvvdp_jod")
 
 
-def _report(plan: Plan, cases: Callable[[], Iterator[Case]], output: Path, workers: int, page: Path | None) -> str:
+def _report(
+    plan: Plan,
+    cases: Callable[[], Iterator[Case]],
+    output: Path,
+    workers: int,
+    page: Path | None,
+    *,
+    held_out: bool,
+) -> str:
     """Measure, write everything, return the tables."""
     from tqdm import tqdm
 
@@ -112,7 +124,7 @@ def _report(plan: Plan, cases: Callable[[], Iterator[Case]], output: Path, worke
     text = report.as_text(summary, plan.metrics)
     report.write_csv(output / "pictures.csv", records)
     report.write_csv(output / "summary.csv", summary)
-    whole = as_page(summary, records, rows, plan.choices, plan.metrics)
+    whole = as_page(summary, records, rows, plan.choices, plan.metrics, held_out=held_out)
     texts = {output / "tables.txt": text, output / "tables.tex": report.as_latex(summary, plan.metrics)}
     for path, content in (texts | {output / "results.md": whole} | ({page: whole} if page else {})).items():
         report.complete(path, lambda partial, content=content: partial.write_text(content, encoding="utf-8"))
@@ -188,6 +200,10 @@ def judge(picture: Path, reference: Path, nits: float, metrics: str, changes: Se
         raise UsageError(
             f"{picture}: {found.shape[1]} x {found.shape[0]}, the reference is {truth.shape[1]} x {truth.shape[0]}"
         )
+    if min(found.shape[:2]) < SMALLEST:
+        raise UsageError(
+            f"{picture}: {found.shape[1]} x {found.shape[0]}, smaller than the {SMALLEST} that metrics need"
+        )
     measure = Judge(Choices.of(changes), wanted)
     for metric in wanted:
         click.echo(f"{metric:16}{measure(found, truth, metric, referred='display'):10.4f}")
@@ -195,6 +211,8 @@ def judge(picture: Path, reference: Path, nits: float, metrics: str, changes: Se
 
 def _names(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text.strip() and not names:
+        raise UsageError(f"{option} {text}: names none; use some of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise UsageError(f"{option} {name}: use some of {', '.join(known)}")

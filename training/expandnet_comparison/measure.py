@@ -93,8 +93,16 @@ class Meter:
 def measured(plan: Plan, cases: Iterable[Case], *, workers: int) -> Iterator[list[Record]]:
     """Yield the records of cases as they are done, in any order."""
     if workers == 1:
-        meter = Meter(plan)
-        yield from (meter(case) for case in cases)
+        import torch
+
+        # Seconds are those of one thread, here as in processes.
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            meter = Meter(plan)
+            yield from (meter(case) for case in cases)
+        finally:
+            torch.set_num_threads(before)
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_open, initargs=(plan,))
     try:

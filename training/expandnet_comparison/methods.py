@@ -184,7 +184,8 @@ class _Product:
 
     @cached_property
     def _expander(self) -> Expander:
-        return Expander(self.settings, weights=load_weights(self.path), device=self.device)
+        # Seconds are compared with those of others, which have one thread.
+        return Expander(self.settings, weights=load_weights(self.path), device=self.device, threads=1)
 
     def __call__(self, plate: NDArray[np.uint8], _: Referred) -> Array:
         return self._expander(plate)

@@ -21,14 +21,23 @@ def as_page(
     rows: Sequence[Row],
     choices: Choices,
     metrics: Sequence[str],
+    *,
+    held_out: bool,
 ) -> str:
-    """Return the page in Markdown, made from the run alone."""
+    """Return the page in Markdown, made from the run alone.
+
+    Args:
+        held_out: whether a split named the places, as held out from training.
+    """
+    unseen = (
+        "that no network trained here has seen" if held_out else "(no split was given: networks may have seen them)"
+    )
     places = sorted({record["place"] for record in records})
     return "\n".join(
         (
             "# The paper's comparison",
             "",
-            f"Made by `expandnet-compare run` on {len(places)} places that no network trained here has seen, one view each.",
+            f"Made by `expandnet-compare run` on {len(places)} places {unseen}, one view each.",
             "",
             "## What the numbers can tell, and what not",
             "",

@@ -60,7 +60,9 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
         recipe = self._recipe
-        generator = torch.Generator().manual_seed((recipe.seed << 32) + step)
+        # Seed and step go into the 32 bits that a generator on the CPU takes.
+        mixed = np.random.SeedSequence((recipe.seed, step)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         views = recipe.batch // recipe.crops_per_view
         level = 2 if float(torch.rand((), generator=generator)) < recipe.pyramid else 1
         height = _integer(*recipe.view, generator) * level

@@ -60,7 +60,7 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Go on with the run in a folder, if there is one.
 
     Raises:
-        InputError: it was made by another recipe, or cannot be read.
+        InputError: it was made by another recipe or on other images, or cannot be read.
     """
     path = folder / OPTIMIZER
     if not path.exists():
@@ -74,6 +74,14 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     changed = sorted(key for key in now if before.get(key) != now[key] and key != "steps")
     if changed:
         raise InputError(f"{path}: made with another {changed[0]}; take another folder, or remove it to start anew")
+    # Runs of earlier versions do not say what they were trained on.
+    images = json.loads(state.get("images", "null"))
+    if images is not None and images != trainer.images:
+        other = sorted(set(images) ^ set(trainer.images))
+        raise InputError(
+            f"{path}: trained on other images ({len(images)}, now {len(trainer.images)}; {', '.join(other[:3])}); give the "
+            "same --data and --split, or take another folder"
+        )
     trainer.network.load_state_dict(state["network"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.average = state["average"]

@@ -65,10 +65,18 @@ def load_image(path: Path, *, latlong: bool | None = None) -> HDRImage:
 
 
 def read_light(path: Path) -> NDArray[np.float32]:
-    """Return the first three channels (H, W, 3) of an image as they are; raise `InputError` if there are not so many."""
+    """Return the first three channels (H, W, 3) of an image as they are.
+
+    Raises:
+        InputError: there are not so many, or they are integers: codes of a display and no light.
+    """
     import OpenImageIO as oiio
 
     buffer = oiio.ImageBuf(str(path))
+    if not buffer.has_error and str(buffer.spec().format) not in ("half", "float", "double"):
+        raise InputError(
+            f"{path}: holds {buffer.spec().format} codes, not scene-linear light; give EXR, Radiance or PFM"
+        )
     pixels = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
         raise InputError(f"{path}: not a color image that can be read; leave it out")

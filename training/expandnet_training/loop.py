@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,27 @@ from expandnet_training.models import open_network
 from expandnet_training.recipe import Recipe
 
 Report = Callable[[int, float, float], None]
+
+MOST_LOST = 100
+"""Steps on end without a finite loss after which a run is given up."""
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Let signals wait until what is done here is done: half a step in a checkpoint would be taken twice."""
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def chosen_parameters(network: nn.Module, only: Sequence[str]) -> list[nn.Parameter]:
@@ -67,6 +92,9 @@ class Trainer:
         )
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.step = 0
+        self.lost = 0
+        """Steps on end whose loss was not finite."""
+        self.images = sorted(image.name for image in images)
         self.plateau = {"rate": recipe.rate, "best": math.inf, "since": 0, "mean": math.nan}
         self.batches = Batches(images, recipe, self.device)
         load_checkpoint(self, folder)
@@ -76,9 +104,15 @@ class Trainer:
         try:
             while self.step < self.recipe.steps:
                 rate = self._set_rate()
-                loss = self.train_step(self.batches(self.step))
-                self.step += 1
-                self._note_loss(loss)
+                batch = self.batches(self.step)
+                with whole():
+                    loss = self.train_step(batch)
+                    self.step += 1
+                    self._note_loss(loss)
+                if self.lost >= MOST_LOST:
+                    raise UsageError(
+                        f"recipe {self.recipe.name}: the loss is not finite for {MOST_LOST} steps on end; lower the rate"
+                    )
                 if report is not None:
                     report(self.step, loss, rate)
                 if self.step % save_every == 0:
@@ -161,7 +195,8 @@ class Trainer:
     def _note_loss(self, loss: float) -> None:
         """Let the plateau schedule know a loss: it lowers the rate when a running mean stops getting better."""
         state, recipe = self.plateau, self.recipe
-        if not math.isfinite(loss):
+        self.lost = 0 if math.isfinite(loss) else self.lost + 1
+        if self.lost:
             return
         state["mean"] = loss if math.isnan(state["mean"]) else 0.99 * state["mean"] + 0.01 * loss
         if state["mean"] < state["best"] * (1 - 1e-4):
@@ -187,4 +222,5 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "plateau": self.plateau,
+            "images": json.dumps(self.images),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -69,12 +70,13 @@ def _train(trainer: Trainer, save_every: int, log: bool) -> None:
     from expandnet_training.sheet import sheet
 
     writer = _events(trainer.folder) if log else None
-    recipe, mean, started, first = trainer.recipe, 0.0, time.perf_counter(), trainer.step
+    recipe, mean, started, first = trainer.recipe, math.nan, time.perf_counter(), trainer.step
     with tqdm(total=recipe.steps, initial=trainer.step, unit=" steps", mininterval=1.0) as bar:
 
         def report(step: int, loss: float, rate: float) -> None:
             nonlocal mean
-            mean = loss if step == first + 1 else 0.99 * mean + 0.01 * loss
+            if math.isfinite(loss):
+                mean = loss if math.isnan(mean) else 0.99 * mean + 0.01 * loss
             samples = (step - first) * recipe.batch / (time.perf_counter() - started)
             bar.set_postfix_str(f"loss {mean:.4f}, {samples:.0f} samples/s", refresh=False)
             bar.update(1)

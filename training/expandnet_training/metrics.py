@@ -126,8 +126,9 @@ def bca_interval(differences: NDArray[np.floating], *, seed: int = 0) -> tuple[f
 
     values = np.asarray(differences, np.float64)
     values = values[np.isfinite(values)]
-    if len(values) < 3 or np.ptp(values) == 0:
-        mean = float(values.mean()) if len(values) else float("nan")
-        return mean, mean
+    if len(values) < 3:
+        return float("nan"), float("nan")
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
     found = bootstrap((values,), np.mean, method="BCa", rng=np.random.default_rng(seed)).confidence_interval
     return float(found.low), float(found.high)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.weights import Contract
@@ -84,6 +86,12 @@ class Recipe:
             if not ok:
                 raise UsageError(f"recipe {self.name}: {what}")
 
+        for part, entry in ((self, ""), (self.camera, "camera.")):
+            for name, hint in get_type_hints(type(part)).items():
+                check(_fits(getattr(part, name), hint), f"{entry}{name}: need {_told(hint)}")
+        check(re.fullmatch(r"[\w.-]+", self.name) is not None, "name: letters, digits, dots, - and _ alone")
+        check(0 <= self.seed < 1 << 63, "seed: need 0 or more, below 2^63")
+        check(self.crops_per_view >= 1, "crops_per_view: need 1 or more")
         check(self.steps >= 1 and self.batch >= 1, "steps and batch: need 1 or more")
         check(self.batch % self.crops_per_view == 0, "batch: need a multiple of crops_per_view")
         check(16 <= self.crop <= self.view[0] - (16 if self.halo else 0), "crop: need 16 to the view less the halo")
@@ -118,6 +126,35 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data."""
         return asdict(self)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a value is of a type as recipes have them: plain ones, choices, pairs, or None where that is one."""
+    of, inner = get_origin(hint), get_args(hint)
+    if of is Literal:
+        return value in inner
+    if of in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if of is tuple:
+        if not isinstance(value, tuple):
+            return False
+        expected = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(value) == len(expected) and all(map(_fits, value, expected))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _told(hint: Any) -> str:
+    of, inner = get_origin(hint), get_args(hint)
+    if of is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if of in (Union, UnionType):
+        return " or ".join(map(_told, inner))
+    if of is tuple:
+        return f"a list of {_told(inner[0])}" if inner[-1] is Ellipsis else f"{len(inner)} of {_told(inner[0])}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
+    return names.get(hint, hint.__name__)
 
 
 def load_recipe(path: Path, **changes: Any) -> Recipe:

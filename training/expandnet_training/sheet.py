@@ -23,7 +23,10 @@ def sheet(trainer: Trainer) -> NDArray[np.uint8]:
     """Return rows of plate, prediction and truth, two stops down: (8 crops, 3 crops, 3), of the batch of step 0."""
     recipe, batch = trainer.recipe, trainer.batches(0)
     default = torch.full_like(batch.boldness, recipe.default_boldness)
+    # A network that counts what it sees in training must not count this.
+    trainer.network.eval()
     found = trainer.predict(batch.crops, batch.proxies, default)
+    trainer.network.train()
     halo = RADIUS if recipe.halo else 0
     plates = batch.crops[:, :, halo : halo + recipe.crop, halo : halo + recipe.crop]
     columns = [responses.srgb_light(plates), found, batch.light]

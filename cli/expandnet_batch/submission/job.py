@@ -213,6 +213,8 @@ class FarmJob:
             job = cls(
                 **data, then=then, sequences=tuple(sequences), rules=(*rules, *own), folder=path.absolute().parent
             )
+            if min(int(job.chunk), int(job.options["memory"])) < 1:
+                raise ValueError("chunk and memory: need 1 or more")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
         for name in ("weights", "ocio") if localized else ():

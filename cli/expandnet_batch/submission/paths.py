@@ -41,7 +41,11 @@ def parse_rule(text: str) -> PathRule:
     source, equals, destination = text.partition("=")
     if not equals or not source.strip() or not destination.strip():
         raise UsageError(f"--map {text}: write FROM=TO, such as Z:\\shots=/mnt/shots")
-    return PathRule(source.strip(), destination.strip())
+    rule = PathRule(source.strip(), destination.strip())
+    if not (rule.source.startswith("/") or _WINDOWS.match(rule.source)):
+        # The job's paths are absolute, so none would ever fit.
+        raise UsageError(f"--map {text}: {rule.source} is not an absolute folder; write it as it is where you submit")
+    return rule
 
 
 def read_rules(path: Path) -> list[PathRule]:

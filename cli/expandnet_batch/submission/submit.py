@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from expandnet_batch.batch import SETTING_OPTIONS, check_options, check_places
-from expandnet_batch.jobs import Job, check_folder, plan_jobs
+from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
 from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
@@ -69,7 +69,13 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     if options["chunk"] < 1:
         raise UsageError("--chunk: need 1 frame or more")
     window = window_of(options["steady"])
+    if options["gpu"]:
+        if options["device"] == "cpu":
+            raise UsageError("--gpu: not with --device cpu, whose tasks would hold a GPU and not use it; drop one")
+        # A task that asked for a GPU must fail without one, not take a hundred times as long.
+        options = {**options, "device": "cuda" if options["device"] == "auto" else options["device"]}
     settings = check_options(options)
+    _check_words(plan, options)
     program = ENGINES[options["to"]].needs
     beside = os.environ.get("DEADLINE_PATH") if program == "deadlinecommand" else None
     if options["now"] and shutil.which(program) is None and shutil.which(program, path=beside or "") is None:
@@ -86,9 +92,6 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     for name in ("weights", "ocio"):
         if carried[name] and Path(carried[name]).exists():
             carried[name] = str(Path(carried[name]).absolute())
-    if options["gpu"] and carried["device"] == "auto":
-        # A task that asked for a GPU must fail without one, not take a hundred times as long.
-        carried["device"] = "cuda"
     found = _sequences(plan.jobs)
     steady = window is not None and not settings.relative and any(sequence.shot for sequence in found)
     job = FarmJob(
@@ -103,6 +106,18 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
         folder=folder,
     )
     return _write(job, folder, options)
+
+
+def _check_words(plan: JobPlan, options: dict[str, Any]) -> None:
+    """Raise `UsageError` of names that the files of a job cannot hold."""
+    for path in [path for job in plan.jobs for path in (job.source.path, job.output)]:
+        try:
+            str(path).encode("utf-8")
+        except UnicodeEncodeError:
+            shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+            raise UsageError(f"{shown}: its name is not UTF-8, which a job's files need; rename it") from None
+    if options["name"] and not options["name"].isprintable():
+        raise UsageError(f"--name {options['name']!r}: holds what cannot be printed; choose another")
 
 
 def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:

@@ -83,6 +83,8 @@ def _then(job: FarmJob, frames: Sequence[int]) -> int:
         child.wait()
 
 
+REPLACED = "was replaced since it was analyzed; run all analyze tasks of the job again, then smooth, then this one"
+
 NOTICE = 20.0
 """Seconds in which the command of the last step may end by itself once its task is told to."""
 
@@ -213,7 +215,7 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
                 if numbers and view.shot:
                     book.note(job.here(view, frames), [(min(numbers), max(numbers))], window=None)
             continue
-        shots = [Shot.load(_steady(job, view)) for view in views]
+        shots = [_smoothed(job, view) for view in views]
         for view, shot in zip(views, shots, strict=True):
             if changed := differing(shot.settings, settings):
                 raise InputError(f"{shot.path}: made with another {changed}; run the job again from its first step")
@@ -221,9 +223,17 @@ def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | Non
             spans = steady.smoothing["shots"]
             beside = [other.frames for other in shots if other is not shot]
             here = job.here(view, frames)
-            book.add(here, shot.frames, steady, steady_keys(spans, [shot.frames, *beside], settings, _how(job, view)))
+            keys = steady_keys(spans, [shot.frames, *beside], settings, _how(job, view))
+            book.add(here, shot.frames, steady, keys, replaced=REPLACED)
             book.note(here, spans, window=job.window)
     return book
+
+
+def _smoothed(job: FarmJob, sequence: FrameSet) -> Shot:
+    path = _steady(job, sequence)
+    if not path.exists():
+        raise InputError(f"{path}: is not there yet; run the job's analyze tasks and its smooth task, then this one")
+    return Shot.load(path)
 
 
 def _as_analyzed(job: FarmJob, sequence: FrameSet, steady: Shot, frame: int) -> Analysis:
