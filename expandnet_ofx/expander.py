@@ -123,6 +123,7 @@ class Expander:
             self._plate(plate),
             antialias=self.contract.antialias,
             white=self.settings.white,
+            wrap=self.settings.latlong,
             engine=self.engine,
             # A device looks at one block after another; more would only take its memory.
             beside=self._workers.beside if self.engine.device == "cpu" else self._workers.in_turn,

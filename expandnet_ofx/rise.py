@@ -60,10 +60,6 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
         shape: rows and columns of the result.
         wrap: the left edge continues the right one.
     """
-    if wrap:
-        # The reduction stops at the plate's sides, a panorama does not.
-        peak = peak.copy()
-        peak[:, [0, -1]] = peak[:, [0, -1]].max(1, keepdims=True)
     hidden = np.isinf(peak)
     clipped = proxy >= thresholds
     edge = (peak >= thresholds) & ~clipped & ~hidden

@@ -93,7 +93,9 @@ class _Rows:
 class Surveyor:
     """Accumulates a `Survey`: `look` at blocks of a plate's rows in any threads, `add` what they say."""
 
-    def __init__(self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None) -> None:
+    def __init__(
+        self, plate: Plate, dtype: np.dtype[Any], *, antialias: bool, white: float | None = None, wrap: bool = False
+    ) -> None:
         x0, y0, x1, y1 = plate.window
         self._plate = plate
         self._levels = 255 if dtype == np.uint8 else BINS
@@ -106,7 +108,7 @@ class Surveyor:
         self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10)
         whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
         self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
-        self._down, self._across = Reach(y1 - y0), Reach(x1 - x0)
+        self._down, self._across = Reach(y1 - y0), Reach(x1 - x0, wrap=wrap)
         self._peak = np.full((GLOBAL_SIZE, GLOBAL_SIZE, 3), -np.inf, np.float32)
         self._histograms = np.zeros((3, self._levels + 1), np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -205,6 +207,7 @@ def survey(
     *,
     antialias: bool,
     white: float | None = None,
+    wrap: bool = False,
     engine: Engine | None = None,
     beside: Callable[[Iterator[Callable[[], _Rows]]], Iterator[_Rows]] | None = None,
 ) -> Survey:
@@ -213,6 +216,7 @@ def survey(
     Args:
         antialias: how the proxy is reduced, a part of the weights' contract.
         white: code that all channels clip at, as a share of full scale; None if it is still to be found.
+        wrap: the plate continues beyond its sides: what reaches a proxy pixel there comes from the other side too.
         engine: what it looks at is brought to its device; None for the CPU.
         beside: makes the calls that look at blocks of rows, and gives their results in order; None for here, in turn.
     """
@@ -224,7 +228,7 @@ def survey(
         nonlocal surveyor
         for start in range(y0, y1, step):
             codes = plate.rows(start, min(start + step, y1))
-            surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white)
+            surveyor = surveyor or Surveyor(plate, codes.dtype, antialias=antialias, white=white, wrap=wrap)
             held = codes if engine is None else engine.to_device(needed(codes, plate))
             size = some if namespace(held) is np else len(codes)
             for at in range(0, len(codes), size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,22 @@ def histograms(color: Codes, hidden: NDArray[np.bool_] | None, levels: int) -> N
 
 
 class Reach:
-    """Which source pixels the triangle filter of each proxy pixel touches, along one axis."""
+    """Which source pixels the triangle filter of each proxy pixel touches, along one axis.
 
-    def __init__(self, length: int) -> None:
+    Args:
+        length: source pixels.
+        wrap: they continue beyond both ends, as a panorama does sideways.
+    """
+
+    def __init__(self, length: int, *, wrap: bool = False) -> None:
         scale = length / GLOBAL_SIZE
         centers, support = (np.arange(GLOBAL_SIZE) + 0.5) * scale - 0.5, max(scale, 1.0)
-        self.first = np.clip(np.ceil(centers - support), 0, length - 1).astype(np.int64)
+        self.margin = math.ceil(support) if wrap else 0
+        """Pixels of the other end that are laid before the first and behind the last, and counted."""
+        most = length + 2 * self.margin
+        self.first = np.clip(np.ceil(centers - support) + self.margin, 0, most - 1).astype(np.int64)
         """First source pixel of each."""
-        self.stop = np.clip(np.floor(centers + support) + 1, 1, length).astype(np.int64)
+        self.stop = np.clip(np.floor(centers + support) + 1 + self.margin, 1, most).astype(np.int64)
         """One past its last."""
 
 
@@ -65,6 +74,8 @@ def peaks(
     xp, scale = namespace(color), full_scale(color.dtype)
     most = float("inf")
     largest = color if hidden is None else xp.where(hidden[:, :, None], most, as_float(color))
+    if across.margin:
+        largest = xp.concatenate((largest[:, -across.margin :], largest, largest[:, : across.margin]), 1)
     begin = np.searchsorted(down.stop, y, side="right")
     end = np.searchsorted(down.first, y + len(color), side="left")
     first = np.maximum(down.first[begin:end], y) - y

@@ -130,6 +130,17 @@ def test_the_peak_of_one_bright_pixel_stays_near_it():
     assert not peak[:, :, [0, 2]].any()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
+def test_the_peaks_of_a_panorama_turn_with_it(dtype):
+    codes = noise(60, 1024, dtype, seed=5)
+    turned = np.roll(codes, 512, 1)
+    first, second = (survey(plate_of(plate), antialias=True, wrap=True).peak for plate in (codes, turned))
+    np.testing.assert_array_equal(np.roll(first, 128, 1), second)
+    inner = survey(plate_of(codes), antialias=True).peak
+    np.testing.assert_array_equal(inner[:, 1:-1], first[:, 1:-1])
+    assert (inner != first).any(), "or the seam has no say"
+
+
 @pytest.mark.parametrize("size", [(40, 50), (300, 400)])
 def test_where_a_plate_is_clipped_throughout_every_peak_says_so(size):
     peak = survey(plate_of(np.full((*size, 3), 255, np.uint8)), antialias=True).peak

@@ -154,7 +154,7 @@ def _told(hint: Any) -> str:
     if of is tuple:
         return f"a list of {_told(inner[0])}" if inner[-1] is Ellipsis else f"{len(inner)} of {_told(inner[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
-    return names.get(hint, hint.__name__)
+    return names.get(hint, str(hint))
 
 
 def load_recipe(path: Path, **changes: Any) -> Recipe:
