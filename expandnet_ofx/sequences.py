@@ -84,7 +84,7 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
                 reduced = wanted is not None and Path(text).is_file()
             except OSError as error:
                 raise UsageError(
-                    f"{text}: cannot be looked at ({error.strerror or error}); check permissions"
+                    f"{error.filename or text}: cannot be looked at ({error.strerror or error}); check permissions"
                 ) from error
             if not found and not reduced:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))

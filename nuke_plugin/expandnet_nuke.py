@@ -95,9 +95,12 @@ def settle(*_):
     script = _script()
     # What runs goes on under the identity that it began with.
     for node in [node for node in _all() if script and node["node_id"].value() not in _jobs]:
-        if node["script"].value() not in ("", script) and _is_identified(node):
+        known = node["of_script"].value()
+        if known not in ("", script) and _is_identified(node):
             _adopt(node)
-        node["script"].setValue(script)
+        if known != script:
+            # Else a script that is only opened would count as changed.
+            node["of_script"].setValue(script)
 
 
 def recolored(*_):

@@ -319,7 +319,7 @@ def test_the_command_measures_rows_and_says_where_the_plate_loses(
     ran = invoke(evaluate.command, *words, "--weights", f"ours={DEFAULT_WEIGHTS}")
     assert ran.code == 0, ran.err
     out = tmp_path / "out"
-    report = json.loads((out / "summary.json").read_text())
+    report = json.loads((out / "summary.json").read_text(), parse_constant=pytest.fail)
     methods = list(dict.fromkeys(row["method"] for row in report["rows"]))
     assert methods[:2] == ["plate linearized", "global curve"]
     assert {"ours raw", "ours"} <= set(methods)
@@ -328,7 +328,7 @@ def test_the_command_measures_rows_and_says_where_the_plate_loses(
         if row["method"] == "plate linearized":
             assert row["energy"] == 0
             assert row["error"] > 0.05
-            assert np.isnan(row["error over plate linearized"]).all(), "one place tells no interval"
+            assert row["error over plate linearized"] == [None, None], "one place tells no interval"
         if row["method"] == "ours" and row["response"] == "known":
             assert row["kept"] == 0, "measured channels come back bit for bit"
             assert row["energy"] > 0.05

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from expandnet_ofx.finite import finite
 from expandnet_training.figures import Row
 from expandnet_training.scales import Disc
 
@@ -74,12 +75,12 @@ def lifts_as_text(lifts: Mapping[str, Mapping[str, float]]) -> str:
 def write_tables(
     folder: Path, rows: Sequence[Row], summary: Sequence[Row], text: str, extra: Mapping[str, Any]
 ) -> None:
-    """Write summary.txt, summary.json and cases.csv."""
+    """Write summary.txt, summary.json (null for what could not be told) and cases.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "summary.txt").write_text(text, encoding="utf-8")
     plain = {name: _plain(value) for name, value in extra.items()}
     (folder / "summary.json").write_text(
-        json.dumps({"rows": list(summary), **plain}, indent=1) + "\n", encoding="utf-8"
+        json.dumps(finite({"rows": list(summary), **plain}), indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -8,7 +8,6 @@ false, "error": {"kind": "InputError", "message": "one line"}}`. While it runs t
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from expandnet_batch.failures import failure_text
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.finite import finite
 
 PROTOCOL = 1
 """Version of what is said; a host that speaks another one is told so and left."""
@@ -108,13 +108,4 @@ def progress_event(id_: int, share: float, text: str) -> bytes:
 
 
 def _line(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(_finite(data), allow_nan=False).encode("ascii") + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON has no word for by null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return json.dumps(finite(data), allow_nan=False).encode("ascii") + b"\n"
