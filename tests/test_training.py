@@ -528,6 +528,19 @@ def test_codes_of_a_display_are_no_light(tmp_path: Path) -> None:
         load_image(tmp_path / "a.tif")
 
 
+def test_a_rate_is_held_and_then_falls_on_a_plateau(tmp_path: Path, images: list[HDRImage]) -> None:
+    recipe = small(schedule="plateau", rate=1e-3, warm_up=0, hold=6, patience=2, decay=0.5)
+    trainer = Trainer(images, recipe, tmp_path)
+    rates = []
+    for trainer.step in range(1, 14):
+        # It gets worse while the rate is held, and then no better.
+        trainer._note_loss(1.0 if trainer.step < 5 else 2.0)
+        rates.append(trainer.plateau["rate"])
+    assert rates[:7] == [1e-3] * 7
+    assert rates[-1] < 1e-3
+    assert sorted(rates, reverse=True) == rates
+
+
 def test_another_recipe_does_not_go_on(tmp_path: Path, images: list[HDRImage]) -> None:
     Trainer(images, small(steps=1), tmp_path).run()
     with pytest.raises(InputError, match="another rate"):

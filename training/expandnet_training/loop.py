@@ -199,7 +199,7 @@ class Trainer:
         if self.lost:
             return
         state["mean"] = loss if math.isnan(state["mean"]) else 0.99 * state["mean"] + 0.01 * loss
-        if state["mean"] < state["best"] * (1 - 1e-4):
+        if self.step <= recipe.hold or state["mean"] < state["best"] * (1 - 1e-4):
             state["best"], state["since"] = state["mean"], 0
         else:
             state["since"] += 1

@@ -57,6 +57,8 @@ class Recipe:
     warm_up: int = 200
     """Steps over which the rate rises."""
     lowest_rate: float = 1e-6
+    hold: int = 0
+    """Steps for which the plateau schedule keeps the rate."""
     decay: float = 0.8
     """Factor of the plateau schedule."""
     patience: int = 2000
@@ -96,6 +98,7 @@ class Recipe:
         check(self.batch % self.crops_per_view == 0, "batch: need a multiple of crops_per_view")
         check(16 <= self.crop <= self.view[0] - (16 if self.halo else 0), "crop: need 16 to the view less the halo")
         check(self.view[0] <= self.view[1], "view: need smallest, largest")
+        check(self.hold >= 0 and self.patience >= 1, "hold, patience: need 0 or more, 1 or more")
         check(0 <= self.ema < 1, "ema: need 0 to below 1")
         check(0 < self.lowest_rate <= self.rate, "rate: need 0 < lowest_rate <= rate")
         check(self.edge_weight >= 0 and self.steady_weight >= 0, "edge_weight, steady_weight: need 0 or more")
