@@ -94,7 +94,9 @@ class Analysis:
     def to_dict(self, *, map_name: str | None = None) -> dict[str, Any]:
         """Return what `to_json` writes as plain data."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MAPS}
-        maps = map_name and {"file": map_name, "sha256": _maps_hash(self._maps())}
+        own = self._maps()
+        # A plate that clips nowhere has none, and no file of them.
+        maps = {"file": map_name, "sha256": _maps_hash(own)} if map_name and own else None
         return {"schema": SCHEMA, **numbers, "maps": maps}
 
     def _maps(self) -> dict[str, PlateMap]:

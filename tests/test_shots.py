@@ -13,6 +13,7 @@ import OpenImageIO as oiio
 import pytest
 from commands import batch, invoke, pixels_of, replace_network, save
 from expandnet_batch.tools import command as tools
+from fakes import decode_srgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from steadied import steady_cut
@@ -497,6 +498,18 @@ def test_tiles_share_what_is_global_and_are_not_smoothed_over_their_numbers(foot
     assert [(shot["frames"], shot["because"], shot["flicker_rms"]) for shot in shots] == [
         ([1001, 1011], "tiles of one picture", None)
     ]
+
+
+def test_frames_that_clip_nowhere_are_a_shot_too(footage: Path) -> None:
+    for number in (1, 2, 3):
+        code = 255 if number == 2 else 128
+        save(Path("in") / f"flat.{number:04d}.png", np.full((32, 48, 3), [code, 128, 128], np.uint8))
+    for frames in ("1-1", "1-2", "1-3"):
+        ran = batch("in/flat.####.png", "--frames", frames, "-o", f"{frames}/flat.####.exr")
+        assert ran.code == 0, ran.err
+    for number in (1, 3):
+        light = pixels_of(Path("1-3") / f"flat.{number:04d}.exr")
+        np.testing.assert_allclose(light, decode_srgb(np.float64(128 / 255)), rtol=1e-3)
 
 
 def test_an_analysis_can_be_frozen_when_frames_are_added(footage: Path) -> None:
