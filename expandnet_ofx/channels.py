@@ -20,7 +20,7 @@ def find_channels(names: Sequence[str]) -> Found:
     has its one channel three times. Positions and normals (X, Y, Z) are no color, and identifiers are none.
     """
     split = [name.lower().rpartition(".") for name in names]
-    layers = list(dict.fromkeys(layer for layer, _, _ in split if not layer.startswith(IDENTIFIERS)))
+    layers = list(dict.fromkeys(layer for layer, _, _ in split if not is_identifier(layer)))
     for layer in sorted(layers, key=lambda layer: layer != ""):
         own = {base: i for i, (of, _, base) in enumerate(split) if of == layer}
         alpha = _first(own, ALPHA)
@@ -37,10 +37,15 @@ def find_channels(names: Sequence[str]) -> Found:
     return (0, 0, 0), alphas[0] if alphas else None, False
 
 
+def is_identifier(layer: str) -> bool:
+    """Tell whether a layer, or a part by its name, holds identifiers: any word between its dots says so."""
+    return any(word.startswith(IDENTIFIERS) for word in layer.lower().split("."))
+
+
 def is_lone(names: Sequence[str]) -> bool:
     """Tell whether an image has one channel whose name does not say what it is: gray, if there is nothing else."""
     layer, _, base = names[0].lower().rpartition(".")
-    known = base in ("z", "depth", *GRAY, *ALPHA) or layer.startswith(IDENTIFIERS)
+    known = base in ("z", "depth", *GRAY, *ALPHA) or is_identifier(layer)
     return len(names) == 1 and not known
 
 

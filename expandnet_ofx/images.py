@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expandnet_ofx.channels import find_channels, is_lone
+from expandnet_ofx.channels import find_channels, is_identifier, is_lone
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.colortags import check_color_model, tagged_encoding
 from expandnet_ofx.errors import InputError
@@ -119,7 +119,9 @@ class ImagePlate:
         # 32-bit integers of OpenEXR are identifiers; those of TIFF may be light.
         exr = self.format_name == "openexr"
         self._identifiers = [i for i, kind in enumerate(kinds) if exr and str(kind) in ("uint", "uint32")]
-        self.has_color = self.has_color and not set(self.color) & set(self._identifiers)
+        named = self.spec.get_string_attribute("oiio:subimagename") if exr else ""
+        if set(self.color) & set(self._identifiers) or is_identifier(named):
+            self.has_color = False
         self._associated = self.has_color and self.alpha is not None and self._is_associated()
         turn = self.spec.get_int_attribute("Orientation", 1)
         self._turn = _TURNS.get(turn)

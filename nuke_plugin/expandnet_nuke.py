@@ -368,9 +368,12 @@ def _others(node):
 
 
 def _script():
-    """Return what tells the open script from others: its name without versions, empty as long as it has none."""
+    """Return what tells the open script from others: its name without versions, empty as long as it has none.
+
+    With three folders above, which tell the shot; what lies before them differs between machines.
+    """
     words = expandnet_scratch.posix(nuke.root()["name"].value()).split("/")
-    return re.sub(r"(?i)v\d+", "v#", "/".join(words[-2:]))
+    return re.sub(r"(?i)(?<![a-z])v\d+", "v#", "/".join(words[-4:]))
 
 
 def _show(node, plates, results):

@@ -324,8 +324,11 @@ def test_identifiers_and_masks_in_parts_of_their_own_pass_bit_for_bit(tmp_path):
         {"id": RNG.integers(0, 1 << 20, (HEIGHT, WIDTH), dtype=np.uint32)},
         {"ao": RNG.random((HEIGHT, WIDTH)).astype(np.float16)},
         {f"CryptoObject00.{name}": plane for name, plane in noise.items()},
+        {f"ViewLayer.CryptoObject00.{name[0]}": plane for name, plane in noise.items()},
+        {name[0].upper(): plane for name, plane in noise.items()},
     ]
-    source = write_exr(tmp_path / "a.exr", [linear_channels(), *data], names=["rgb", "id", "ao", "crypto"])
+    names = ["rgb", "id", "ao", "data", "more", "crypto_object00"]
+    source = write_exr(tmp_path / "a.exr", [linear_channels(), *data], names=names)
     result = convert(source, tmp_path / "b.exr", options=OutputOptions(matte=True))
     for part, channels in enumerate(data, 1):
         found = channels_of(result, part)

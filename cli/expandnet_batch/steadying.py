@@ -206,9 +206,6 @@ def open_book(
         return book
     window = window_of(options["steady"])
     off = window is None or converter.expander.settings.relative
-    if not off:
-        kept = KEPT_BYTES * sum(len(view.jobs) for views in found for view in views)
-        check_room(scratch, kept, progress, advice="set TMPDIR to a folder on another disk")
     for number, views in enumerate(found):
         if off:
             for view in views:
@@ -218,6 +215,8 @@ def open_book(
         how = Steadying(window=window or 1, tiles=views[0].tiles)
         if options["existing"] == "skip" and _settled(book, views, converter, settings, how):
             continue
+        kept = KEPT_BYTES * sum(len(view.jobs) for view in views)
+        check_room(scratch, kept, progress, advice="set TMPDIR to a folder on another disk")
         _analyze_views(book, views, converter, options, how, scratch / str(number), progress)
     return book
 

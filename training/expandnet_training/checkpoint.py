@@ -71,7 +71,8 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     except (OSError, *UNPICKLING_FAILURES) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}); remove it to start anew") from error
     now = json.loads(json.dumps(trainer.recipe.to_dict()))
-    changed = sorted(key for key in now if before.get(key) != now[key] and key != "steps")
+    # What a recipe of before does not know of is as it was.
+    changed = sorted(key for key in now if before.get(key, now[key]) != now[key] and key != "steps")
     if changed:
         raise InputError(f"{path}: made with another {changed[0]}; take another folder, or remove it to start anew")
     # Runs of earlier versions do not say what they were trained on.
