@@ -129,21 +129,29 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, through links to folders too; each folder once, however it is reached."""
-    seen = set()
+    """Yield all files below a folder, through links to folders too; each folder once, by its own name if it has one here."""
+    seen: set[str] = set()
+    waiting, own = [folder], os.path.realpath(folder)
 
     def refuse(error: OSError) -> None:
-        raise error
+        # What cannot be entered below it, such as lost+found, is nobody's plates.
+        if error.filename == str(folder):
+            raise error
 
-    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        place = os.path.realpath(where)
-        if place in seen:
-            folders.clear()
+    for start in waiting:
+        place = os.path.realpath(start)
+        if place in seen or (place != own and own.startswith(place.rstrip(os.sep) + os.sep)):
             continue
-        seen.add(place)
-        # In a fixed order: it decides by which name a linked folder is reached.
-        folders.sort()
-        yield from (Path(where, name) for name in names)
+        for where, folders, names in os.walk(start, onerror=refuse):
+            place = os.path.realpath(where)
+            if place in seen:
+                folders.clear()
+                continue
+            seen.add(place)
+            # Linked ones come last, in a fixed order: it decides by which name a folder is reached.
+            folders.sort()
+            waiting += [path for name in folders if (path := Path(where, name)).is_symlink()]
+            yield from (Path(where, name) for name in names)
 
 
 def _absolute(path: Path) -> Path:

@@ -222,10 +222,16 @@ def test_linked_folders_are_searched_once(shot: Path) -> None:
     Path("published").mkdir()
     Path("published/v002").symlink_to(shot)
     Path("in/loop").symlink_to(shot.parent / "published")
+    # A folder that is there keeps its own name, and one above is not searched again.
+    Path("published/v003").mkdir()
+    save(Path("published/v003/new.png"), plate())
+    Path("published/latest").symlink_to(shot.parent / "published" / "v003")
+    Path("published/up").symlink_to(shot.parent)
     ran = batch("published", "-o", "out", "--dry-run")
     assert ran.code == 0, ran.err
     assert [line.split(" -> ")[1] for line in ran.out.splitlines()] == [
-        f"out/v002/shot.{number}.exr" for number in range(1001, 1005)
+        *(f"out/v002/shot.{number}.exr" for number in range(1001, 1005)),
+        "out/v003/new.exr",
     ]
 
 
