@@ -432,18 +432,23 @@ class Host:
         return [node for node in self.nodes if node.kind == filter]
 
     def addOnScriptLoad(self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "Root") -> None:
+        """nuke.addOnScriptLoad.html: called once a script is loaded."""
         self.on_load.append(call)
 
     def addOnScriptSave(self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "Root") -> None:
+        """nuke.addOnScriptSave.html: called before a script is written."""
         self.on_save.append(call)
 
     def addKnobChanged(
         self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None
     ) -> None:
+        """nuke.addKnobChanged.html: called when a knob of a node of a class changes."""
         assert nodeClass == "Root"
         self.on_root_knob.append(call)
 
     def menu(self, name: str) -> Any:
+        """nuke.menu.html."""
+
         class Menu:
             def addCommand(self, name: str, command: str, shortcut: str = "", icon: str = "") -> None:
                 """Menu.addCommand.html."""

@@ -540,6 +540,25 @@ def test_versions_of_a_script_share_results_and_other_scripts_do_not(comp):
     other.close()
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sh010/nuke/comp_v001.nk", "sh020/nuke/comp_v001.nk", False),
+        ("sh010/nuke/comp_v001.nk", "sh010/nuke/comp_v012.nk", True),
+        ("sh010/v001/comp.nk", "sh010/v002/comp.nk", True),
+        ("INV010/comp.nk", "INV020/comp.nk", False),
+    ],
+)
+def test_scripts_are_told_by_their_folders_and_not_by_their_versions(comp, one, other, same):
+    comp.build()
+    seen = []
+    for name in (one, other):
+        (comp.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        comp.host.save(comp.folder / name)
+        seen.append(comp.node["node_id"].value())
+    assert (seen[0] == seen[1]) == same
+
+
 def test_a_script_with_other_colors_shows_other_results(comp):
     comp.build(frames="1001")
     comp.press("render_range")

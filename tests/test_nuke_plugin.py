@@ -338,6 +338,8 @@ FAKED = {
     "thisKnob": fake_nuke.Host.thisKnob, "createNode": fake_nuke.Host.createNode,
     "scriptOpen": fake_nuke.Host.scriptOpen, "allNodes": fake_nuke.Host.allNodes,
     "executeInMainThreadWithResult": fake_nuke.Host.executeInMainThreadWithResult,
+    "addOnScriptLoad": fake_nuke.Host.addOnScriptLoad, "addOnScriptSave": fake_nuke.Host.addOnScriptSave,
+    "addKnobChanged": fake_nuke.Host.addKnobChanged, "menu": fake_nuke.Host.menu,
     "Node.knob": fake_nuke.Node.knob, "Node.input": fake_nuke.Node.input, "Node.inputs": fake_nuke.Node.inputs,
     "Node.setInput": fake_nuke.Node.setInput, "Node.fullName": fake_nuke.Node.fullName, "Node.name": fake_nuke.Node.name,
     "Node.Class": fake_nuke.Node.Class, "Group.node": fake_nuke.Node.node, "Node.firstFrame": fake_nuke.Root.firstFrame,

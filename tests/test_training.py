@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import signal
 from pathlib import Path
@@ -520,6 +521,15 @@ def test_other_images_do_not_go_on(tmp_path: Path, images: list[HDRImage]) -> No
     with pytest.raises(InputError, match="other images"):
         Trainer(images, small(), tmp_path)
     Trainer(images[:1], small(steps=2), tmp_path).run()
+
+
+def test_a_run_of_before_goes_on_with_what_it_does_not_know_of(tmp_path: Path, images: list[HDRImage]) -> None:
+    Trainer(images, small(steps=1), tmp_path).run()
+    state = torch.load(tmp_path / "optimizer.pt", weights_only=True)
+    recipe = json.loads(state["recipe"])
+    del state["images"], recipe["hold"]
+    torch.save({**state, "recipe": json.dumps(recipe)}, tmp_path / "optimizer.pt")
+    assert Trainer(images, small(), tmp_path).step == 1
 
 
 def test_codes_of_a_display_are_no_light(tmp_path: Path) -> None:
