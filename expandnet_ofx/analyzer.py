@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from expandnet_ofx import grade, tiles
 from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
-from expandnet_ofx.engine import Engine, expand_splitting
+from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
-from expandnet_ofx.pixels import brightest_channel
+from expandnet_ofx.pixels import any_channel, brightest_channel
 from expandnet_ofx.plates import Plate
-from expandnet_ofx.recovered import RecoveredLight, recover
+from expandnet_ofx.recovered import Mask, RecoveredLight, recover
 from expandnet_ofx.rise import Rise, rise
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.surround import SurroundColor, surround_color
@@ -61,7 +61,7 @@ class Analyzer:
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
         # The first runs the network, the others pass beside it.
         makers: dict[str, Callable[[], Any]] = {
-            "recovered": partial(self._recover, seen, plate, features, low, high),
+            "recovered": partial(self._recover, seen, plate, features, low, high, anchor),
             "rise": partial(self._rise, seen, plate, clips),
             "broad": partial(self._broad, seen, low, high),
             "surround": partial(self._surround, seen, plate, clips),
@@ -106,14 +106,17 @@ class Analyzer:
         return (0.0, 0.0, 0.0), (red, green, blue)
 
     def _anchor(self, seen: Survey, proxy: Array, features: Array, clips: Triple, high: Triple) -> tuple[float, int]:
-        predicted = self._predict(proxy, features)
         usable = seen.peak < np.float32(self._settings.threshold) * np.array(clips, np.float32)
         white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16)).astype(np.float32)
         plate = srgb_decode(seen.proxy).astype(np.float32) / white
-        stops, samples = grade.anchor_stops(plate, predicted, usable, absolute=self._contract.absolute)
+        chosen = grade.anchor_samples(plate, usable, absolute=self._contract.absolute)
+        predicted = self._predict(proxy, features, any_channel(chosen))
+        stops, samples = grade.anchor_stops(plate, predicted, chosen, absolute=self._contract.absolute)
         return stops + float(np.log2(white).mean()), samples
 
-    def _recover(self, seen: Survey, plate: Plate, features: Array, low: Triple, high: Triple) -> RecoveredLight | None:
+    def _recover(
+        self, seen: Survey, plate: Plate, features: Array, low: Triple, high: Triple, anchor: float
+    ) -> RecoveredLight | None:
         """Find the light of wide clipped areas on the reduced plate."""
         if self._settings.merge == "full":
             return None
@@ -121,8 +124,11 @@ class Analyzer:
         def matte_of(reduced: Array) -> Array:
             return self._matte_of(reduced, low, high)
 
-        def predict(reduced: Array) -> Array:
-            return self._predict(reduced, features)
+        base, top = np.array(low, np.float32), np.array(high, np.float32)
+
+        def predict(reduced: Array, asked: Mask) -> Array:
+            own = srgb_decode(base + reduced * (top - base)) * np.float32(2.0**-anchor)
+            return np.where(asked[:, :, None], self._predict(reduced, features, asked), own)
 
         reduced = normalize(seen.working, low, high)
         width = reduced.shape[1]
@@ -192,17 +198,21 @@ class Analyzer:
             light.astype(np.float32), np.asarray(starts / white, np.float32), wrap=self._settings.latlong
         )
 
-    def _predict(self, seen: Array, features: Array) -> Array:
-        """Run the network on a small picture (h, w, 3), border included, on the CPU in one strip per worker."""
+    def _predict(self, seen: Array, features: Array, wanted: Mask) -> Array:
+        """Run the network on a small picture (h, w, 3), border included, where it is wanted (h, w); the rest is anything.
+
+        On the CPU about one box per worker at least.
+        """
         sideways: Any = "wrap" if self._settings.latlong else "edge"
         padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
         padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
-        strips = tiles.spans(len(seen), size=max(32, -(-len(seen) // self._workers.strips)), feather=0)
-        parts = [padded[strip.start : strip.stop + 2 * RADIUS] for strip in strips]
+        boxes = tiles.cut(tiles.boxes(wanted, halo=box_margin(self._engine)), parts=self._workers.strips)
+        parts = [padded[y.start : y.stop + 2 * RADIUS, x.start : x.stop + 2 * RADIUS] for y, x in boxes]
         light = self._workers.map(lambda part: expand_splitting(self._engine, part, features)[0], parts)
-        # Spans of equal size may overlap by a pixel; the later one takes over.
-        ends = [strip.start for strip in strips[1:]] + [len(seen)]
-        return np.concatenate([p[: end - s.start] for p, s, end in zip(light, strips, ends, strict=True)])
+        result = np.zeros(seen.shape, np.float32)
+        for box, part in zip(boxes, light, strict=True):
+            result[box] = part
+        return result
 
 
 def normalize(seen: Array, low: Triple, high: Triple) -> Array:

@@ -18,6 +18,9 @@ Array = NDArray[np.float32]
 ENGINES = ("torch", "openvino")
 PRECISIONS = ("fp32", "mixed", "half")
 
+DEVICE_BOX_MARGIN = 48
+"""Margin in pixels that a box pays for on a device, where each run takes its own time, however small; an estimate."""
+
 SMALLEST_SPLIT = 32
 """Edge in pixels below which a tile is not split again: the device has no room for anything useful."""
 
@@ -108,6 +111,11 @@ def open_engine(
     from expandnet_ofx.engine_torch import TorchEngine
 
     return TorchEngine(weights, device=device, precision=precision, threads=threads)
+
+
+def box_margin(engine: Engine) -> int:
+    """Return the margin in pixels that each box the network runs on pays for, see `tiles.boxes`."""
+    return RADIUS if engine.device == "cpu" else DEVICE_BOX_MARGIN
 
 
 def expand_splitting(engine: Engine, tile: Array, features: Array) -> tuple[Array, int]:

@@ -103,24 +103,36 @@ def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, 
     return float(min(shares))
 
 
-def anchor_stops(plate: Array, prediction: Array, usable: NDArray[np.bool_], *, absolute: bool) -> tuple[float, int]:
+def anchor_samples(plate: Array, usable: NDArray[np.bool_], *, absolute: bool) -> NDArray[np.bool_]:
+    """Return which samples of a plate tell the gain of a prediction: those just below clipping.
+
+    Args:
+        plate: display-linear light over white, any shape.
+        usable: samples that no clipped or transparent pixel touched, same shape.
+        absolute: True if a prediction of 1 already means white.
+    """
+    low, high = ANCHOR_RANGE
+    chosen: NDArray[np.bool_] = usable & (plate >= low) & (plate <= high)
+    if not absolute and chosen.sum() < 64:
+        # A relative prediction has no scale of its own: any light at all beats none.
+        chosen = usable & (plate > 0.02)
+    return chosen
+
+
+def anchor_stops(plate: Array, prediction: Array, chosen: NDArray[np.bool_], *, absolute: bool) -> tuple[float, int]:
     """Measure the gain, in stops, that puts a prediction on the plate just below clipping.
 
     Args:
         plate: display-linear light over white, any shape.
-        prediction: predicted light over white, same shape.
-        usable: samples that no clipped or transparent pixel touched, same shape.
+        prediction: predicted light over white, same shape; others than chosen ones may hold anything.
+        chosen: see `anchor_samples`, same shape.
         absolute: True if a prediction of 1 already means white; then the measurement is shrunk to 0 by n / (n + 2000)
             and held to half a stop.
 
     Returns:
-        The median of log2(plate / prediction) over usable samples of 0.35 to 0.9, and their number.
+        The median of log2(plate / prediction) over these samples, and their number.
     """
-    low, high = ANCHOR_RANGE
-    chosen = usable & (plate >= low) & (plate <= high) & (prediction > 0)
-    if not absolute and chosen.sum() < 64:
-        # A relative prediction has no scale of its own: any light at all beats none.
-        chosen = usable & (plate > 0.02) & (prediction > 0)
+    chosen = chosen & (prediction > 0)
     count = int(chosen.sum())
     if count == 0:
         return 0.0, 0

@@ -16,7 +16,7 @@ from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
-from expandnet_ofx.engine import Engine, expand_splitting
+from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
@@ -35,9 +35,6 @@ Region = tuple[int, int, int, int]
 
 MARGIN = RADIUS + SMOOTHING_RADIUS
 """Halo of a tile in pixels: the network's receptive field, and the low-pass along what it recovers."""
-
-DEVICE_BOX_MARGIN = 48
-"""Margin in pixels that a box pays for on a device, where each run takes its own time, however small; an estimate."""
 
 
 def extended_rows(
@@ -218,8 +215,8 @@ class TilePredictor:
     def _log_light(self, seen: Array, wanted: NDArray[np.bool_]) -> Array:
         """Run the network where it is wanted (H, W); `seen` has `RADIUS` pixels more on all sides."""
         log_light = zeros(seen, (*wanted.shape, 3))
-        xp, halo = namespace(log_light), RADIUS if self._engine.device == "cpu" else DEVICE_BOX_MARGIN
-        for rows, across in tiles.boxes(wanted, halo=halo):
+        xp = namespace(log_light)
+        for rows, across in tiles.boxes(wanted, halo=box_margin(self._engine)):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = xp.log2(xp.clip(self._expand(part), FLOOR, None))
         return log_light

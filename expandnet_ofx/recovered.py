@@ -8,6 +8,7 @@ whole. The light found there is kept as a small map; `sample` lays it over the f
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ from expandnet_ofx.maps import (
 from expandnet_ofx.pixels import darkest_channel
 
 Array = NDArray[np.float32]
-Predict = Callable[[Array], Array]
+Mask = NDArray[np.bool_]
+Predict = Callable[[Array, Mask], Array]
 
 WORKING_EDGE = 384
 """Longest edge of the reduced plate in pixels."""
@@ -54,6 +56,9 @@ SMOOTHING_RADIUS = 4
 
 ALONE = 1 - 1e-6
 """Share from which the light of wide areas has the only say, so that the network is not asked: 1 but for rounding."""
+
+TAPS = 4
+"""Pixels of a map along each axis that a place reads of it: those of a cubic B-spline."""
 
 FLOOR = 2**-20
 """Smallest predicted light, so that its logarithm exists."""
@@ -129,27 +134,73 @@ def recover(
     Args:
         seen: reduced plate as the network sees it, (h, w, 3) in [0, 1].
         matte_of: pointwise matte of such a plate.
-        predict: network on such a plate, border included: (h, w, 3) light.
+        predict: network on such a plate where it is asked (h, w), border included, and elsewhere the plate's own light in
+            its units: (h, w, 3).
         reduction: plate pixels per pixel of `seen`, 1 or more.
     """
     width = max(3, round(SEEN_WIDTH / reduction) // 2 * 2 + 1)
     wide = wide_areas(matte_of(seen), width)
     if not wide.any():
         return None
-    levels = [seen]
-    while min(levels[-1].shape[:2]) >= 2 * SMALLEST_LEVEL:
-        levels.append(halve(levels[-1]))
     found: Array | None = None
-    for level in reversed(levels):
-        matte = matte_of(level)
-        own = np.log2(np.maximum(predict(level), FLOOR))
+    for level in reversed(_levels(seen, matte_of, wide[:, :, 0] > 0)):
+        own = np.log2(np.maximum(predict(level.seen, level.asked), FLOOR))
         # A trace of weight everywhere: beyond a clipped area the map continues with the light of what lies there.
-        weight = np.maximum(matte, np.float32(1e-3))
+        weight = np.maximum(level.matte, np.float32(1e-3))
         own = smooth_log_light(framed(own, SMOOTHING_RADIUS), framed(weight, SMOOTHING_RADIUS))
         if found is not None:
-            unseen = wide_areas(matte, SEEN_WIDTH)
-            own += unseen * (enlarge(found, own.shape[0], own.shape[1]) - own)
+            coarser = enlarge(found, own.shape[0], own.shape[1])
+            own = laid_over(own, np.concatenate((coarser, level.unseen), 2), 0.0)
         found = own
     assert found is not None
     values = np.concatenate((found, wide), 2)
     return RecoveredLight(as_half(values))
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """A level of the pyramid."""
+
+    seen: Array
+    matte: Array
+    unseen: Array
+    """How far it leaves a pixel to the coarser level: (h, w, 1) in [0, 1]."""
+    asked: Mask
+    """Where its own light can reach the map: (h, w)."""
+
+
+def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> list[_Level]:
+    """Return the levels, fine to coarse; few of their pixels are ever heard of, and the network is asked for no others.
+
+    Args:
+        seen, matte_of: see `recover`.
+        heard: where the map has a say, (h, w).
+    """
+    levels: list[_Level] = []
+    # Who hears of one pixel of the map reads three more.
+    needed = _grown(heard, TAPS - 1)
+    while True:
+        matte, last = matte_of(seen), min(seen.shape[:2]) < 2 * SMALLEST_LEVEL
+        unseen = np.zeros_like(matte[:, :, :1]) if last else wide_areas(matte, SEEN_WIDTH)
+        asked = _grown(needed & (unseen[:, :, 0] < ALONE), SMOOTHING_RADIUS)
+        levels.append(_Level(seen, matte, unseen, asked))
+        if last:
+            return levels
+        coarser = halve(seen)
+        needed = _grown(_reduced(needed & (unseen[:, :, 0] > 0), coarser.shape[:2]), TAPS // 2)
+        seen = coarser
+
+
+def _grown(mask: Mask, by: int) -> Mask:
+    """Return a mask (h, w) grown by pixels on all sides."""
+    return extreme(as_float(mask[:, :, None]), 2 * by + 1, np.maximum)[:, :, 0] > 0
+
+
+def _reduced(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """Return the pixels of a coarser level in which those of a mask lie, as `enlarge` lays the one over the other."""
+    result = np.zeros(shape, np.bool_)
+    rows, columns = (
+        (2 * at + 1) * coarse // (2 * fine) for at, fine, coarse in zip(mask.nonzero(), mask.shape, shape, strict=True)
+    )
+    result[rows, columns] = True
+    return result

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import beside
+
+Box = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def cross_fade(earlier: NDArray[np.float32], later: NDArray[np.float32], *, axis
     later += earlier
 
 
-def bounds(wanted: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+def bounds(wanted: NDArray[np.bool_]) -> Box | None:
     """Return the smallest box (rows, columns) that holds all wanted pixels of (H, W); None if there are none."""
     rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
     if not len(rows):
@@ -102,15 +107,21 @@ def bounds(wanted: NDArray[np.bool_]) -> tuple[slice, slice] | None:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-BOX_STEP = 32
+BOX_STEP = 16
 """Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
 
+RING = 12
+"""Margins that a ring is wide at least before four sides of it cost less than the whole."""
 
-def boxes(wanted: NDArray[np.bool_], *, halo: int) -> list[tuple[slice, slice]]:
+LOWEST_PART = 32
+"""Rows of a box below which it is not cut for more workers: each part pays for its margin."""
+
+
+def boxes(wanted: NDArray[np.bool_], *, halo: int) -> list[Box]:
     """Cover all wanted pixels with boxes whose cost, halo included, is low.
 
-    A box shrinks to what is wanted in it, and is cut in two across its longer side where that costs less than the
-    whole. Each edge is a multiple of `BOX_STEP`, or the whole edge of the area; boxes may overlap.
+    A box shrinks to what is wanted in it, and is cut in two where that costs least, if that costs less than the whole, or
+    if its parts do once they are cut. Each edge is a multiple of `BOX_STEP`, or the whole edge of the area; boxes may overlap.
 
     Args:
         wanted: (H, W).
@@ -119,36 +130,74 @@ def boxes(wanted: NDArray[np.bool_], *, halo: int) -> list[tuple[slice, slice]]:
     Returns:
         Boxes as (rows, columns), inside the area.
     """
-    return _boxes(wanted, (0, wanted.shape[0]), (0, wanted.shape[1]), halo)[0]
+    return _boxes(wanted, (0, 0), (wanted.shape[0], wanted.shape[1]), halo)[0]
 
 
 def _boxes(
-    wanted: NDArray[np.bool_], rows: tuple[int, int], columns: tuple[int, int], halo: int
-) -> tuple[list[tuple[slice, slice]], float]:
-    part = bounds(wanted[slice(*rows), slice(*columns)])
+    wanted: NDArray[np.bool_], corner: tuple[int, int], whole: tuple[int, int], halo: int
+) -> tuple[list[Box], float]:
+    """Return the boxes of a part of an area, which begins at a corner of the whole, and what they cost."""
+    part = bounds(wanted)
     if part is None:
         return [], 0.0
-    (y0, y1), (x0, x1) = (
-        (start + side.start, start + side.stop) for start, side in zip((rows[0], columns[0]), part, strict=True)
-    )
-    box = (_stepped(y0, y1, wanted.shape[0]), _stepped(x0, x1, wanted.shape[1]))
-    height, width = (side.stop - side.start for side in box)
-    cost = float((height + 2 * halo) * (width + 2 * halo))
-    if max(y1 - y0, x1 - x0) <= BOX_STEP:
+    wanted = wanted[part]
+    (y, x), (height, width) = (corner[0] + part[0].start, corner[1] + part[1].start), wanted.shape
+    cost, box = _cost(height, width, whole, halo), (_stepped(y, height, whole[0]), _stepped(x, width, whole[1]))
+    (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(wanted.T, whole[::-1], halo)
+    # No single cut makes a ring cheaper, but the next ones may, if it is large and hollow.
+    ring = min(height, width) >= RING * halo and 2 * np.count_nonzero(wanted) < wanted.size
+    if min(lying, standing) >= cost and not ring:
         return [box], cost
-    if y1 - y0 >= x1 - x0:
-        middle = (y0 + y1) // 2
-        halves = _boxes(wanted, (y0, middle), (x0, x1), halo), _boxes(wanted, (middle, y1), (x0, x1), halo)
+    if lying <= standing:
+        parts = [(wanted[:row], (y, x)), (wanted[row:], (y + row, x))]
     else:
-        middle = (x0 + x1) // 2
-        halves = _boxes(wanted, (y0, y1), (x0, middle), halo), _boxes(wanted, (y0, y1), (middle, x1), halo)
-    (first, first_cost), (second, second_cost) = halves
-    if first_cost + second_cost < cost:
-        return first + second, first_cost + second_cost
-    return [box], cost
+        parts = [(wanted[:, :column], (y, x)), (wanted[:, column:], (y, x + column))]
+    (first, one), (second, other) = (_boxes(part, at, whole, halo) for part, at in parts)
+    return (first + second, one + other) if one + other < cost else ([box], cost)
 
 
-def _stepped(start: int, stop: int, length: int) -> slice:
-    size = min(-(-(stop - start) // BOX_STEP) * BOX_STEP, length)
-    start = min(start, length - size)
+def _best_cut(wanted: NDArray[np.bool_], whole: tuple[int, int], halo: int) -> tuple[float, int]:
+    """Return what the boxes of both parts cost after the best cut between two rows, and the first row behind it."""
+    some, (height, width) = wanted.any(1), wanted.shape
+    if height == 1:
+        return np.inf, 0
+    at, first = np.arange(height), np.where(some, wanted.argmax(1), width)
+    stop = np.where(some, width - wanted[:, ::-1].argmax(1), 0)
+    # Of the rows up to each, and of those from each on.
+    above = np.maximum.accumulate(np.where(some, at + 1, 0))
+    across_above = np.maximum.accumulate(stop) - np.minimum.accumulate(first)
+    below = height - np.minimum.accumulate(np.where(some, at, height)[::-1])[::-1]
+    across_below = (np.maximum.accumulate(stop[::-1]) - np.minimum.accumulate(first[::-1]))[::-1]
+    costs = _cost(above, across_above, whole, halo)[:-1] + _cost(below, across_below, whole, halo)[1:]
+    best = int(costs.argmin())
+    return float(costs[best]), best + 1
+
+
+def _cost(height: Any, width: Any, whole: tuple[int, int], halo: int) -> Any:
+    """Return the pixels of a box that holds so many rows and columns, margins included."""
+    rows, columns = (
+        np.minimum(-(-size // BOX_STEP) * BOX_STEP, most) + 2 * halo
+        for size, most in zip((height, width), whole, strict=True)
+    )
+    return rows * columns
+
+
+def _stepped(start: int, length: int, whole: int) -> slice:
+    size = min(-(-length // BOX_STEP) * BOX_STEP, whole)
+    start = min(start, whole - size)
     return slice(start, start + size)
+
+
+def cut(boxes: Sequence[Box], *, parts: int) -> list[Box]:
+    """Cut boxes across their rows into about so many parts of one area, none lower than `LOWEST_PART`.
+
+    Cuts of one box are of one size, so they may overlap.
+    """
+    areas = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes]
+    found = []
+    for (rows, columns), area in zip(boxes, areas, strict=True):
+        height = rows.stop - rows.start
+        size = max(LOWEST_PART, -(-height * sum(areas) // (area * parts)))
+        for span in spans(height, size=size, feather=0):
+            found.append((slice(rows.start + span.start, rows.start + span.stop), columns))
+    return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from fakes import BoxEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expandnet_ofx import Expander, Settings, predict
+from expandnet_ofx import Expander, Settings, analyzer, predict, recovered
 from expandnet_ofx.recovered import ALONE, SMOOTHING_RADIUS, heard, laid_over
 
 seeds = st.integers(0, 2**32 - 1)
@@ -49,6 +51,40 @@ def test_what_the_network_is_not_asked_for_is_not_missed(size, cut, clipped, lat
         assert np.array_equal(light, expander.render(plate, analysis))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(40, 500), st.integers(20, 300)),
+    clipped=st.floats(0.1, 1.0),
+    latlong=st.booleans(),
+    seed=seeds,
+)
+def test_an_analysis_misses_nothing_that_the_network_is_not_asked_for(size, clipped, latlong, seed):
+    height, width = size[1], 2 * size[1] if latlong else size[0]
+    plate = walled(height, width, seed, clipped)
+    engine = BoxEngine(gain=8)
+    expander = Expander(Settings(white=1.0, latlong=latlong), engine=engine)
+    analysis = expander.analyze(plate)
+    asked, engine.ran = engine.ran, []
+    light = expander.render(plate, analysis)
+    engine.ran = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recovered, "_grown", lambda mask, by: np.ones_like(mask))
+        patched.setattr(analyzer, "any_channel", lambda chosen: np.ones(chosen.shape[:2], bool))
+        whole = expander.analyze(plate)
+    assert whole.anchor == analysis.anchor and whole.anchor_samples == analysis.anchor_samples
+    assert sum(map(math.prod, asked)) <= sum(map(math.prod, engine.ran))
+    assert np.array_equal(light, expander.render(plate, whole))
+
+
+def test_a_small_window_costs_an_analysis_a_small_part_of_the_network():
+    plate = np.full((400, 400, 3), 60, np.uint8)
+    plate[50:90, 50:90] = 255
+    engine = BoxEngine(gain=8)
+    Expander(Settings(white=1.0), engine=engine).analyze(plate)
+    # Nothing tells of the anchor, and the window has 38 pixels of the reduced plate.
+    assert 0 < sum(map(math.prod, engine.ran)) < 0.1 * 384 * 384
+
+
 def test_the_network_is_asked_along_the_edges_of_a_window_alone():
     plate = np.full((400, 400, 3), 60, np.uint8)
     plate[50:350, 50:350] = 255
@@ -57,8 +93,8 @@ def test_the_network_is_asked_along_the_edges_of_a_window_alone():
     analysis = expander.analyze(plate)
     engine.ran.clear()
     light = expander.render(plate, analysis)
-    # Its edges by the network's reach at least; boxes of 32 pixels along them, here and there two deep, at most.
-    assert 4 * 300 * 8 < sum(height * width for height, width in engine.ran) < 0.75 * 300 * 300
+    # Its edges by the network's reach at least; boxes of 32 pixels along them, margins included, at most.
+    assert 4 * 300 * 8 < sum(height * width for height, width in engine.ran) < 4 * 300 * 48
     assert light[200, 200].min() > 1
 
 
