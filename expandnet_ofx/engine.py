@@ -46,6 +46,9 @@ class Engine(Protocol):
     tile: int
     """Edge in pixels of the tiles that suit it."""
 
+    advice: str | None
+    """What to choose instead, where the processor is slow at what was chosen."""
+
     def to_device(self, array: Array) -> Array:
         """Return pixels or codes where work beside the network is done: on the device a tensor, else the array itself.
 

@@ -22,6 +22,7 @@ class OpenVinoEngine:
     name = "openvino"
     device = "cpu"
     tile = 256
+    advice: str | None = None
 
     def __init__(self, weights: Weights, *, precision: str = "fp32", threads: int = 0) -> None:
         try:

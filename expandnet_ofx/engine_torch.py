@@ -65,6 +65,7 @@ class TorchEngine:
         self.threads = threads or usable_processors()
         self.workers = min(DEVICE_WORKERS, self.threads) if cuda else self.threads
         self.tile = 1024 if cuda else 256
+        self.advice = None if cuda or precision == "fp32" else _advice(precision)
         self._local = threading.local()
         self._network = ExpandNet.from_state(weights.state).to(self._device)
         self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
@@ -166,6 +167,13 @@ class TorchEngine:
             negative.exp_().sub_(1)
             block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)
         return x
+
+
+def _advice(precision: str) -> str | None:
+    # With AVX-512 it depends on the processor, see `expandnet doctor`.
+    if torch.backends.cpu.get_cpu_capability() != "AVX2":
+        return None
+    return f"--precision {precision}: this processor imitates bfloat16, which takes several times as long as fp32"
 
 
 def _sigmoid(x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class BoxEngine:
     precision = "fp32"
     threads = workers = 1
     tile = 576
+    advice: str | None = None
 
     def __init__(self, *, gain: float = 1.0, contract: Contract = LOG, most_pixels: int | None = None) -> None:
         self.weights = Weights(state={}, contract=contract, sha256="0" * 64)

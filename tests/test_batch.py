@@ -12,7 +12,7 @@ import OpenImageIO as oiio
 import pytest
 from commands import ROOT, batch, files_in, invoke, pixels_of, plate, results, save, start
 from expandnet_batch.tools import command as tools
-from fakes import decode_srgb
+from fakes import PointEngine, decode_srgb
 
 from expandnet_ofx.sequences import Source
 
@@ -35,6 +35,13 @@ def test_version_names_the_shipped_weights() -> None:
     ran = batch("--version")
     assert ran.code == 0
     assert hashlib.sha256(shipped.read_bytes()).hexdigest() in ran.out
+
+
+def test_a_choice_that_the_processor_is_slow_at_is_told_of_once(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PointEngine, "advice", "--precision mixed: slow here")
+    ran = batch("in/shot.####.png", "-o", "out")
+    assert ran.code == 0, ran.err
+    assert (ran.out + ran.err).count("warning  --precision mixed: slow here\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,24 @@ def test_lower_precision_stays_within_its_documented_error(precision, most, defa
     assert abs(stops.mean()) <= most / 2
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision", "told"),
+    [
+        ("AVX2", "mixed", True),
+        ("AVX2", "half", True),
+        ("AVX2", "fp32", False),
+        ("AVX512", "mixed", False),
+        ("DEFAULT", "half", False),
+    ],
+)
+def test_a_precision_that_a_processor_imitates_is_advised_against(
+    capability, precision, told, default_weights, monkeypatch
+):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    advice = open_engine(default_weights, device="cpu", precision=precision).advice
+    assert (advice is not None and f"--precision {precision}" in advice) == told
+
+
 def test_on_a_device_tiles_take_turns_and_their_light_stays(default_weights, natural_plate, monkeypatch):
     engine = open_engine(default_weights, device="cpu", threads=1)
     light = Expander(Settings(tile=48), engine=engine)(natural_plate)

@@ -191,6 +191,8 @@ class _Batch:
         if self._options["verbose"]:
             engine, contract = converter.expander.engine, converter.expander.contract
             self._progress.say(f"{engine.name} on {engine.device}, {engine.precision}, {contract.name}")
+        if advice := converter.expander.engine.advice:
+            self._progress.say(f"warning  {advice}")
         return converter
 
     def _convert_all(self, converter: Converter, book: Book) -> None:
