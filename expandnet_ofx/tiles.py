@@ -110,6 +110,9 @@ def bounds(wanted: NDArray[np.bool_]) -> Box | None:
 BOX_STEP = 16
 """Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
 
+WORTH = 0.7
+"""Share of what a box costs that its parts may cost at the least, so that the best of them are looked for."""
+
 RING = 12
 """Margins that a ring is wide at least before four sides of it cost less than the whole."""
 
@@ -143,10 +146,11 @@ def _boxes(
     wanted = wanted[part]
     (y, x), (height, width) = (corner[0] + part[0].start, corner[1] + part[1].start), wanted.shape
     cost, box = _cost(height, width, whole, halo), (_stepped(y, height, whole[0]), _stepped(x, width, whole[1]))
+    if _least(wanted, halo) > WORTH * cost:
+        return [box], cost
     (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(wanted.T, whole[::-1], halo)
-    # No single cut makes a ring cheaper, but the next ones may, if it is large and hollow.
-    ring = min(height, width) >= RING * halo and 2 * np.count_nonzero(wanted) < wanted.size
-    if min(lying, standing) >= cost and not ring:
+    # No single cut makes a ring cheaper, but the next ones may, if it is large.
+    if min(lying, standing) >= cost and min(height, width) < RING * halo:
         return [box], cost
     if lying <= standing:
         parts = [(wanted[:row], (y, x)), (wanted[row:], (y + row, x))]
@@ -154,6 +158,17 @@ def _boxes(
         parts = [(wanted[:, :column], (y, x)), (wanted[:, column:], (y, x + column))]
     (first, one), (second, other) = (_boxes(part, at, whole, halo) for part, at in parts)
     return (first + second, one + other) if one + other < cost else ([box], cost)
+
+
+def _least(wanted: NDArray[np.bool_], halo: int) -> float:
+    """Return what boxes cost at the least, if they are as long as their two margins or longer: an estimate for wide ones.
+
+    Of cells of that length a box reaches one more, along each axis, than it is long, and its margins pay for that one.
+    """
+    cell = 2 * halo
+    for axis in (0, 1):
+        wanted = np.logical_or.reduceat(wanted, np.arange(0, wanted.shape[axis], cell), axis)
+    return float(cell * cell * np.count_nonzero(wanted))
 
 
 def _best_cut(wanted: NDArray[np.bool_], whole: tuple[int, int], halo: int) -> tuple[float, int]:

@@ -146,7 +146,10 @@ def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, widt
     assert not (wanted & ~covered).any()
     assert cost <= (height + 2 * halo) * (width + 2 * halo)
     assert bool(cost) == bool(wanted.any())
-    assert cost <= min(
+    if halo > tiles.BOX_STEP:
+        # What is worth a search is an estimate then.
+        return
+    assert tiles.WORTH * cost <= min(
         [one_box(wanted, halo)]
         + [
             one_box(wanted[:k], halo, (height, width)) + one_box(wanted[k:], halo, (height, width))
