@@ -38,8 +38,15 @@ def ours(inputs: list[Path], out: Path, options: list[str]) -> Usage:
 
 def theirs(peer: Path, python: str, inputs: list[Path], out: Path) -> Usage:
     """Run the authors' program on plates, one call for all as it offers."""
+    results = [out / f"{path.stem}_prediction.hdr" for path in inputs]
+    for result in results:
+        result.unlink(missing_ok=True)
     command = [python, "expand.py", *map(str, inputs), "--use_gpu", "False", "--out", str(out)]
-    return measure(command, cwd=str(peer), env={"PYTHONPATH": os.environ.get("PEER_PYTHONPATH", "")})
+    usage = measure(command, cwd=str(peer), env={"PYTHONPATH": os.environ.get("PEER_PYTHONPATH", "")})
+    # It passes over what it cannot read.
+    if missing := next((result for result in results if not result.exists()), None):
+        raise SystemExit(f"expand.py wrote no {missing}")
+    return usage
 
 
 def compare(name: str, inputs: list[Path], arguments: argparse.Namespace) -> None:
@@ -49,7 +56,7 @@ def compare(name: str, inputs: list[Path], arguments: argparse.Namespace) -> Non
     peers: list[Usage] = []
     runs: dict[str, list[Usage]] = {variant: [] for variant in arguments.variant}
     for _ in range(arguments.rounds):
-        peers.append(theirs(arguments.peer.resolve(), arguments.peer_python, inputs, out.resolve()))
+        peers.append(theirs(arguments.peer.resolve(), arguments.peer_python, inputs, out))
         for variant in arguments.variant:
             runs[variant].append(ours(inputs, out, VARIANTS[variant]))
     print(f"\n{name}, {arguments.rounds} rounds: median wall s, cpu s, peak MiB, ratio of walls (per round)")
@@ -78,8 +85,10 @@ def main() -> None:
     parser.add_argument("--plate", type=Path, nargs="*", default=None)
     parser.add_argument("--variant", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     arguments = parser.parse_args()
+    # Theirs runs in a folder of its own.
+    arguments.out = arguments.out.resolve()
     if arguments.plate:
-        compare("given plates", arguments.plate, arguments)
+        compare("given plates", [path.resolve() for path in arguments.plate], arguments)
         return
     hd = write_plate(arguments.out / "hd.png", 1920, 1080)
     compare("1920x1080", [hd], arguments)

@@ -117,7 +117,7 @@ def open_engine(
 
 
 def box_margin(engine: Engine) -> int:
-    """Return the margin in pixels that each box the network runs on pays for, see `tiles.boxes`."""
+    """Return the margin in pixels that each box the network runs on pays for, see `boxes.cover`."""
     return RADIUS if engine.device == "cpu" else DEVICE_BOX_MARGIN
 
 

@@ -16,6 +16,7 @@ from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
+from expandnet_ofx.boxes import bounds, cover
 from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
@@ -168,7 +169,7 @@ class TilePredictor:
             return light
         seen = self._seen(tile, x0, y)
         inner = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)
-        box = tiles.bounds(to_host(any_channel(matte[inner, inner])))
+        box = bounds(to_host(any_channel(matte[inner, inner])))
         if box is not None:
             light[box] = self._finished(tile, seen, matte, box, (x0 + box[1].start, y + box[0].start))
         return light
@@ -216,7 +217,7 @@ class TilePredictor:
         """Run the network where it is wanted (H, W); `seen` has `RADIUS` pixels more on all sides."""
         log_light = zeros(seen, (*wanted.shape, 3))
         xp = namespace(log_light)
-        for rows, across in tiles.boxes(wanted, halo=box_margin(self._engine)):
+        for rows, across in cover(wanted, halo=box_margin(self._engine)):
             part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
             log_light[rows, across] = xp.log2(xp.clip(self._expand(part), FLOOR, None))
         return log_light

@@ -65,7 +65,10 @@ FLOOR = 2**-20
 
 
 class RecoveredLight(PlateMap):
-    """(h, w, 4): log2 of predicted light per channel, and how far the map replaces the full-size prediction, 0 to 1."""
+    """(h, w, 4): log2 of predicted light per channel, and how far the map replaces the full-size prediction, 0 to 1.
+
+    Where nobody hears of its light, it is the plate's own.
+    """
 
 
 def smooth_log_light(log_light: Array, matte: Array) -> Array:
@@ -192,7 +195,7 @@ def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> lis
 
 
 def _grown(mask: Mask, by: int) -> Mask:
-    """Return a mask (h, w) grown by pixels on all sides."""
+    """Return a mask (h, w) grown by so many pixels on all sides."""
     return extreme(as_float(mask[:, :, None]), 2 * by + 1, np.maximum)[:, :, 0] > 0
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -119,78 +118,3 @@ def test_an_empty_fade_changes_nothing():
     later = np.ones((0, 4, 3), np.float32)
     tiles.cross_fade(later.copy(), later, axis=0)
     assert later.shape == (0, 4, 3)
-
-
-@given(
-    seed=st.integers(0, 10**6),
-    height=st.integers(1, 300),
-    width=st.integers(1, 300),
-    blobs=st.integers(0, 6),
-    halo=st.sampled_from([8, 48]),
-)
-@settings(max_examples=60, deadline=None)
-def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, width, blobs, halo):
-    rng = np.random.default_rng(seed)
-    wanted = np.zeros((height, width), bool)
-    for _ in range(blobs):
-        y, x = rng.integers(height), rng.integers(width)
-        wanted[y : y + rng.integers(1, 90), x : x + rng.integers(1, 90)] = True
-    covered = np.zeros_like(wanted)
-    cost = 0
-    for rows, columns in tiles.boxes(wanted, halo=halo):
-        assert 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
-        for side, length in ((rows, height), (columns, width)):
-            assert (side.stop - side.start) % tiles.BOX_STEP == 0 or side.stop - side.start == length
-        covered[rows, columns] = True
-        cost += (rows.stop - rows.start + 2 * halo) * (columns.stop - columns.start + 2 * halo)
-    assert not (wanted & ~covered).any()
-    assert cost <= (height + 2 * halo) * (width + 2 * halo)
-    assert bool(cost) == bool(wanted.any())
-    if halo > tiles.BOX_STEP:
-        # What is worth a search is an estimate then.
-        return
-    assert tiles.WORTH * cost <= min(
-        [one_box(wanted, halo)]
-        + [
-            one_box(wanted[:k], halo, (height, width)) + one_box(wanted[k:], halo, (height, width))
-            for k in range(height)
-        ]
-        + [
-            one_box(wanted[:, :k], halo, (height, width)) + one_box(wanted[:, k:], halo, (height, width))
-            for k in range(width)
-        ]
-    )
-
-
-def one_box(wanted: np.ndarray, halo: int, whole: tuple[int, int] | None = None) -> int:
-    """What the least box around all that is wanted costs; edges are no longer than those of the whole."""
-    if not wanted.any():
-        return 0
-    edges = [at.max() + 1 - at.min() for at in wanted.nonzero()]
-    return math.prod(
-        min(math.ceil(edge / tiles.BOX_STEP) * tiles.BOX_STEP, most) + 2 * halo
-        for edge, most in zip(edges, whole or wanted.shape, strict=True)
-    )
-
-
-@given(
-    boxes=st.lists(
-        st.tuples(st.integers(0, 400), st.integers(1, 400), st.integers(0, 400), st.integers(1, 400)),
-        min_size=1,
-        max_size=6,
-    ),
-    parts=st.integers(1, 16),
-)
-def test_boxes_are_cut_for_as_many_workers_and_not_too_low(boxes, parts):
-    given_ = [(slice(y, y + height), slice(x, x + width)) for y, height, x, width in boxes]
-    found = tiles.cut(given_, parts=parts)
-    for rows, columns in given_:
-        own = [one for one in found if one[1] == columns and rows.start <= one[0].start and one[0].stop <= rows.stop]
-        assert set(range(rows.start, rows.stop)) <= {y for one, _ in own for y in range(one.start, one.stop)}
-    # Equal spans are rounded up to half of `LOWEST_PART` at the least.
-    assert all(rows.stop - rows.start >= tiles.LOWEST_PART // 2 or (rows, columns) in given_ for rows, columns in found)
-    share = sum(height * width for _, height, _, width in boxes) / parts
-    lowest = tiles.LOWEST_PART
-    for rows, columns in found:
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        assert (height - 1) * width < share or height <= lowest
