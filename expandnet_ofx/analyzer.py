@@ -200,10 +200,7 @@ class Analyzer:
         )
 
     def _predict(self, seen: Array, features: Array, wanted: Mask) -> Array:
-        """Run the network on a small picture (h, w, 3), border included, where it is wanted (h, w); the rest is anything.
-
-        On the CPU about one box per worker at least.
-        """
+        """Run the network on a small picture (h, w, 3), border included, where it is wanted (h, w); the rest is anything."""
         sideways: Any = "wrap" if self._settings.latlong else "edge"
         padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
         padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")

@@ -14,7 +14,7 @@ Box = tuple[slice, slice]
 """Rows and columns."""
 
 STEP = 16
-"""Boxes grow to multiples of this many pixels: few shapes, so that an engine prepares its kernels for few."""
+"""Boxes grow to multiples of this many pixels: the fewer shapes, the fewer kernels an engine prepares."""
 
 WORTH = 0.7
 """Share of what a box costs that its parts may cost at the least, so that the best of them are looked for."""
@@ -22,8 +22,11 @@ WORTH = 0.7
 RING = 12
 """Margins that a ring is wide at least before four sides of it cost less than the whole."""
 
+DEEPEST = 12
+"""How often what is left of an area is cut again: enough for pictures, and an end to the search among specks."""
+
 LOWEST_PART = 32
-"""Rows of a box below which it is not cut for more workers: each part pays for its margin."""
+"""Rows of a box up to which it is not cut for more workers: each part pays for its margin."""
 
 
 def bounds(wanted: NDArray[np.bool_]) -> Box | None:
@@ -47,22 +50,27 @@ def cover(wanted: NDArray[np.bool_], *, halo: int) -> list[Box]:
     Returns:
         Boxes as (rows, columns), inside the area.
     """
-    return _cover(wanted, (0, 0), (wanted.shape[0], wanted.shape[1]), halo)[0]
+    return _cover(wanted, (0, 0), (wanted.shape[0], wanted.shape[1]), halo, DEEPEST)[0]
 
 
 def _cover(
-    wanted: NDArray[np.bool_], corner: tuple[int, int], whole: tuple[int, int], halo: int
+    wanted: NDArray[np.bool_], corner: tuple[int, int], whole: tuple[int, int], halo: int, cuts: int
 ) -> tuple[list[Box], float]:
-    """Return the boxes of a part of an area, which begins at a corner of the whole, and what they cost."""
+    """Return the boxes of a part of an area, which begins at a corner of the whole, and what they cost.
+
+    Args:
+        cuts: how often it may be cut again.
+    """
     part = bounds(wanted)
     if part is None:
         return [], 0.0
     wanted = wanted[part]
     (y, x), (height, width) = (corner[0] + part[0].start, corner[1] + part[1].start), wanted.shape
     cost, box = _cost(height, width, whole, halo), (_stepped(y, height, whole[0]), _stepped(x, width, whole[1]))
-    if _least(wanted, halo) > WORTH * cost:
+    if not cuts or _least(wanted, halo) > WORTH * cost:
         return [box], cost
-    (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(wanted.T, whole[::-1], halo)
+    turned = np.ascontiguousarray(wanted.T)
+    (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(turned, whole[::-1], halo)
     # No single cut makes a ring cheaper, but the next ones may, if it is large.
     if min(lying, standing) >= cost and min(height, width) < RING * halo:
         return [box], cost
@@ -70,7 +78,7 @@ def _cover(
         parts = [(wanted[:row], (y, x)), (wanted[row:], (y + row, x))]
     else:
         parts = [(wanted[:, :column], (y, x)), (wanted[:, column:], (y, x + column))]
-    (first, one), (second, other) = (_cover(part, at, whole, halo) for part, at in parts)
+    (first, one), (second, other) = (_cover(part, at, whole, halo, cuts - 1) for part, at in parts)
     return (first + second, one + other) if one + other < cost else ([box], cost)
 
 
@@ -117,9 +125,9 @@ def _stepped(start: int, length: int, whole: int) -> slice:
 
 
 def cut(boxes: Sequence[Box], *, parts: int) -> list[Box]:
-    """Cut boxes across their rows into about so many parts of one area, none lower than `LOWEST_PART`.
+    """Cut boxes across their rows into about so many parts of one area; those of `LOWEST_PART` rows stay whole.
 
-    Cuts of one box are of one size, so they may overlap.
+    Parts of one box are of one size, so they may overlap.
     """
     areas = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes]
     found = []

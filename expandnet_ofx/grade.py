@@ -130,7 +130,7 @@ def anchor_stops(plate: Array, prediction: Array, chosen: NDArray[np.bool_], *, 
             and held to half a stop.
 
     Returns:
-        The median of log2(plate / prediction) over these samples, and their number.
+        The median of log2(plate / prediction) over those of these samples whose prediction is no 0, and their number.
     """
     chosen = chosen & (prediction > 0)
     count = int(chosen.sum())

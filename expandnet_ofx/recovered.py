@@ -60,6 +60,9 @@ ALONE = 1 - 1e-6
 TAPS = 4
 """Pixels of a map along each axis that a place reads of it: those of a cubic B-spline."""
 
+MOVING = 2
+"""Pixels on each side that a map is read from where it is moved onto another frame."""
+
 FLOOR = 2**-20
 """Smallest predicted light, so that its logarithm exists."""
 
@@ -180,8 +183,8 @@ def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> lis
         heard: where the map has a say, (h, w).
     """
     levels: list[_Level] = []
-    # Who hears of one pixel of the map reads three more.
-    needed = _grown(heard, TAPS - 1)
+    # Who hears of one pixel of the map reads three more, and in a shot what moves it between pixels (`swing.moved`) two.
+    needed = _grown(heard, TAPS - 1 + MOVING)
     while True:
         matte, last = matte_of(seen), min(seen.shape[:2]) < 2 * SMALLEST_LEVEL
         unseen = np.zeros_like(matte[:, :, :1]) if last else wide_areas(matte, SEEN_WIDTH)

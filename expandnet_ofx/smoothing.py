@@ -195,13 +195,15 @@ def _recovered(own: Analysis, seen: Sequence[_Neighbor], mean: Array) -> Recover
         return None
     light = np.zeros((*known[0][0].shape[:2], 3), np.float32)
     cover = np.zeros_like(light[:, :, :1])
+    heard = np.zeros(cover.shape, np.bool_)
     for values, neighbor in known:
         part = np.float32(neighbor.weight)
         held = np.maximum(values[:, :, 3:], np.float32(1e-3))
         light = light + part * held * (values[:, :, :3] - neighbor.change + mean)
         cover = cover + part * held
+        heard |= values[:, :, 3:] > 0
     wide = (cover / np.float32(sum(neighbor.weight for neighbor in seen))).clip(0, 1)
-    return RecoveredLight(as_half(np.concatenate((light / cover, wide), 2)))
+    return RecoveredLight(as_half(np.concatenate((light / cover, wide * heard), 2)))
 
 
 def _averaged(known: Sequence[tuple[Array, float]], own: Array, sigma: float, *, guide: int) -> Array:

@@ -106,7 +106,7 @@ class Workers:
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
         self.strips = self.count if engine.device == "cpu" else 1
-        """Parts that a small picture is cut into: a device takes it whole, and its bits depend on the shape."""
+        """Parts that boxes of a small picture are cut into at the least: a device has no use for more."""
         self.threads = min(MOST_BESIDE, engine.threads)
         """Threads for what is done beside the engine on the CPU, over all that are doing it."""
         self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")

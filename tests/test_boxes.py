@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expandnet_ofx import boxes
 from expandnet_ofx.boxes import LOWEST_PART, STEP, WORTH, cover, cut
 
 
@@ -25,15 +27,13 @@ def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, widt
     for _ in range(blobs):
         y, x = rng.integers(height), rng.integers(width)
         wanted[y : y + rng.integers(1, 90), x : x + rng.integers(1, 90)] = True
-    covered = np.zeros_like(wanted)
-    cost = 0
-    for rows, columns in cover(wanted, halo=halo):
+    cost, found = 0, cover(wanted, halo=halo)
+    for rows, columns in found:
         assert 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
         for side, length in ((rows, height), (columns, width)):
             assert (side.stop - side.start) % STEP == 0 or side.stop - side.start == length
-        covered[rows, columns] = True
         cost += (rows.stop - rows.start + 2 * halo) * (columns.stop - columns.start + 2 * halo)
-    assert not (wanted & ~covered).any()
+    assert not (wanted & ~covered_by(found, wanted.shape)).any()
     assert cost <= (height + 2 * halo) * (width + 2 * halo)
     assert bool(cost) == bool(wanted.any())
     if halo > STEP:
@@ -52,6 +52,29 @@ def test_boxes_cover_what_is_wanted_cheaply_and_in_few_shapes(seed, height, widt
     )
 
 
+@pytest.mark.parametrize("halo", [8, 48])
+def test_among_specks_the_search_ends(halo, monkeypatch):
+    wanted = np.random.default_rng(1).random((1024, 1024)) < 0.001
+    looked, look = [], boxes._best_cut
+
+    def counted(part, *rest):
+        looked.append(part.size)
+        return look(part, *rest)
+
+    monkeypatch.setattr(boxes, "_best_cut", counted)
+    found = boxes.cover(wanted, halo=halo)
+    # Rows and columns of each part, and no pixel in more parts than there are cuts.
+    assert sum(looked) <= 2 * boxes.DEEPEST * wanted.size
+    assert np.array_equal(wanted, wanted & covered_by(found, wanted.shape))
+
+
+def covered_by(found, shape):
+    covered = np.zeros(shape, bool)
+    for box in found:
+        covered[box] = True
+    return covered
+
+
 def one_box(wanted: np.ndarray, halo: int, whole: tuple[int, int] | None = None) -> int:
     """What the least box around all that is wanted costs; edges are no longer than those of the whole."""
     if not wanted.any():
@@ -64,22 +87,22 @@ def one_box(wanted: np.ndarray, halo: int, whole: tuple[int, int] | None = None)
 
 
 @given(
-    boxes=st.lists(
+    given_boxes=st.lists(
         st.tuples(st.integers(0, 400), st.integers(1, 400), st.integers(0, 400), st.integers(1, 400)),
         min_size=1,
         max_size=6,
     ),
     parts=st.integers(1, 16),
 )
-def test_boxes_are_cut_for_as_many_workers_and_not_too_low(boxes, parts):
-    given_ = [(slice(y, y + height), slice(x, x + width)) for y, height, x, width in boxes]
+def test_boxes_are_cut_for_as_many_workers_and_not_too_low(given_boxes, parts):
+    given_ = [(slice(y, y + height), slice(x, x + width)) for y, height, x, width in given_boxes]
     found = cut(given_, parts=parts)
     for rows, columns in given_:
         own = [one for one in found if one[1] == columns and rows.start <= one[0].start and one[0].stop <= rows.stop]
         assert set(range(rows.start, rows.stop)) <= {y for one, _ in own for y in range(one.start, one.stop)}
-    # Equal spans are rounded up to half of `LOWEST_PART` at the least.
+    # A box just above it is cut in two.
     assert all(rows.stop - rows.start >= LOWEST_PART // 2 or (rows, columns) in given_ for rows, columns in found)
-    share = sum(height * width for _, height, _, width in boxes) / parts
+    share = sum(height * width for _, height, _, width in given_boxes) / parts
     for rows, columns in found:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         assert (height - 1) * width < share or height <= LOWEST_PART

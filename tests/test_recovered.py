@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx import Expander, Settings, analyzer, predict, recovered
+from expandnet_ofx.maps import enlarge
 from expandnet_ofx.recovered import ALONE, SMOOTHING_RADIUS, heard, laid_over
 
 seeds = st.integers(0, 2**32 - 1)
@@ -74,6 +75,18 @@ def test_an_analysis_misses_nothing_that_the_network_is_not_asked_for(size, clip
     assert whole.anchor == analysis.anchor and whole.anchor_samples == analysis.anchor_samples
     assert sum(map(math.prod, asked)) <= sum(map(math.prod, engine.ran))
     assert np.array_equal(light, expander.render(plate, whole))
+
+
+@given(fine=st.integers(48, 200), at=st.integers(0, 199))
+def test_a_coarser_level_is_asked_for_all_that_its_enlargement_reads(fine, at):
+    at %= fine
+    mask = np.zeros((fine, 1), bool)
+    mask[at] = True
+    asked = recovered._grown(recovered._reduced(mask, (fine // 2, 1)), recovered.TAPS // 2)[:, 0]
+    for pixel in range(fine // 2):
+        one = np.zeros((fine // 2, 1, 1), np.float32)
+        one[pixel] = 1
+        assert asked[pixel] or enlarge(one, fine, 1)[at] == 0
 
 
 def test_a_small_window_costs_an_analysis_a_small_part_of_the_network():
