@@ -148,6 +148,13 @@ def test_maps_that_tremble_are_averaged() -> None:
     assert np.std(np.diff(values[1])) < 0.45 * np.std(np.diff(values[0]))
 
 
+def test_a_steady_map_is_heard_of_where_one_of_its_frames_is() -> None:
+    silent = [analysis(k, 3.0, wide=0.0) for k in range(5)]
+    assert not any(a.recovered.values[:, :, 3].any() for a in smoothed(silent))
+    loud = [*silent[:2], analysis(2, 3.0, wide=1.0), *silent[3:]]
+    assert all((a.recovered.values[:, :, 3] > 0).all() for a in smoothed(loud))
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), wide=st.lists(st.booleans(), min_size=2, max_size=7), latlong=st.booleans())
 def test_steady_maps_are_numbers_whatever_the_frames_have_in_common(seed: int, wide: list[bool], latlong: bool) -> None:
