@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expandnet_ofx.boxes import bounds
 from expandnet_ofx.maps import extreme, framed, running
 from expandnet_ofx.pixels import picked, put_picked
-from expandnet_ofx.tiles import bounds
 from expandnet_ofx.workers import in_parallel
 
 small = st.integers(1, 9)

@@ -52,9 +52,9 @@ def test_what_the_network_is_not_asked_for_is_not_missed(size, cut, clipped, lat
         assert np.array_equal(light, expander.render(plate, analysis))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    size=st.tuples(st.integers(40, 500), st.integers(20, 300)),
+    size=st.tuples(st.integers(40, 400), st.integers(20, 200)),
     clipped=st.floats(0.1, 1.0),
     latlong=st.booleans(),
     seed=seeds,
