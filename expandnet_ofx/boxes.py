@@ -70,7 +70,7 @@ def _cover(
     if not cuts or _least(wanted, halo) > WORTH * cost:
         return [box], cost
     turned = np.ascontiguousarray(wanted.T)
-    (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(turned, whole[::-1], halo)
+    (lying, row), (standing, column) = _best_cut(wanted, whole, halo), _best_cut(turned, (whole[1], whole[0]), halo)
     # No single cut makes a ring cheaper, but the next ones may, if it is large.
     if min(lying, standing) >= cost and min(height, width) < RING * halo:
         return [box], cost
