@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
-from expandnet_ofx.boxes import cover, cut
+from expandnet_ofx.boxes import cover, cut, grown
 from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
@@ -205,7 +205,7 @@ class Analyzer:
         padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
         padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
         boxes = cut(cover(wanted, halo=box_margin(self._engine)), parts=self._workers.strips)
-        parts = [padded[y.start : y.stop + 2 * RADIUS, x.start : x.stop + 2 * RADIUS] for y, x in boxes]
+        parts = [padded[grown(box, 2 * RADIUS)] for box in boxes]
         light = self._workers.map(lambda part: expand_splitting(self._engine, part, features)[0], parts)
         result = np.zeros(seen.shape, np.float32)
         for box, part in zip(boxes, light, strict=True):

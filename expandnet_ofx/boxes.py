@@ -37,6 +37,12 @@ def bounds(wanted: NDArray[np.bool_]) -> Box | None:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
+def grown(box: Box, by: int, shift: int = 0) -> Box:
+    """Return a box as it lies in an array that begins `shift` pixels before, and is `by` pixels longer."""
+    rows, columns = (slice(side.start + shift, side.stop + shift + by) for side in box)
+    return rows, columns
+
+
 def cover(wanted: NDArray[np.bool_], *, halo: int) -> list[Box]:
     """Cover all wanted pixels with boxes whose cost, halo included, is low.
 

@@ -16,7 +16,7 @@ from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
-from expandnet_ofx.boxes import bounds, cover
+from expandnet_ofx.boxes import Box, bounds, cover, grown
 from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
@@ -179,7 +179,7 @@ class TilePredictor:
         codes: NDArray[Any],
         seen: Array,
         matte: Array,
-        box: tuple[slice, slice],
+        box: Box,
         corner: tuple[int, int],
     ) -> Array:
         """Return the light of a box of a tile.
@@ -190,12 +190,12 @@ class TilePredictor:
             box: rows and columns of the tile.
             corner: x and y of the box in the plate.
         """
-        around, own = _grown(box, 2 * SMOOTHING_RADIUS), matte[_grown(box, 0, SMOOTHING_RADIUS)]
+        around, own = grown(box, 2 * SMOOTHING_RADIUS), matte[grown(box, 0, SMOOTHING_RADIUS)]
         maps = {name: self._sampled(values, own.shape, corner) for name, values in self._maps.items()}
         log_light = self._log_light(seen, self._wanted(matte, around, maps.get("recovered")))[around]
         log_light = smooth_log_light(log_light, matte[around])
-        near, around = _grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), _grown(box, 2 * MIXED, MARGIN - MIXED)
-        mixed, inner = mixtures(matte[near], seen[around]), _grown(box, 0, MARGIN)
+        near, around = grown(box, 2 * MIXED, SMOOTHING_RADIUS - MIXED), grown(box, 2 * MIXED, MARGIN - MIXED)
+        mixed, inner = mixtures(matte[near], seen[around]), grown(box, 0, MARGIN)
         # What follows looks at no pixel's neighbors, and most pixels of a box lie outside the matte.
         result, at = zeros(matte, own.shape), set_at(any_channel(own))
         told = {name: picked(values, at) for name, values in maps.items()}
@@ -206,7 +206,7 @@ class TilePredictor:
         put_picked(result, at, xp.where(own > 0, xp.exp2(log_light), 0.0))
         return result
 
-    def _wanted(self, matte: Array, around: tuple[slice, slice], wide: Array | None) -> NDArray[np.bool_]:
+    def _wanted(self, matte: Array, around: Box, wide: Array | None) -> NDArray[np.bool_]:
         """Return where the network is asked (H, W): in a part of the matte, where light of wide areas leaves it a say."""
         wanted = np.zeros(matte.shape[:2], np.bool_)
         part = any_channel(matte[around])
@@ -217,9 +217,8 @@ class TilePredictor:
         """Run the network where it is wanted (H, W); `seen` has `RADIUS` pixels more on all sides."""
         log_light = zeros(seen, (*wanted.shape, 3))
         xp = namespace(log_light)
-        for rows, across in cover(wanted, halo=box_margin(self._engine)):
-            part = seen[rows.start : rows.stop + 2 * RADIUS, across.start : across.stop + 2 * RADIUS]
-            log_light[rows, across] = xp.log2(xp.clip(self._expand(part), FLOOR, None))
+        for box in cover(wanted, halo=box_margin(self._engine)):
+            log_light[box] = xp.log2(xp.clip(self._expand(seen[grown(box, 2 * RADIUS)]), FLOOR, None))
         return log_light
 
     def _in_context(
@@ -277,9 +276,3 @@ class TilePredictor:
             with self._lock:
                 self._statistics.splits += splits
         return light
-
-
-def _grown(box: tuple[slice, slice], by: int, shift: int = 0) -> tuple[slice, slice]:
-    """Return a box as it lies in an array that begins `shift` pixels before, and is `by` pixels longer."""
-    rows, columns = (slice(side.start + shift, side.stop + shift + by) for side in box)
-    return rows, columns
