@@ -27,8 +27,9 @@ from processes import measure
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.arrays import to_half, to_host
 from expandnet_ofx.images import open_image, to_array
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.predicted import Predicted
-from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+from expandnet_ofx.writer import PartLayout, image_writer
 
 COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
 SETTINGS = Settings(input_space="srgb")

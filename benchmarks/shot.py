@@ -33,11 +33,12 @@ from expandnet_ofx import Expander, Settings
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.looks import look_at
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import ShotWriter
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.steady import Steadying, make_steady
-from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+from expandnet_ofx.writer import PartLayout, image_writer
 
 COMMAND = [sys.executable, "-c", "from expandnet_batch.main import main; main()"]
 TOOLS = [sys.executable, "-c", "from expandnet_batch.tools import main; main()"]

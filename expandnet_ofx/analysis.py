@@ -203,7 +203,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _save_maps(path: Path, maps: Mapping[str, Any]) -> None:
-    from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+    from expandnet_ofx.output_options import OutputOptions
+    from expandnet_ofx.writer import PartLayout, image_writer
 
     pixels = np.concatenate([found.values for found in maps.values()], 2)
     channels = [channel for name in maps for channel in MAPS[name][1]]

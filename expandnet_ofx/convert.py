@@ -11,12 +11,12 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import provenance
 from expandnet_ofx.rendering import Progress, Rendering
 from expandnet_ofx.sources import Identity, Part, Prepared, identify, prepare
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.writer import OutputOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.images import HELD_SHARE, native_type, open_input, reads_by_rows
+from expandnet_ofx.image_files import native_type, open_input, reads_by_rows
+from expandnet_ofx.images import HELD_SHARE
 from expandnet_ofx.plausibility import check_declared_size
 
 

@@ -12,10 +12,10 @@ from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import uses_config
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.images import content_hash
+from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Identity
-from expandnet_ofx.writer import OutputOptions
 
 
 def provenance(expander: Expander, options: OutputOptions, identity: Identity) -> dict[str, Any]:

@@ -21,13 +21,15 @@ from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
 from expandnet_ofx.images import ImagePlate
+from expandnet_ofx.output_options import OutputOptions, matte_file
 from expandnet_ofx.plates import LEAST_ALPHA
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import analysis_record, as_text
+from expandnet_ofx.results import PROGRAM
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.writer import PROGRAM, ImageWriter, OutputOptions, PartLayout, image_writer, matte_file
+from expandnet_ofx.writer import ImageWriter, PartLayout, image_writer
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]

@@ -11,12 +11,15 @@ from typing import Any
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.images import ImagePlate, content_hash, open_image, open_mask, pixel_hash
+from expandnet_ofx.hashes import content_hash, pixel_hash
+from expandnet_ofx.images import ImagePlate, open_image, open_mask
+from expandnet_ofx.metadata import carried_attributes
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.survey import Survey
-from expandnet_ofx.writer import OutputOptions, PartLayout, carried_attributes
+from expandnet_ofx.writer import PartLayout
 
 
 @dataclass(kw_only=True)

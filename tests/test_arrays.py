@@ -21,6 +21,7 @@ from expandnet_ofx.engine_torch import to_tensor
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.pixels import any_channel, brightest_channel, darkest_channel, sum_of_channels
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.recovered import smooth_log_light
@@ -31,7 +32,6 @@ from expandnet_ofx.swing import put_back
 from expandnet_ofx.tallies import window_max
 from expandnet_ofx.transfer import ENCODINGS, full_scale, named_encoding
 from expandnet_ofx.weights import Weights
-from expandnet_ofx.writer import OutputOptions
 
 CPU = torch.device("cpu")
 

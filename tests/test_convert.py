@@ -23,9 +23,10 @@ from PIL.TiffImagePlugin import IFDRational
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.convert import Converter, expand_file
 from expandnet_ofx.errors import AlreadyHDRError, InputError, OutputError, UsageError
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.partials import is_partial
 from expandnet_ofx.sources import identify
-from expandnet_ofx.writer import ImageWriter, OutputOptions
+from expandnet_ofx.writer import ImageWriter
 
 RNG = np.random.default_rng(8)
 HEIGHT, WIDTH = 40, 56

@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 
 from expandnet_ofx import Settings
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.images import content_hash, open_image, to_array
+from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.images import open_image, to_array
 
 RNG = np.random.default_rng(5)
 CODES = RNG.integers(0, 256, (17, 23, 3), dtype=np.uint8)

@@ -25,7 +25,6 @@ from fakes import decode_srgb
 from expandnet_ofx import Expander, Settings
 
 PLUGIN = ROOT / "nuke_plugin"
-MODULES = ("client", "color", "farm", "job", "knobs", "nuke", "scratch")
 BIN = Path(sys.executable).parent
 FRAMES = (1001, 1002, 1003)
 RGB = ("rgba.red", "rgba.green", "rgba.blue")
@@ -49,8 +48,8 @@ class Comp:
         self.host = Host(gui=gui)
         self.host.add_gizmo(PLUGIN / "ExpandNet.gizmo")
         sys.modules["nuke"] = self.host.module()
-        for name in MODULES:
-            sys.modules.pop(f"expandnet_{name}", None)
+        for path in PLUGIN.glob("expandnet_*.py"):
+            sys.modules.pop(path.stem, None)
         self.plugin: Any = importlib.import_module("expandnet_nuke")
         if gui:
             exec(compile((PLUGIN / "menu.py").read_text(encoding="utf-8"), "menu.py", "exec"), {})

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import partial_name
-from expandnet_ofx.sequences import find_sources, frame_number, parse_frames, place_outputs
+from expandnet_ofx.placing import place_outputs
+from expandnet_ofx.sequences import find_sources, frame_number, parse_frames
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 
-from expandnet_ofx import partials, writer
+from expandnet_ofx import partials, results
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.errors import ExpandNetError, OutputError, UsageError
+from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.partials import is_partial, partial_name, sweep
-from expandnet_ofx.writer import OutputOptions, PartLayout, check_suffix, image_writer
+from expandnet_ofx.writer import PartLayout, image_writer
 
 LIGHT = np.random.default_rng(2).normal(0.5, 2.0, (40, 33, 3)).astype(np.float32)
 LOSSLESS = ("zip", "zip:9", "zips", "piz", "none", "rle")
@@ -281,7 +282,8 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from expandnet_ofx.errors import OutputError
-from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+from expandnet_ofx.output_options import OutputOptions
+from expandnet_ofx.writer import PartLayout, image_writer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
 noise = np.random.default_rng(0).random((256, 256, 3), np.float32)
@@ -362,13 +364,13 @@ def test_provenance_of_complete_files_only(tmp_path):
     ) as output:
         output.write(0, noise)
         output.commit()
-    assert writer.read_provenance(path) == {"a": 1}
+    assert results.read_provenance(path) == {"a": 1}
     data = path.read_bytes()
     for share in (0.05, 0.5, 0.99):
         path.write_bytes(data[: int(len(data) * share)])
-        assert writer.read_provenance(path) is None
-    assert writer.read_provenance(write(tmp_path / "b.exr", noise)) is None
-    assert writer.read_provenance(tmp_path / "missing.exr") is None
+        assert results.read_provenance(path) is None
+    assert results.read_provenance(write(tmp_path / "b.exr", noise)) is None
+    assert results.read_provenance(tmp_path / "missing.exr") is None
 
 
 def test_calls_run_in_order_in_one_thread():

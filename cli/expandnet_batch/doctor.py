@@ -100,7 +100,7 @@ def _color(say: Say, ocio: str | None) -> None:
 def _formats(say: Say) -> None:
     import OpenImageIO as oiio
 
-    from expandnet_ofx.images import ROW_FORMATS
+    from expandnet_ofx.image_files import ROW_FORMATS
 
     formats = oiio.get_string_attribute("input_format_list").split(",")
     say(f"read by rows    {', '.join(name for name in formats if name in ROW_FORMATS)}")

@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
-from expandnet_batch.batch import open_converter, picture_settings
-from expandnet_batch.jobs import Job, check_apart, check_folder, views_of
+from expandnet_batch.book import FrameSequence
+from expandnet_batch.jobs import Job
+from expandnet_batch.opening import open_converter, picture_settings
+from expandnet_batch.planning import check_apart, check_folder, views_of
 from expandnet_batch.progress import open_progress
 from expandnet_batch.runtime import tune_process
-from expandnet_batch.steadying import FrameSequence, analyze_frames
+from expandnet_batch.steadying import analyze_frames
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.sequences import find_sources, parse_frames
 from expandnet_ofx.shots import Shot, ShotFrame, differing, merge_shots

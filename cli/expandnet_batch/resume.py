@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.output_options import matte_file
 from expandnet_ofx.preview import shows
 from expandnet_ofx.provenance import as_text
+from expandnet_ofx.results import read_provenance
 from expandnet_ofx.sources import Identity
-from expandnet_ofx.writer import matte_file, read_provenance
 
 
 def up_to_date(converter: Converter, identity: Identity, output: Path, *, preview: Path | None = None) -> bool:

@@ -2,137 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from expandnet_batch.ahead import open_ahead
+from expandnet_batch.book import Book, FrameSequence
 from expandnet_batch.failures import FRAME_FAILURES, failure_text
-from expandnet_batch.jobs import Given, Job, check_room
+from expandnet_batch.jobs import Job
+from expandnet_batch.planning import check_room
 from expandnet_batch.progress import Progress
-from expandnet_batch.report import ShotRecord
-from expandnet_batch.resume import up_to_date
+from expandnet_batch.settled import is_settled, steady_keys
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.defaults import WINDOW
-from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.looks import Look, look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
-from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing, runs
+from expandnet_ofx.shots import Shot, ShotWriter, differing, runs
 from expandnet_ofx.sources import Identity, Prepared
-from expandnet_ofx.steady import Steadying, SteadyShot, make_steady_views
+from expandnet_ofx.steady import Steadying, make_steady_views
 from expandnet_ofx.workers import Results
-from expandnet_ofx.writer import read_provenance
 
 KEPT_BYTES = 1.5e6
 """What a batch keeps of a shot's frame while it runs: its small maps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameSequence:
-    """Jobs whose names are numbered alike, in the order of their numbers; or one movie; of one view."""
-
-    name: str
-    jobs: list[Job]
-    tiles: bool = False
-    """Numbers are those of UDIM tiles."""
-
-
-class Book:
-    """Gives the analyses of a batch's frames, see `jobs.Analyses`, and remembers what was taken for a shot."""
-
-    def __init__(self) -> None:
-        self._given: dict[tuple[Path, int], Callable[[Identity], Given]] = {}
-        self._records: dict[tuple[Path, int], ShotRecord] = {}
-        self.shot: Shot | None = None
-        """One for all frames, by number alone."""
-        self.records: list[ShotRecord] = []
-        """What was taken for a shot, for the report."""
-
-    def __call__(self, path: Path, number: int | None, identity: Identity) -> Given | None:
-        """Return the analysis of a frame; None where it is no frame of a shot."""
-        if self.shot is not None:
-            frame = self.shot.frame(number, identity)
-            return Given(key=frame.key, load=frame.load)
-        found = self._given.get((path, number or 0))
-        return None if found is None else found(identity)
-
-    def record_of(self, path: Path, number: int | None) -> ShotRecord | None:
-        """Return the shot of a frame."""
-        return self._records.get((path, number or 0))
-
-    def note(
-        self,
-        sequence: FrameSequence,
-        spans: Sequence[Sequence[int]],
-        *,
-        window: int | None,
-        locked: int | None = None,
-    ) -> None:
-        """Remember what of a sequence is a shot, by first and last frame, and the frame that locks the one it is in."""
-        for first, last in spans:
-            record = ShotRecord(
-                sequence=sequence.name,
-                first=first,
-                last=last,
-                window=window,
-                tiles=sequence.tiles,
-                locked=locked if locked is not None and first <= locked <= last else None,
-            )
-            self.records.append(record)
-            for path, number in _frames_of(sequence, range(first, last + 1)):
-                self._records[path, number] = record
-
-    def add(
-        self,
-        sequence: FrameSequence,
-        frames: Mapping[int, ShotFrame],
-        made: SteadyShot,
-        keys: Mapping[int, str],
-        *,
-        replaced: str = "was replaced while the batch ran; run it again",
-    ) -> None:
-        """Add the steady analyses of a sequence, made from those of its frames.
-
-        Args:
-            replaced: what is said of a frame that is another picture by now.
-        """
-
-        def given(path: Path, number: int) -> Callable[[Identity], Given]:
-            def check(identity: Identity) -> Given:
-                if identity.source_sha256 != frames[number].identity.source_sha256:
-                    raise InputError(f"{path}: {replaced}")
-                return Given(key=keys[number], load=partial(made.load, number))
-
-            return check
-
-        for path, number in _frames_of(sequence, frames):
-            self._given[path, number] = given(path, number)
-
-    def settle(self, sequence: FrameSequence, keys: Mapping[int, str]) -> None:
-        """Add a sequence whose results all exist and can stay: nothing of it is analyzed."""
-
-        def load() -> Analysis:
-            raise InputError(f"{sequence.name}: changed while the batch ran; run it again")
-
-        def given(key: str) -> Callable[[Identity], Given]:
-            return lambda _: Given(key=key, load=load)
-
-        for path, number in _frames_of(sequence, keys):
-            self._given[path, number] = given(keys[number])
-
-
-def _frames_of(sequence: FrameSequence, numbers: Iterable[int]) -> Iterator[tuple[Path, int]]:
-    wanted = set(numbers)
-    for job in sequence.jobs:
-        for number in wanted if job.source.is_movie else wanted & {job.number or 0}:
-            yield job.source.path, number
 
 
 def window_of(text: str) -> int | None:
@@ -213,7 +108,7 @@ def open_book(
                 book.note(view, [(span[0], span[-1]) for span in spans], window=None)
             continue
         how = Steadying(window=window or 1, tiles=views[0].tiles)
-        if options["existing"] == "skip" and _settled(book, views, converter, settings, how):
+        if options["existing"] == "skip" and is_settled(book, views, converter, settings, how):
             continue
         kept = KEPT_BYTES * sum(len(view.jobs) for view in views)
         check_room(scratch, kept, progress, advice="set TMPDIR to a folder on another disk")
@@ -238,73 +133,6 @@ def _analyze_views(
         beside = [other for _, other in known if other is not frames]
         book.add(view, frames, steady, steady_keys(spans, [frames, *beside], settings, how))
         book.note(view, spans, window=how.window)
-
-
-def steady_keys(
-    spans: Sequence[Sequence[int]],
-    views: Sequence[Mapping[int, ShotFrame]],
-    settings: Mapping[str, Any],
-    how: Steadying,
-) -> dict[int, str]:
-    """Return for each frame what its steady analysis was made from: span, plates, settings."""
-    plates = [{number: frame.identity.source_sha256 for number, frame in view.items()} for view in views]
-    return {n: key for first, last in spans for n, key in _span_keys(first, last, plates, settings, how).items()}
-
-
-def _span_keys(
-    first: int, last: int, plates: Sequence[Mapping[int, str]], settings: Mapping[str, Any], how: Steadying
-) -> dict[int, str]:
-    numbers = [n for n in plates[0] if first <= n <= last]
-    made_from = [[[n, view.get(n)] for n in sorted(numbers)] for view in plates]
-    record = json.dumps([made_from, settings, how.window, how.tiles], sort_keys=True)
-    return dict.fromkeys(numbers, f"{first}-{last} {hashlib.sha256(record.encode()).hexdigest()}")
-
-
-def _settled(
-    book: Book, views: Sequence[FrameSequence], converter: Converter, settings: Mapping[str, Any], how: Steadying
-) -> bool:
-    """Tell whether all results of a sequence exist and can stay, and if so settle it.
-
-    A result says from which frames its analysis was made. Where those are the same plates still, and no other frame is
-    there, an analysis would come out the same again.
-    """
-    if any(job.source.is_movie for view in views for job in view.jobs):
-        return False
-    try:
-        identities = [
-            {job.number or 0: converter.identify(job.source.path, job.mask) for job in view.jobs} for view in views
-        ]
-    except InputError:
-        return False
-    plates = [{number: identity.source_sha256 for number, identity in view.items()} for view in identities]
-    settled: list[tuple[FrameSequence, dict[int, str], list[tuple[int, int]]]] = []
-    for k, view in enumerate(views):
-        keys: dict[int, str] = {}
-        spans: list[tuple[int, int]] = []
-        own = [plates[k], *(other for other in plates if other is not plates[k])]
-        for job in view.jobs:
-            number = job.number or 0
-            if number not in keys:
-                span = _span_of(job.output)
-                if span is None:
-                    return False
-                spans.append(span)
-                keys |= _span_keys(*span, own, settings, how)
-            identity = replace(identities[k][number], analysis_sha256=keys.get(number))
-            if not up_to_date(converter, identity, job.output, preview=job.preview):
-                return False
-        settled.append((view, keys, spans))
-    for view, keys, spans in settled:
-        book.settle(view, keys)
-        book.note(view, spans, window=how.window)
-    return True
-
-
-def _span_of(output: Path) -> tuple[int, int] | None:
-    """Return first and last frame of the shot that a result was made in, as it says itself."""
-    record = read_provenance(output) if output.exists() else None
-    span = str((record or {}).get("analysis_sha256") or "").partition(" ")[0].split("-")
-    return (int(span[0]), int(span[1])) if len(span) == 2 and all(part.isdigit() for part in span) else None
 
 
 def analyze_frames(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from expandnet_comparison.operators import Operator
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.images import open_image, to_array
+from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.transfer import full_scale
-from expandnet_ofx.writer import OutputOptions, PartLayout, image_writer
+from expandnet_ofx.writer import PartLayout, image_writer
 
 
 def codes_of(path: Path) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expandnet_batch.book import FrameSequence
 from expandnet_batch.jobs import Job
-from expandnet_batch.steadying import FrameSequence
 from expandnet_batch.submission.paths import PathRule, mapped, ruled
 from expandnet_ofx import __version__
 from expandnet_ofx.errors import InputError, UsageError

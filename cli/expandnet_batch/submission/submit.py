@@ -14,8 +14,10 @@ from typing import Any
 
 import click
 
-from expandnet_batch.batch import SETTING_OPTIONS, check_options, check_places
-from expandnet_batch.jobs import Job, JobPlan, check_folder, plan_jobs
+from expandnet_batch.batch import check_places
+from expandnet_batch.jobs import Job
+from expandnet_batch.opening import SETTING_OPTIONS, check_options
+from expandnet_batch.planning import JobPlan, check_folder, plan_jobs
 from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item

@@ -22,13 +22,17 @@ from typing import Any
 
 import click
 
-from expandnet_batch.batch import open_converter, run_plan
+from expandnet_batch.batch import run_plan
+from expandnet_batch.book import Book
 from expandnet_batch.failures import failure_text
-from expandnet_batch.jobs import Job, JobPlan, output_options
+from expandnet_batch.jobs import Job
+from expandnet_batch.opening import open_converter
+from expandnet_batch.planning import JobPlan, output_options
 from expandnet_batch.progress import open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
-from expandnet_batch.steadying import Book, analyzed, steady_keys
+from expandnet_batch.settled import steady_keys
+from expandnet_batch.steadying import analyzed
 from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
 from expandnet_batch.submission.summary import keep_stretches, save_report
 from expandnet_ofx import __version__

@@ -14,25 +14,27 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any, cast
 
-from expandnet_batch.batch import open_converter
-from expandnet_batch.jobs import Job, check_folder, output_options
+from expandnet_batch.book import FrameSequence
+from expandnet_batch.jobs import Job
+from expandnet_batch.opening import open_converter
+from expandnet_batch.planning import check_folder, output_options
 from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
 from expandnet_batch.runtime import MemoryGuard
-from expandnet_batch.steadying import FrameSequence, analyze_frames
+from expandnet_batch.steadying import analyze_frames
 from expandnet_batch.worker.describe import describe, parse_settings
 from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request, is_whole
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.provenance import analysis_settings, prediction_settings
 from expandnet_ofx.sequences import Source
 from expandnet_ofx.shots import Shot, differing
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, steady
-from expandnet_ofx.writer import OutputOptions, check_suffix
 
 ENGINES_KEPT = 2
 """Engines that stay warm: an artist compares two precisions, not ten."""

@@ -1,0 +1,125 @@
+"""Where results go: each beside its name in a folder, into a pattern, or under one name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from expandnet_ofx.errors import UsageError
+from expandnet_ofx.image_files import PICTURE_SUFFIXES
+from expandnet_ofx.patterns import FramePattern, is_pattern
+from expandnet_ofx.sequences import MOVIE_SUFFIXES, Source, absolute, frame_number, without_number
+
+
+def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
+    """Return where each source's result goes.
+
+    Args:
+        sources: from `find_sources`.
+        output: a folder (results keep their names, sub-folders are mirrored), a pattern with frames, or for one source
+            a file name.
+        suffix: of files placed into a folder.
+
+    Raises:
+        UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
+    """
+    outputs = placed(sources, output, suffix=suffix)
+    refuse_collisions(sources, [[output] for output in outputs])
+    return outputs
+
+
+def placed(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
+    """Return what `place_outputs` does, whatever lies there or goes there as well."""
+    if is_pattern(output) and not Path(output).is_dir():
+        outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
+    elif _names_a_file(output):
+        outputs = [_of_movie(_viewed(Path(output), source), source) for source in sources]
+    else:
+        base = _mirror_base(sources)
+        outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
+    return outputs
+
+
+def _of_movie(path: Path, source: Source) -> Path:
+    """Return the name of a result; frames of a movie are numbered before its suffix."""
+    return path.with_name(f"{path.stem}.####{path.suffix}") if source.is_movie else path
+
+
+def _names_a_file(output: str) -> bool:
+    """Tell whether an output is a file name, of a format that can be written or not, rather than a folder."""
+    suffix = Path(output).suffix.lower().lstrip(".")
+    return (
+        suffix in PICTURE_SUFFIXES | MOVIE_SUFFIXES and not output.endswith(("/", os.sep)) and not Path(output).is_dir()
+    )
+
+
+def _viewed(path: Path, source: Source) -> Path:
+    view = source.view or ""
+    return Path(str(path).replace("%V", view).replace("%v", view[:1])) if view else path
+
+
+def _numbered(source: Source, output: str) -> Path:
+    pattern = _viewed(Path(output), source)
+    if source.is_movie:
+        return pattern
+    assert source.frame is not None
+    return FramePattern(str(pattern)).path(source.frame)
+
+
+def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
+    """Give frame numbers to numbered files that stand together; a lone file has none to give."""
+    groups: dict[tuple[Path, str], int] = {}
+    for source in sources:
+        key = (source.path.parent, without_number(source.path))
+        groups[key] = groups.get(key, 0) + 1
+    numbered = []
+    for source in sources:
+        key = (source.path.parent, without_number(source.path))
+        frame = source.frame
+        if frame is None and groups[key] > 1:
+            frame = frame_number(source.path)
+        if frame is None and not source.is_movie:
+            raise UsageError(
+                f"{source.path}: a still has no frame number for {output}; write its input as a pattern, or name a folder"
+            )
+        numbered.append(replace(source, frame=frame))
+    return numbered
+
+
+def _mirror_base(sources: Sequence[Source]) -> Path | None:
+    """Return the folder that results are mirrored from, None if all sources lie in one folder."""
+    roots = {absolute(source.root) for source in sources}
+    if len(roots) == 1:
+        return next(iter(roots))
+    return Path(os.path.commonpath(roots))
+
+
+def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
+    name = _of_movie(Path(f"{source.path.stem}{suffix}"), source)
+    folder = absolute(source.path).parent
+    if base is None or not folder.is_relative_to(base):
+        return name
+    return folder.relative_to(base) / name
+
+
+def refuse_collisions(sources: Sequence[Source], files: Sequence[Sequence[Path]]) -> None:
+    """Raise `UsageError` if two sources would write one file, or one would replace an input.
+
+    Args:
+        files: what is written for each source.
+    """
+    taken: dict[str, Source] = {}
+    inputs = {os.path.realpath(source.path) for source in sources}
+    for source, written in zip(sources, files, strict=True):
+        for path in written:
+            real = os.path.realpath(path)
+            if other := taken.get(real):
+                raise UsageError(
+                    f"{path}: both {other.path} and {source.path} would be written there; name frames such as x.####.exr, "
+                    "or a folder for each"
+                )
+            if real in inputs:
+                raise UsageError(f"{path}: is an input as well; choose another output")
+            taken[real] = source
