@@ -6,7 +6,7 @@ common, once: `namespace` tells which of them an array belongs to. Types are sta
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import sys
 from typing import Any, cast
 
 import numpy as np
@@ -62,10 +62,10 @@ def to_half(array: Any) -> NDArray[np.float16]:
     """Return half floats, rounded to the nearest, ties to even; half floats as they are."""
     if namespace(array) is not np:
         return cast("NDArray[np.float16]", array.half())
-    if array.dtype == np.float16 or find_spec("torch") is None:
+    torch: Any = sys.modules.get("torch")
+    if array.dtype == np.float16 or torch is None:
+        # To load PyTorch for this alone would take longer than a hundred frames do.
         return cast("NDArray[np.float16]", array.astype(np.float16, copy=False))
-    import torch
-
     # Numpy and the image library round one number after another, which takes six times as long.
     result = np.empty(array.shape, np.float16)
     given = np.require(array, requirements=("C", "W"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,7 @@ def test_codes_on_a_device_mean_the_same():
     assert to_tensor(tensor, CPU) is tensor
 
 
-def test_halves_are_rounded_alike_by_all(tmp_path: Path):
+def test_halves_are_rounded_alike_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Ours, numpy, PyTorch and the image library: every half float, the middle between two, and just beside it."""
     exact = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
     middle = (exact[:-1] + exact[1:]) / 2
@@ -224,6 +225,9 @@ def test_halves_are_rounded_alike_by_all(tmp_path: Path):
     values.flags.writeable = False
     assert np.array_equal(to_half(values[:, ::-1])[:, ::-1].view(np.uint16), by_numpy)
     values = values.copy()
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "torch")
+        assert np.array_equal(to_half(values).view(np.uint16), by_numpy), "where PyTorch is not loaded"
     assert np.array_equal(to_host(to_half(torch.from_numpy(values))).view(np.uint16), by_numpy)
     buffer = oiio.ImageBuf(values)
     buffer.set_write_format("half")

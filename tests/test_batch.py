@@ -30,6 +30,17 @@ def test_help_loads_nothing_heavy() -> None:
         assert out.endswith("\nset()\n")
 
 
+def test_without_its_engine_torch_is_not_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    save(tmp_path / "x.png", plate())
+    check = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules));"
+    process = start("x.png", "-o", "out", "--engine", "openvino", cwd=tmp_path, before=check)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.endswith("\nFalse\n")
+    assert pixels_of(tmp_path / "out" / "x.exr").max() > 1
+
+
 def test_version_names_the_shipped_weights() -> None:
     shipped = next((ROOT / "expandnet_ofx" / "weights").glob("*.safetensors"))
     ran = batch("--version")

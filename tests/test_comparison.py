@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 import pytest
 import torch
 from commands import invoke
-from expandnet_comparison import main, measure, quality, report
+from expandnet_comparison import main, measure, quality, report, sheets
 from expandnet_comparison.choices import Choices
 from expandnet_comparison.main import command
 from expandnet_comparison.methods import BASE, OURS_SAMPLES, Reproduced, Row, rows
@@ -25,7 +25,7 @@ from expandnet_comparison.protocol import comparison_cases, in_nits, moved, opti
 from expandnet_comparison.quality import Judge
 from expandnet_comparison.store import Store
 from expandnet_comparison.summary import OURS, sign, summarize
-from expandnet_training import losses, pu
+from expandnet_training import losses, plots, pu
 from expandnet_training.cases import Case
 from expandnet_training.hdr_images import LUMINANCE, HDRImage, clean
 from expandnet_training.loop import Trainer
@@ -465,13 +465,19 @@ def test_the_command_writes_everything_and_measures_once(
     assert ran.out == (out / "tables.txt").read_text()
 
     measured: list[str] = []
-    before = Judge.__call__
+    drawn: list[str] = []
+    before, draw = Judge.__call__, plots.write_sheet
 
     def counted(self: Judge, found: Any, truth: Any, metric: str, **rest: Any) -> float:
         measured.append(metric)
         return before(self, found, truth, metric, **rest)
 
+    def told(path: Path, *words: Any, **rest: Any) -> None:
+        drawn.append(path.name.split(".")[2])
+        draw(path, *words, **rest)
+
     monkeypatch.setattr(Judge, "__call__", counted)
+    monkeypatch.setattr(sheets, "write_sheet", told)
     tables = (out / "tables.txt").read_text()
     assert invoke(command, *words).code == 0
     assert not measured, "everything was known"
@@ -479,9 +485,12 @@ def test_the_command_writes_everything_and_measures_once(
     assert set(measured) == {"pu21_psnr"}
     assert len(measured) == len(records)
     assert (out / "tables.txt").read_text() == tables
+    assert not drawn, "sheets would have come out the same"
     measured.clear()
-    assert invoke(command, *words, "--set", "culled=0.2").code == 0
+    less = ("--makers", "culling", "--metrics", "pu21_psnr")
+    assert invoke(command, *words, *less, "--set", "culled=0.2").code == 0
     assert measured, "another choice is another measurement"
+    assert drawn == ["culling"], "and another picture"
 
 
 def test_processes_beside_each_other_measure_the_same(tmp_path: Path, places: list[HDRImage]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from expandnet_training.cases import Case
 
     from expandnet_comparison.measure import Plan
-    from expandnet_comparison.methods import Row
 
 SMALLEST = 17
 """Edge in pixels below which metrics have no windows."""
@@ -70,6 +69,7 @@ def run(data: Path, split: Path | None, output: Path, **options: Any) -> None:
         metrics=metrics,
         again=frozenset(_names(options["again"], metrics, "--again")),
         cache=output / "cache",
+        sheets=output,
     )
     # Weights that cannot be read end the run before an hour of work, not after.
     plan.rows()
@@ -129,21 +129,7 @@ def _report(
     for path, content in (texts | {output / "results.md": whole} | ({page: whole} if page else {})).items():
         report.complete(path, lambda partial, content=content: partial.write_text(content, encoding="utf-8"))
     pictures.write_boxes(output, records, rows, plan.metrics)
-    for name, shown in _sheets(plan, rows, cases()):
-        pictures.write_comparison_sheet(output / f"{name}.png", shown)
     return text
-
-
-def _sheets(plan: Plan, rows: Sequence[Row], cases: Iterator[Case]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each picture's sheet, display-referred, known response."""
-    from expandnet_comparison.protocol import in_nits
-
-    for case in cases:
-        if case.response == "known":
-            shown, truth = {}, None
-            for row in rows:
-                shown[row.name], truth = in_nits(case, row.expand(case.plate, "display"), "display", plan.choices)
-            yield f"{case.place}.{case.maker.replace(' ', '')}", {**shown, "truth": truth}
 
 
 @command.command("expand")

@@ -20,6 +20,7 @@ from expandnet_comparison.choices import REFERRED, Choices
 from expandnet_comparison.methods import Row, rows
 from expandnet_comparison.protocol import in_nits
 from expandnet_comparison.quality import Judge
+from expandnet_comparison.sheets import Sheet
 from expandnet_comparison.store import Store
 
 Record = dict[str, Any]
@@ -39,6 +40,8 @@ class Plan:
     again: frozenset[str]
     """Metrics that are measured although they are known."""
     cache: Path
+    sheets: Path | None = None
+    """Folder of a sheet per picture, display-referred, known response; None for no sheets."""
 
     def rows(self) -> list[Row]:
         """Return the rows of the comparison."""
@@ -59,6 +62,8 @@ class Meter:
         """Return the records of a case; what was measured before is taken from its file."""
         store = Store(self._plan.cache, case, self._plan.choices)
         truths: dict[str, NDArray[np.float32]] = {}
+        sheet = self._sheet(case, store)
+        shown: dict[str, NDArray[np.floating]] = {}
         records = []
         for row in self._rows:
             held = store.get(row)
@@ -74,6 +79,8 @@ class Meter:
                     found, truth = in_nits(case, light, referred, self._plan.choices)
                     # One array per scaling, by which the judge knows that it has seen the truth.
                     truth = truths.setdefault(referred, truth)
+                    if sheet is not None and referred == "display":
+                        shown[row.name] = found
                     for name in missing:
                         value = (
                             self._judge(found, truth, name, referred=referred) if np.isfinite(found).all() else math.nan
@@ -87,7 +94,29 @@ class Meter:
                     }
                 )  # fmt: skip
         store.save()
+        if sheet is not None:
+            sheet.write(self._columns(case, shown))
         return records
+
+    def _sheet(self, case: Case, store: Store) -> Sheet | None:
+        """Return the sheet that is to be drawn of a case, None for none."""
+        if self._plan.sheets is None or case.response != "known":
+            return None
+        path = self._plan.sheets / f"{case.place}.{case.maker.replace(' ', '')}.png"
+        sheet = Sheet(path, store.made_from(self._rows))
+        return None if sheet.stays else sheet
+
+    def _columns(self, case: Case, shown: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
+        """Return the light of all rows in their order, then the truth; what was not measured now is expanded."""
+        columns: dict[str, NDArray[np.floating]] = {}
+        for row in self._rows:
+            light = shown.get(row.name)
+            if light is None:
+                light, _ = in_nits(case, row.expand(case.plate, "display"), "display", self._plan.choices)
+            columns[row.name] = light
+        # Whose light is moved beside it does not matter to the truth.
+        _, columns["truth"] = in_nits(case, columns[self._rows[0].name], "display", self._plan.choices)
+        return columns
 
 
 def measured(plan: Plan, cases: Iterable[Case], *, workers: int) -> Iterator[list[Record]]:

@@ -1,12 +1,11 @@
-"""What a comparison looks like: box plots per metric, a sheet per picture."""
+"""What a comparison looks like: box plots per metric."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from expandnet_training.plots import write_sheet
 from numpy.typing import NDArray
 
 from expandnet_comparison.measure import Record
@@ -14,12 +13,6 @@ from expandnet_comparison.methods import Row
 from expandnet_comparison.quality import TITLES
 from expandnet_comparison.report import title
 from expandnet_comparison.summary import groups
-
-SHOWN_WHITE = 200.0
-"""Light in cd/m2 that is white on a sheet at 0 stops."""
-
-COLUMN = 240
-"""Width of a picture on a sheet."""
 
 
 def write_boxes(folder: Path, records: Sequence[Record], rows: Sequence[Row], metrics: Sequence[str]) -> None:
@@ -75,8 +68,3 @@ def _values(
         ],
         np.float64,
     )
-
-
-def write_comparison_sheet(path: Path, pictures: Mapping[str, NDArray[np.floating]]) -> None:
-    """Write what methods make of one picture: a column each, in cd/m2, at three exposures."""
-    write_sheet(path, {name: (x / SHOWN_WHITE).astype(np.float32) for name, x in pictures.items()}, column=COLUMN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +39,10 @@ class Store:
         """Return what is known of a row: `seconds`, and under `display` and `scene` metrics by name."""
         held: dict[str, Any] = self._held.setdefault(_key(row), {"seconds": None, "display": {}, "scene": {}})
         return held
+
+    def made_from(self, rows: Sequence[Row]) -> list[str]:
+        """Return what tells the results of these rows from others: picture, choices and programs, then each row."""
+        return [self.path.name, *(_key(row) for row in rows)]
 
     def save(self) -> None:
         """Write the file; it appears only when complete."""

@@ -74,15 +74,18 @@ def _energy(axes: Any, rows: Sequence[Row], methods: Sequence[str], base: str) -
     axes.margins(0.25)
 
 
-def write_sheet(path: Path, pictures: Mapping[str, Array], *, column: int | None = None) -> None:
+def write_sheet(
+    path: Path, pictures: Mapping[str, Array], *, column: int | None = None, texts: Mapping[str, str] | None = None
+) -> None:
     """Write a sheet: one column per picture (H, W, 3) of light over white, one row per exposure.
 
     Args:
         path: where it goes.
         pictures: by name.
         column: width that pictures are reduced to, None for their own.
+        texts: what else the PNG says, by key.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, PngImagePlugin
 
     height, width = next(iter(pictures.values())).shape[:2]
     if column is not None:
@@ -96,4 +99,7 @@ def write_sheet(path: Path, pictures: Mapping[str, Array], *, column: int | None
             shown = Image.fromarray(codes).resize((width, height), Image.Resampling.BOX)
             sheet.paste(shown, (column * width, 18 + row * height))
             canvas.text((column * width + 4, 18 + row * height + 2), f"{stops:+d} stops" if stops else "", fill="white")
-    sheet.save(path)
+    said = PngImagePlugin.PngInfo()
+    for key, text in (texts or {}).items():
+        said.add_text(key, text)
+    sheet.save(path, pnginfo=said)
