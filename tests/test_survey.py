@@ -87,7 +87,8 @@ def test_any_partition_into_rows_gives_the_same_survey(partition, antialias, ord
     whole = in_parts(codes, [], antialias=antialias)
     parts = in_parts(codes, cuts, antialias=antialias, order=order)
     assert np.abs(whole.proxy - parts.proxy).max() <= 1e-6
-    assert np.abs(whole.surround - parts.surround).max() <= 1e-5
+    # Sums of what is far from 1, in another order.
+    np.testing.assert_allclose(parts.surround, whole.surround, rtol=3e-6, atol=1e-5)
     assert np.array_equal(whole.histograms, parts.histograms)
     assert (whole.low, whole.high) == (parts.low, parts.high)
     different = int((whole.peak != parts.peak).sum())

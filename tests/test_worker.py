@@ -397,7 +397,7 @@ def test_a_worker_that_cannot_start_says_why(runtime):
 
 
 def test_tcp_needs_the_secret_too(runtime):
-    address = started("--tcp", "--last", "0.1")
+    address = started("--tcp")
     assert address.path is None
     for secret, admitted in ((address.secret, True), ("x" * 64, False)):
         made = socket.create_connection(("127.0.0.1", address.port), timeout=10)
