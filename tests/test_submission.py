@@ -402,7 +402,7 @@ def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
     openjd = shutil.which("openjd", path=str(Path(sys.executable).parent))
     needed(openjd is not None and PROGRAM is not None, "openjd-cli")
     assert openjd is not None
-    # Two chunks: what takes long is the start of each task.
+    # Two chunks here and with Slurm: what takes long is the start of each task.
     written("--then", f"touch {shot}/then.{{frames}}", to="openjd", chunk=4)
 
     def run(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -465,7 +465,7 @@ def test_tasks_ask_for_the_processors_and_the_memory_of_their_threads(shot: Path
 @needs_torch
 def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
     needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
-    written("--then", "touch after", to="slurm", job="the job")
+    written("--then", "touch after", to="slurm", job="the job", chunk=4)
 
     def submitted(environment: dict[str, str], folder: str) -> list[str]:
         ran = subprocess.run(
@@ -484,7 +484,7 @@ def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
         assert not FAILURE.search(logs)
         # What depends on a step that failed is cancelled, not left waiting.
         Path("in/shot.1002.png").write_bytes(b"nonsense")
-        written(to="slurm", job="bad")
+        written(to="slurm", job="bad", chunk=4)
         submitted({**environment, "OMP_NUM_THREADS": "1"}, "bad")
         slurm.wait_for_all(environment, 60)
         assert not Path("bad/report.json").exists()
