@@ -59,7 +59,7 @@ class Begun:
         self._rendering = rendering
         # Not the source itself, which may hold a whole plate.
         self._source = str(prepared.source)
-        self._warnings = tuple(prepared.warnings)
+        self._warnings = (*prepared.warnings, *rendering.warnings)
         self._target = target
         self._analysis = analysis
         self._seconds = prepared.seconds + seconds

@@ -29,7 +29,7 @@ from expandnet_ofx.results import PROGRAM
 from expandnet_ofx.sources import Part, Prepared, carried_channels
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.transfer import HALF_MAX, full_scale
-from expandnet_ofx.writer import ImageWriter, PartLayout, image_writer
+from expandnet_ofx.writer import ImageWriter, PartLayout, image_writer, left_out
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -133,6 +133,11 @@ class Rendering:
         with self._stack:
             self._calls.wait()
         return self._glimpse.finish()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the result does not hold of its source."""
+        return left_out(self._target, self._layouts)
 
     @property
     def waiting(self) -> int:

@@ -51,6 +51,13 @@ def _fitted(part: PartLayout, suffix: str) -> PartLayout:
     return part
 
 
+def left_out(path: Path, parts: Sequence[PartLayout]) -> list[str]:
+    """Return a warning if a file of this name cannot hold all channels."""
+    suffix = path.suffix.lower()
+    lost = [name for part in parts for name in list(part.channels)[len(_fitted(part, suffix).channels) :]]
+    return [f"{', '.join(lost)}: not carried, {suffix} holds color alone"] if lost else []
+
+
 class ImageWriter:
     """Writes one file; `commit` gives it its name, leaving the block without it removes what was written."""
 

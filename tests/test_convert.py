@@ -473,6 +473,9 @@ def test_what_an_aces_container_leaves_behind_is_told(tmp_path):
     assert any("Z" in warning and "motion.u" in warning for warning in report.warnings)
     plain = converter()
     assert not plain.render(plain.prepare(source), tmp_path / "c.exr").warnings
+    (said,) = plain.render(plain.prepare(source), tmp_path / "d.hdr").warnings
+    assert all(name in said for name in ("Z", "motion.u", ".hdr"))
+    assert oiio.ImageBuf(str(tmp_path / "d.hdr")).nchannels == 3
 
 
 @pytest.mark.parametrize("name", ["a.exr", "a.hdr", "a.tif"])
