@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +225,6 @@ def open_image(path: Path | str, settings: Settings | None = None, *, part: int 
         AlreadyHDRError: the file says that it is log, PQ, HLG or carries a gain map.
     """
     return ImagePlate(Path(path), settings or Settings(), part=part)
-
-
-def open_mask(path: Path | str, settings: Settings) -> ImagePlate:
-    """Open a mask: numbers as they are stored, not divided by alpha; raises what `open_image` does."""
-    return ImagePlate(Path(path), replace(settings, input_space="linear", linearized=None), as_stored=True)
 
 
 def _unassociate(codes: Codes, color: tuple[int, int, int], alpha: int) -> Codes:

@@ -18,8 +18,10 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
-from expandnet_ofx.images import open_mask
+from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.masks import open_mask
 from expandnet_ofx.movies import Movie, MovieInfo
+from expandnet_ofx.patterns import FramePattern
 from expandnet_ofx.plates import ArrayPlate
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Identity, Part, Prepared, identify
@@ -86,7 +88,7 @@ class MovieFrames:
         converter: prepares the frames.
         path: the movie.
         fps: rate of a movie that has no constant one.
-        mask: still picture that keeps areas out of every frame.
+        mask: still picture that keeps areas out of every frame, or a pattern of one for each.
         first: number of the movie's first frame.
 
     Raises:
@@ -99,7 +101,7 @@ class MovieFrames:
         path: Path,
         *,
         fps: Fraction | None = None,
-        mask: Path | None = None,
+        mask: Path | FramePattern | None = None,
         first: int = 1,
     ) -> None:
         if converter.expander.settings.linearized is not None:
@@ -107,7 +109,7 @@ class MovieFrames:
         self._converter = converter
         self._mask = mask
         self._first = first
-        self._file = identify(path, mask)
+        self._file = identify(path, None if isinstance(mask, FramePattern) else mask)
         self._movie = Movie(path, fps=fps)
         try:
             self._encoding = movie_encoding(self._movie.info, converter.expander.settings)
@@ -126,6 +128,16 @@ class MovieFrames:
         for number, (_, codes) in enumerate(self._movie, self._first):
             yield number, codes
 
+    def _mask_of(self, number: int) -> Path | None:
+        if not isinstance(self._mask, FramePattern):
+            return self._mask
+        path = self._mask.path(number)
+        if not path.exists():
+            raise InputError(
+                f"{self._movie.info.path}: mask {path} of frame {number} does not exist; render it, or use one still mask"
+            )
+        return path
+
     def identity(self, number: int) -> Identity:
         """Return what identifies one frame: the movie, the frame's place in it, and the rate that its time code has."""
         place = f"{self._file.source_sha256} {number - self._first} {self._movie.info.fps}"
@@ -133,6 +145,13 @@ class MovieFrames:
             self._file,
             source=f"{self._file.source}#{number}",
             source_sha256=hashlib.sha256(place.encode()).hexdigest(),
+            mask_sha256=self._mask_sha256(number),
+        )
+
+    def _mask_sha256(self, number: int) -> str | None:
+        mask = self._mask_of(number)
+        return (
+            content_hash(mask) if mask is not None and isinstance(self._mask, FramePattern) else self._file.mask_sha256
         )
 
     def prepare(
@@ -156,11 +175,12 @@ class MovieFrames:
             attributes=_attributes(info, number - self._first),
         )
         surveyed = None if analysis else converter.expander.survey(plate)
+        mask = self._mask_of(number)
         return Prepared(
             source=Path(info.path),
             identity=identity or self.identity(number),
             parts=[Part(plate=plate, layout=layout, survey=surveyed, analysis=analysis)],
-            mask=open_mask(self._mask, converter.expander.settings) if self._mask else None,
+            mask=None if mask is None else open_mask(mask, converter.expander.settings),
             warnings=list(info.warnings),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,14 +104,18 @@ def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
     return folder.relative_to(base) / name
 
 
-def refuse_collisions(sources: Sequence[Source], files: Sequence[Sequence[Path]]) -> None:
+def refuse_collisions(
+    sources: Sequence[Source], files: Sequence[Sequence[Path]], *, also: Iterable[Path | None] = ()
+) -> None:
     """Raise `UsageError` if two sources would write one file, or one would replace an input.
 
     Args:
         files: what is written for each source.
+        also: what is read beside the sources, such as masks.
     """
     taken: dict[str, Source] = {}
-    inputs = {os.path.realpath(source.path) for source in sources}
+    read = [*(source.path for source in sources), *(path for path in also if path is not None)]
+    inputs = {os.path.realpath(path) for path in read}
     for source, written in zip(sources, files, strict=True):
         for path in written:
             real = os.path.realpath(path)

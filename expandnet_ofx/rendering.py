@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
@@ -79,6 +80,7 @@ class Rendering:
         self._preview = preview
         self._region = region
         self._record = _record(made, target, region)
+        self._refuse_inputs()
         self._layouts = self._layouts_of(prepared, analyses)
         self.statistics = RenderStatistics()
         self._shown = next(i for i, analysis in enumerate(analyses) if analysis is not None)
@@ -89,6 +91,15 @@ class Rendering:
     def __del__(self) -> None:
         # An interruption may come before anybody holds what was begun.
         self.abandon()
+
+    def _refuse_inputs(self) -> None:
+        """Raise `UsageError` if a picture that is read would be replaced."""
+        mask = self._prepared.mask
+        read = {os.path.realpath(path) for path in (self._prepared.source, *([] if mask is None else [mask.path]))}
+        beside = matte_file(self._target) if self._options.separate_matte else None
+        for path in (self._target, beside, self._preview):
+            if path is not None and os.path.realpath(path) in read:
+                raise UsageError(f"{path}: is an input as well; choose another output")
 
     def _layouts_of(self, prepared: Prepared, analyses: Sequence[Analysis | None]) -> list[PartLayout]:
         if len(prepared.parts) > 1 and self._target.suffix.lower() != ".exr":
@@ -252,7 +263,9 @@ def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
 
 def _normalized(codes: NDArray[Any], channels: Sequence[int] | range) -> Array:
     picked = codes[:, :, list(channels)]
-    return picked.astype(np.float32) / np.float32(full_scale(codes.dtype))
+    scale = full_scale(codes.dtype)
+    # Floats pass on as they are: arithmetic would touch the bits of what is no number.
+    return picked.astype(np.float32, copy=False) if scale == 1 else picked.astype(np.float32) / np.float32(scale)
 
 
 def _cut(prepared: Prepared, layouts: Sequence[PartLayout], region: Region) -> PartLayout:

@@ -21,7 +21,8 @@ from expandnet_ofx.patterns import FramePattern, is_pattern
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
 _GLOB = re.compile(r"[*?\[]")
-_NUMBER = re.compile(r"(\d+)(?=\.[^.]+$)")
+_NUMBER = re.compile(r"((?:(?<=[._])-)?\d+)(?=\.[^.]+$)")
+# A dash is a sign behind a dot or an underscore alone: shot-1001.png is frame 1001.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +89,10 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
                 ) from error
             if not found and not reduced:
                 raise UsageError(f"{text}: nothing matches; check the path" + (" and --frames" if wanted else ""))
-            shared = argument if view else None
-            sources += [replace(source, notation=shared, udim="<UDIM>" in Path(argument).name) for source in found]
+            sources += [
+                replace(source, notation=_shared(argument, source), udim="<UDIM>" in Path(argument).name)
+                for source in found
+            ]
     unique: dict[Path, Source] = {}
     for source in sources:
         unique.setdefault(absolute(source.path), source)
@@ -109,12 +112,26 @@ def _views(argument: str, views: Sequence[str]) -> Iterator[tuple[str | None, st
         yield view, argument.replace("%V", view).replace("%v", view[:1])
 
 
+def _shared(argument: str, source: Source) -> str | None:
+    """Return what the views of one picture, or of one sequence, have in common; None for what is no view.
+
+    A pattern or a file is one for each view. A folder or a glob may hold several: they are told by their names, in which the
+    view's own is a word.
+    """
+    if source.view is None:
+        return None
+    text = argument.replace("%V", source.view).replace("%v", source.view[:1])
+    if not Path(text).is_dir() and (is_pattern(text) or os.path.lexists(text)):
+        return argument
+    words = [source.view, *([source.view[:1]] if "%v" in argument else [])]
+    a_word = rf"(?<![^\W_])(?:{'|'.join(map(re.escape, words))})(?![^\W_])"
+    return f"{argument} {re.sub(a_word, '%V', str(source.path.with_name(without_number(source.path))))}"
+
+
 def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
     path = Path(text)
     if path.is_dir() and not _is_picture(path):
-        files = sorted(
-            file for file in _below(path) if _is_picture(file) and file.is_file() and not is_by_product(file)
-        )
+        files = sorted(file for file in _below(path) if _is_input(file))
         yield from (replace(source, found=True) for source in _filtered(files, wanted, path, view))
     elif os.path.lexists(text):
         yield from _filtered([path], wanted, path.parent, view)
@@ -169,6 +186,11 @@ def _glob_root(path: Path) -> Path:
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower().lstrip(".")
     return (suffix in PICTURE_SUFFIXES or suffix in MOVIE_SUFFIXES) and not path.name.startswith(".")
+
+
+def _is_input(file: Path) -> bool:
+    """Tell whether a file of a folder is expanded; a link that leads nowhere is one too, so that somebody hears of it."""
+    return _is_picture(file) and (file.is_file() or not file.exists()) and not is_by_product(file)
 
 
 def _filtered(files: Iterable[Path], wanted: list[int] | None, root: Path, view: str | None) -> Iterator[Source]:

@@ -12,7 +12,8 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.hashes import content_hash, pixel_hash
-from expandnet_ofx.images import ImagePlate, open_image, open_mask
+from expandnet_ofx.images import ImagePlate, open_image
+from expandnet_ofx.masks import Mask, open_mask
 from expandnet_ofx.metadata import carried_attributes
 from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.plates import Plate
@@ -78,7 +79,7 @@ class Prepared:
     source: Path
     identity: Identity
     parts: list[Part]
-    mask: ImagePlate | None = None
+    mask: Mask | None = None
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     """What its analysis took."""
@@ -139,10 +140,12 @@ def prepare(
             parts=_parts(plates, expander, options, analysis),
         )
         if mask is not None:
+            shown = next(plate for plate in plates if plate.has_color)
             try:
-                prepared.mask = opened.enter_context(open_mask(mask, settings))
+                prepared.mask = open_mask(mask, settings, over=shown)
             except InputError as error:
                 raise InputError(f"{source}: mask {error}") from error
+            opened.callback(prepared.mask.close)
         prepared.warnings = _warnings(prepared) + _left_behind(plates[0], options)
         opened.pop_all()
     return prepared

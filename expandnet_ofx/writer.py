@@ -91,8 +91,8 @@ class ImageWriter:
         spec.channelnames = tuple(part.channels)
         if len(set(part.formats)) > 1:
             spec.channelformats = tuple(oiio.TypeDesc(kind) for kind in part.formats)
-        if "A" in part.channels:
-            spec.alpha_channel = list(part.channels).index("A")
+        # By itself the library takes a fourth channel for alpha, whatever it is.
+        spec.alpha_channel = list(part.channels).index("A") if "A" in part.channels else -1
         spec.x, spec.y = part.origin
         spec.full_x, spec.full_y, spec.full_width, spec.full_height = part.display or (
             *part.origin,

@@ -500,3 +500,36 @@ def test_dots_blanks_and_odd_letters_in_names(tmp_path: Path) -> None:
     ran = batch("in", "-o", "out put")
     assert ran.code == 0, ran.err
     assert set(files_in(Path("out put"))) == {name.replace(".png", ".exr") for name in names}
+
+
+def test_masks_are_no_results(shot: Path) -> None:
+    mask = np.zeros((24, 32, 1), np.uint8)
+    for frame in (1001, 1002, 1003, 1004):
+        save(Path(f"m/shot.{frame}.exr"), mask)
+    before = {name: Path("m", name).read_bytes() for name in files_in(Path("m"))}
+    for words in (["in/shot.####.png", "-o", "m", "--mask", "m/shot.####.exr"],
+                  ["in/shot.1001.png", "-o", "m/shot.1001.exr", "--mask", "m/shot.1001.exr"]):  # fmt: skip
+        ran = batch(*words)
+        assert ran.code == 2
+        assert "input" in ran.complaint
+    assert {name: Path("m", name).read_bytes() for name in files_in(Path("m"))} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--json", "in"], "folder"),
+        (["--json", "s.toml", "--save-config", "s.toml"], "--save-config"),
+        (["--save-config", "out/shot.1001.exr"], "--save-config"),
+        (["--input-space", "ACEScct"], "ACEScct"),
+        (["--analysis", "in/shot.1001.png"], "--analysis"),
+        (["--config", "c.toml"], "threads"),
+    ],
+)
+def test_what_cannot_work_is_told_before_any_work(shot: Path, words: list[str], said: str) -> None:
+    Path("c.toml").write_text("threads = 1.5\n")
+    ran = batch("in/shot.####.png", "-o", "out", *words)
+    assert ran.code == 2, ran.err
+    assert said in ran.err
+    assert files_in(Path("out")) == []
+    assert not Path("s.toml").exists()

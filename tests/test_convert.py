@@ -366,6 +366,9 @@ def test_windows_aspect_and_metadata_survive(tmp_path, origin):
         focus__distance=3.25,
         DateTime="2020:01:02 03:04:05",
         Copyright="owner",
+        worldToCamera=(oiio.TypeMatrix, tuple(float(n) for n in range(16))),
+        worldToScreen=(oiio.TypeMatrix, tuple(float(n + 1) for n in range(16))),
+        screenWindowWidth=2.0,
         chromaticities=(oiio.TypeDesc("float[8]"), (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)),
         Software="other program",
     )
@@ -374,11 +377,28 @@ def test_windows_aspect_and_metadata_survive(tmp_path, origin):
     assert (spec.x, spec.y, spec.width, spec.height) == (*origin, WIDTH, HEIGHT)
     assert (spec.full_x, spec.full_y, spec.full_width, spec.full_height) == (0, 0, 44, 32)
     assert spec.get_float_attribute("PixelAspectRatio") == 2.0
-    for name in "smpte:TimeCode FramesPerSecond Make ExposureTime FNumber focus:distance DateTime Copyright".split():
+    names = "smpte:TimeCode FramesPerSecond Make ExposureTime FNumber focus:distance DateTime Copyright worldToCamera"
+    for name in (*names.split(), "worldToScreen", "screenWindowWidth"):
         assert before.getattribute(name) is not None
         assert spec.getattribute(name) == before.getattribute(name), name
     assert spec.getattribute("chromaticities") is None
     assert "other program" not in spec.get_string_attribute("Software")
+
+
+@pytest.mark.parametrize(
+    ("stored", "rate"), [(24.0, (24, 1)), (23.976, (24000, 1001)), (59.94, (60000, 1001)), (12.5, (25, 2))]
+)
+@pytest.mark.parametrize("name", ["dpx:FrameRate", "dpx:TemporalFrameRate"])
+def test_a_scan_keeps_its_frame_rate(tmp_path, name, stored, rate):
+    spec = oiio.ImageSpec(WIDTH, HEIGHT, 3, "uint16")
+    spec.attribute("oiio:BitsPerSample", 10)
+    spec.attribute(name, stored)
+    output = oiio.ImageOutput.create(str(tmp_path / "a.dpx"))
+    assert output.open(str(tmp_path / "a.dpx"), spec)
+    assert output.write_image(CODES.astype(np.uint16) * 257)
+    output.close()
+    made = spec_of(convert(tmp_path / "a.dpx", tmp_path / "a.exr", input_space="srgb"))
+    assert tuple(made.getattribute("FramesPerSecond")) == rate
 
 
 def test_camera_metadata_of_a_jpeg_survives_and_its_profile_does_not(tmp_path):
@@ -631,6 +651,53 @@ def test_a_mask_keeps_areas_out(tmp_path):
     with pytest.raises(UsageError, match="mask is 10x10"):
         made.render(made.prepare(source, mask=save(tmp_path / "mask.png", mask[:10, :10])), tmp_path / "b.exr")
     assert not (tmp_path / "b.exr").exists()
+
+
+@pytest.mark.parametrize("place", [(0, 0, WIDTH, HEIGHT), (22, 5, 9, 20), (-6, -4, 40, 20), (50, 38, 30, 30)])
+@pytest.mark.parametrize("origin", [(0, 0), (4, 2)])
+def test_a_mask_lies_where_its_window_is(tmp_path, place, origin):
+    """Data windows of one display window, whose pixels have the same coordinates (OpenEXR, Technical Introduction)."""
+    picture = {"full_x": 0, "full_y": 0, "full_width": WIDTH, "full_height": HEIGHT}
+    source = write_exr(tmp_path / "in.exr", [linear_channels()], x=origin[0], y=origin[1], **picture)
+    (x, y, width, height), whole = place, np.zeros((HEIGHT + 80, WIDTH + 80), np.float16)
+    drawn = RNG.random((height, width)).astype(np.float16)
+    whole[40 + y : 40 + y + height, 40 + x : 40 + x + width] = drawn
+    own = whole[40 + origin[1] :, 40 + origin[0] :][:HEIGHT, :WIDTH]
+    made = converter(options=OutputOptions(matte=True), input_space="linear")
+    masks = [
+        write_exr(tmp_path / "placed.exr", [{"Y": drawn}], x=x, y=y, **picture),
+        write_exr(tmp_path / "whole.exr", [{"Y": own}], x=origin[0], y=origin[1], **picture),
+    ]
+    found = []
+    for mask in masks:
+        made.render(made.prepare(source, mask=mask), tmp_path / "a.exr")
+        found.append(channels_of(tmp_path / "a.exr"))
+    for name, plane in found[1].items():
+        np.testing.assert_array_equal(found[0][name], plane)
+
+
+def test_no_picture_that_is_read_is_replaced(tmp_path):
+    source, mask = (
+        save(tmp_path / "in.png"),
+        write_exr(tmp_path / "mask.exr", [{"Y": np.zeros((HEIGHT, WIDTH), np.float16)}]),
+    )
+    made = converter()
+    for target, preview in ((mask, None), (tmp_path / "x.exr", tmp_path / "." / "in.png"), (tmp_path / "x.exr", mask)):
+        before = [path.read_bytes() for path in (source, mask)]
+        with pytest.raises(UsageError, match="input as well"):
+            made.render(made.prepare(source, mask=mask), target, preview=preview)
+        assert [path.read_bytes() for path in (source, mask)] == before
+        assert not (tmp_path / "x.exr").exists()
+
+
+def test_channels_of_a_tiff_are_no_alpha_but_alpha(tmp_path):
+    """TIFF 6.0, ExtraSamples: 0 is unspecified data, 1 associated alpha."""
+    depth = np.full((HEIGHT, WIDTH), 900, np.float32)
+    for extra, alpha in (({"Z": depth}, -1), ({"A": depth / 900, "Z": depth}, 3)):
+        source = write_exr(tmp_path / "in.exr", [linear_channels() | extra])
+        made = converter(input_space="linear")
+        made.render(made.prepare(source), tmp_path / "a.tif")
+        assert spec_of(tmp_path / "a.tif").alpha_channel == alpha
 
 
 @pytest.mark.parametrize("level", [0.3, np.nan])

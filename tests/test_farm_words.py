@@ -230,6 +230,11 @@ def test_reports_of_tasks_never_take_each_others_place(shot: Path) -> None:
         run("expand")
         assert invoke(tools, "check", "job/job.json").code == 0
     assert len(list(Path("job/reports").glob("*.json"))) == 3
+    for number, text in enumerate(("", "x", "[]", "{}", '{"frames": 3}')):
+        Path(f"job/reports/expand.0001-0002.{number}.json").write_text(text)
+    ran = invoke(tools, "check", "job/job.json")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("damaged") == 5
     frames = json.loads(Path("job/report.json").read_text())["frames"]
     assert {frame["status"] for frame in frames} <= {"done", "skipped"}
     assert len(frames) == 4
@@ -269,3 +274,10 @@ def test_files_of_other_machines_with_our_name_are_not_swept(tmp_path: Path, mon
     partials._host.cache_clear()
     monkeypatch.undo()
     assert sweep(tmp_path) == [ours]
+
+
+def test_a_task_is_of_frames_or_of_a_chunk(shot: Path) -> None:
+    assert submit().code == 0
+    ran = invoke(tools, "task", "job/job.json", "analyze", "--frames", "1001", "--chunk", "0")
+    assert ran.code == 2
+    assert "choose one" in ran.complaint

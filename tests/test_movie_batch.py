@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-from commands import batch, files_in, invoke, pixels_of, replace_network
+from commands import batch, files_in, invoke, pixels_of, replace_network, save
 from expandnet_batch.tools import command as tools
 
 from expandnet_ofx.movie_frames import MovieFrames
@@ -175,3 +175,20 @@ def test_a_damaged_movie_is_one_line() -> None:
     ran = batch("clip.mkv", "-o", "out/clip.####.exr")
     assert ran.code == 1
     assert "clip.mkv" in ran.complaint
+
+
+def test_each_frame_of_a_movie_has_its_mask() -> None:
+    for number in range(1, 6):
+        save(Path(f"m/mask.{number:04d}.png"), np.full((48, 64, 1), 255 * (number == 2), np.uint8))
+    Path("clip.mkv").rename("clip_v2.mkv")
+    words = ("clip_v2.mkv", "-o", "out/clip.####.exr", "--mask", "m/mask.####.png", "--existing", "skip")
+    assert batch(*words).code == 0
+    corner = [pixels_of(Path("out", name))[2, 2, 0] for name in files_in(Path("out"))]
+    assert [light > 1.1 for light in corner] == [True, False, True, True, True]
+    save(Path("m/mask.0004.png"), np.full((48, 64, 1), 255, np.uint8))
+    assert "1 done, 4 up to date" in batch(*words).out
+    assert pixels_of(Path("out/clip.0004.exr"))[2, 2, 0] <= 1
+    Path("m/mask.0003.png").unlink()
+    ran = batch(*words, "--existing", "overwrite")
+    assert ran.code == 1
+    assert "mask.0003.png" in ran.err

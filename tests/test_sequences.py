@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import partial_name
-from expandnet_ofx.placing import place_outputs
-from expandnet_ofx.sequences import find_sources, frame_number, parse_frames
+from expandnet_ofx.placing import place_outputs, refuse_collisions
+from expandnet_ofx.sequences import Source, find_sources, frame_number, parse_frames, without_number
 
 
 @pytest.fixture
@@ -295,7 +295,59 @@ def test_movies_get_patterns(shots):
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("a.0001.png", 1), ("a_v003.png", 3), ("a.png", None), ("0010.exr", 10), ("v2.shot.tif", None), ("a.1.2.png", 2)],
+    [
+        ("a.0001.png", 1),
+        ("a_v003.png", 3),
+        ("a.png", None),
+        ("0010.exr", 10),
+        ("v2.shot.tif", None),
+        ("a.1.2.png", 2),
+        ("a.-2.exr", -2),
+        ("a_-0010.exr", -10),
+        ("a-1001.exr", 1001),
+        ("-3.exr", 3),
+    ],
 )
 def test_the_last_number_of_a_name(name, number):
     assert frame_number(Path(name)) == number
+
+
+def test_a_sequence_through_zero_is_one(tmp_path):
+    names = [f"a.{number}.png" for number in (-2, -1, 0, 1)]
+    assert {without_number(Path(name)) for name in names} == {"a.#.png"}
+    for name in names:
+        (tmp_path / name).touch()
+    sources = find_sources([str(tmp_path)], frames="-2-1")
+    assert sorted(source.frame for source in sources) == [-2, -1, 0, 1]
+    placed = place_outputs(sources, str(tmp_path / "x.@.exr"))
+    assert {path.name for path in placed} == {"x.-2.exr", "x.-1.exr", "x.0.exr", "x.1.exr"}
+
+
+def test_a_link_that_leads_nowhere_is_no_less_an_input(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to("gone.png")
+    assert [source.path.name for source in find_sources([str(tmp_path)])] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("argument", ["%V", "%V/*.png", "*/s.*%V*.png", "%V/s.%V.@.png"])
+def test_views_share_what_their_names_share(tmp_path, argument):
+    for view in ("left", "right"):
+        (tmp_path / view).mkdir()
+        for sequence in ("s", "t"):
+            for frame in (1, 2):
+                (tmp_path / view / f"{sequence}.{view}.{frame}.png").touch()
+    sources = find_sources([f"{tmp_path}/{argument}"], views=["left", "right"])
+    groups = {}
+    for source in sources:
+        groups.setdefault(source.notation, []).append(source.path.relative_to(tmp_path).as_posix())
+    shared = sorted(map(sorted, groups.values()))
+    expected = [
+        [f"{view}/{name}.{view}.{frame}.png" for view in ("left", "right") for frame in (1, 2)] for name in "st"
+    ]
+    assert shared == (expected if "s." not in argument else expected[:1])
+
+
+def test_a_mask_is_an_input_as_well(tmp_path):
+    sources = [Source(path=tmp_path / "a.png", frame=None, root=tmp_path)]
+    with pytest.raises(UsageError, match="input"):
+        refuse_collisions(sources, [[tmp_path / "m.exr"]], also=[None, tmp_path / "." / "m.exr"])

@@ -32,13 +32,20 @@ from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import Results, within
 
 
-def run_batch(inputs: Sequence[str], *, output: str, **options: Any) -> int:
+def run_batch(
+    inputs: Sequence[str], *, output: str, planned: Callable[[JobPlan], None] | None = None, **options: Any
+) -> int:
     """Convert everything the command line names; return the exit code.
+
+    Args:
+        planned: is told the plan before any work.
 
     Raises:
         UsageError, WeightsError: before any work, with nothing written.
     """
     plan = plan_jobs(inputs, output, options)
+    if planned is not None:
+        planned(plan)
     if options["dry_run"]:
         return _dry_run(plan, options)
     return run_plan(plan, options)
@@ -88,6 +95,8 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
     plan.check_outputs(options["existing"])
     plan.check_folders()
     if options["report"] is not None:
+        if options["report"].is_dir():
+            raise UsageError(f"--json {options['report']}: is a folder; name a file in it")
         check_folder(options["report"].parent, of=options["report"])
         plan.check_apart(options["report"], "--json", options)
 

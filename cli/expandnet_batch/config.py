@@ -29,7 +29,7 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
     from expandnet_batch.main import command as batch
 
     everywhere = {option_name(parameter) for parameter in batch.params if _wanted(parameter)}
-    known = {option_name(parameter): parameter.name for parameter in context.command.params if _wanted(parameter)}
+    known = {option_name(parameter): parameter for parameter in context.command.params if _wanted(parameter)}
     defaults: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("_", "-")
@@ -42,7 +42,9 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
             raise click.UsageError(f"--config {path}: pixel is {value!r}; use 'half' or 'float'")
         # One studio's file serves commands of which some do not store anything.
         if name in known:
-            defaults[str(known[name])] = value
+            if isinstance(value, float) and isinstance(known[name].type, click.types.IntParamType):
+                raise click.UsageError(f"--config {path}: {key} is {value}; use a whole number")
+            defaults[str(known[name].name)] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
 

@@ -54,6 +54,14 @@ class Job:
         """Number of the frame, by its notation or else by its name."""
         return self.source.frame if self.source.frame is not None else frame_number(self.source.path)
 
+    @property
+    def _masks(self) -> Path | FramePattern | None:
+        """The mask of all frames of a movie, or the pattern of one for each."""
+        text = str(self.mask)
+        return (
+            FramePattern(text) if self.mask is not None and is_pattern(text) and not self.mask.exists() else self.mask
+        )
+
     def files(self, options: OutputOptions) -> list[Path]:
         """Return everything that is written for this job; of a movie the patterns."""
         matte = [matte_file(self.output)] if options.separate_matte else []
@@ -89,7 +97,7 @@ class Job:
     ) -> Iterator[tuple[Job, Prepared | None]]:
         first = options["first_frame"]
         with MovieFrames(
-            converter, self.source.path, fps=frame_rate(options["fps"]), mask=self.mask, first=first
+            converter, self.source.path, fps=frame_rate(options["fps"]), mask=self._masks, first=first
         ) as movie:
             wanted = set(parse_frames(options["frames"])) if options["frames"] else None
             number = first - 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from expandnet_batch import config
 from expandnet_batch.edge import run_command, version_text
 from expandnet_batch.options import CONFIG, EXPANDING
+
+if TYPE_CHECKING:
+    from expandnet_batch.planning import JobPlan
 
 EPILOG = """\b
 Examples:
@@ -44,9 +47,12 @@ def command(context: click.Context, /, inputs: tuple[str, ...], **options: Any) 
     from expandnet_batch.batch import run_batch
 
     save = options.pop("save_config")
-    if save is not None:
+
+    def planned(plan: JobPlan) -> None:
+        plan.check_apart(save, "--save-config", options, also=[options["report"]])
         config.save(context, save)
-    context.exit(run_batch(inputs, **options))
+
+    context.exit(run_batch(inputs, planned=None if save is None else planned, **options))
 
 
 def main() -> None:

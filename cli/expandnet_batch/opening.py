@@ -7,7 +7,7 @@ from typing import Any
 from expandnet_batch.steadying import window_of
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.engine import Engine, check_choices
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.errors import AlreadyHDRError, UsageError
 from expandnet_ofx.expander import Expander, spaces_of
 from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.settings import Settings
@@ -41,7 +41,11 @@ def picture_settings(options: dict[str, Any]) -> Settings:
         for name in ("merge", "output_space"):
             chosen.pop(name)
     settings = Settings.preset(options["preset"], **chosen)
-    spaces_of(settings)
+    try:
+        spaces_of(settings)
+    except AlreadyHDRError as error:
+        # Of one that was named no plate is to blame.
+        raise UsageError(str(error)) from error
     return settings
 
 

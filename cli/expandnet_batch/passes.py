@@ -36,6 +36,11 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     unnumbered = [job.source.path for job in jobs if job.number is None and not job.source.is_movie]
     if unnumbered:
         raise UsageError(f"{unnumbered[0]}: has no frame number, so it is no frame of a shot")
+    first: dict[int, Path] = {}
+    for job in jobs:
+        if not job.source.is_movie and first.setdefault(job.number or 0, job.source.path) != job.source.path:
+            other = first[job.number or 0]
+            raise UsageError(f"{job.source.path}: has the number of {other}; analyze one view of one shot at a time")
     check_folder(output.parent, of=output)
     masks = [job.mask for job in jobs]
     check_apart(output, "-o", others=[*(source.path for source in sources), *masks, options.get("config")])
@@ -61,9 +66,8 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
         cuts=tuple(sorted(parse_frames(cuts, option="--cuts"))) if cuts else None,
         tiles=options["tiles"],
     )
+    check_apart(output, "-o", others=[*paths, *options["beside"]])
     shots = [Shot.load(path) for path in paths]
-    if output.absolute() in {path.absolute() for path in paths}:
-        raise UsageError(f"{output}: is one of the inputs; choose another name")
     frames = merge_shots(shots)
     beside = [Shot.load(path) for path in options["beside"]]
     for other in beside:

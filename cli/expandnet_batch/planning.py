@@ -76,12 +76,14 @@ class JobPlan:
                 if found := _on_disk(path, pattern=job.source.is_movie):
                     raise UsageError(f"{found}: exists; pass --existing skip or overwrite")
 
-    def check_apart(self, path: Path, option: str, options: dict[str, Any]) -> None:
+    def check_apart(
+        self, path: Path, option: str, options: dict[str, Any], *, also: Iterable[Path | None] = ()
+    ) -> None:
         """Raise `UsageError` if a file that is to be written is one that is read, or a result."""
         named = [options.get(name) for name in ("config", "analysis", "weights", "ocio")]
         others = [job.source.path for job in self.jobs] + [job.mask for job in self.jobs]
         results = [file for job in self.jobs for file in job.files(self.options)]
-        check_apart(path, option, others=[*others, *results, *(Path(name) for name in named if name)])
+        check_apart(path, option, others=[*others, *results, *also, *(Path(name) for name in named if name)])
 
     def check_folders(self) -> None:
         """Raise `UsageError` if results cannot be put where they go."""
@@ -151,7 +153,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         for number, (source, output_path, mask) in enumerate(zip(sources, outputs, masks, strict=True))
     ]
     how = output_options(options)
-    refuse_collisions(sources, [job.files(how) for job in jobs])
+    refuse_collisions(sources, [job.files(how) for job in jobs], also=masks)
     left_out = [source.path for source in missing if options["missing"] == "skip"]
     return JobPlan(jobs=jobs, options=how, left_out=left_out)
 
@@ -183,6 +185,10 @@ def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
     pattern = FramePattern(mask)
     masks: list[Path | None] = []
     for source in sources:
+        if source.is_movie:
+            # Its frames are numbered when it is read.
+            masks.append(Path(mask))
+            continue
         frame = source.frame if source.frame is not None else frame_number(source.path)
         path = pattern.path(frame) if frame is not None else Path(mask)
         if not path.exists():

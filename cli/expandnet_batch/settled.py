@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,5 +82,5 @@ def is_settled(
 def _span_of(output: Path) -> tuple[int, int] | None:
     """Return first and last frame of the shot that a result was made in, as it says itself."""
     record = read_provenance(output) if output.exists() else None
-    span = str((record or {}).get("analysis_sha256") or "").partition(" ")[0].split("-")
-    return (int(span[0]), int(span[1])) if len(span) == 2 and all(part.isdigit() for part in span) else None
+    span = re.match(r"(-?\d+)-(-?\d+) ", str((record or {}).get("analysis_sha256")))
+    return None if span is None else (int(span[1]), int(span[2]))

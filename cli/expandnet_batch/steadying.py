@@ -17,7 +17,7 @@ from expandnet_batch.settled import is_settled, steady_keys
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.defaults import WINDOW
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
@@ -56,8 +56,9 @@ def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:
     found = []
     for views in groups.values():
         first = next(iter(views.values()))
-        numbers = [job.number for job in first]
-        if len(set(numbers)) < len(numbers) and not first[0].source.is_movie:
+        if not first[0].source.is_movie and any(
+            len({job.number for job in jobs}) < len(jobs) for jobs in views.values()
+        ):
             # 1001 and 01001: nobody can say which is the frame, so each is a still.
             continue
         if len(views) > 1 or len(first) > 1 or first[0].source.is_movie:
@@ -88,7 +89,10 @@ def open_book(
     settings = analysis_settings(converter.expander)
     found = sequences(jobs)
     if options["analysis"] is not None:
-        book.shot = Shot.load(options["analysis"])
+        try:
+            book.shot = Shot.load(options["analysis"])
+        except InputError as error:
+            raise UsageError(f"--analysis {error}") from error
         if book.shot.smoothing is None:
             raise UsageError(f"--analysis {book.shot.path}: as analyzed; make it steady with expandnet smooth")
         if options["steady"] != "auto":

@@ -151,6 +151,8 @@ class FarmJob:
 
     def select(self, frames: str | None, chunk: int | None) -> list[int]:
         """Return the frames of a task; raise `UsageError` if they are not of this job."""
+        if frames is not None and chunk is not None:
+            raise UsageError("--frames and --chunk: choose one")
         if frames is not None:
             # Farms divide ranges as they like: a last chunk may reach beyond the last frame, or over a gap.
             known = set(self.frames)

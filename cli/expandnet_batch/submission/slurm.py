@@ -35,7 +35,8 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
     lines = [
         "#!/bin/sh",
         f"#SBATCH --job-name={_word(job.name)}.{step}",
-        f'#SBATCH --output="{folder / "logs" / log}"',
+        # Of the folder that submit.sh goes to: Slurm takes quotes and % in a path for its own.
+        f"#SBATCH --output=logs/{log}",
         f"#SBATCH --mem={-(-job.memory // (1 << 20))}M",
         f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",

@@ -39,13 +39,19 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
     shots: dict[str, dict[str, Any]] = {}
     stretches: dict[str, list[Stretch]] = {}
     run: dict[str, Any] = {}
+    damaged: list[str] = []
     for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
-        report = json.loads(path.read_text(encoding="utf-8"))
-        for frame in report.pop("frames"):
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            done, spans = report.pop("frames"), report.pop("shots")
+        except (OSError, ValueError, AttributeError, KeyError, TypeError):
+            damaged.append(f"{path}: damaged, so the report lacks what it said of its frames")
+            continue
+        for frame in done:
             # A task that ran again had nothing left to do, and knows less than the one before.
             if frame["status"] != "skipped" or frame["output"] not in frames:
                 frames[frame["output"]] = frame
-        for number, shot in enumerate(report.pop("shots")):
+        for number, shot in enumerate(spans):
             key = _key(shot)
             shots.setdefault(key, shot)
             stretches.setdefault(key, []).extend(_kept(_stretch_file(path, number)))
@@ -62,7 +68,7 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(target, json.dumps(data, indent=1) + "\n")
     lines = [flicker_line(shot) for shot in shots.values()]
-    return [line for line in lines if line is not None]
+    return damaged + [line for line in lines if line is not None]
 
 
 def _key(shot: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from expandnet_batch.book import FrameSequence
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import open_converter
-from expandnet_batch.planning import check_folder, output_options
+from expandnet_batch.planning import check_apart, check_folder, output_options
 from expandnet_batch.progress import Progress
 from expandnet_batch.resume import up_to_date
 from expandnet_batch.runtime import MemoryGuard
@@ -200,6 +200,7 @@ class Service:
         check_folder(target.parent, of=target)
         how, options = _steadying(request), self._options(request)
         frames = _frames(request)
+        check_apart(target, "output", others=[path for _, path in frames])
         converter = self._converter(options, OutputOptions(), token)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
