@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -653,3 +654,39 @@ def test_a_moving_camera_flickers_less(footage: Path) -> None:
             [np.abs(np.expm1(-a.values) - np.expm1(-b.values)).mean() for a, b in itertools.pairwise(maps)]
         )
     assert jumps["steady"] < jumps["alone"]
+
+
+def test_no_analysis_that_is_read_is_replaced(footage: Path) -> None:
+    for name in ("a", "b"):
+        run("analyze", "in/shot.####.png", "--frames", "1001-1003", "-o", f"{name}.json")
+    before = {path.name: path.read_bytes() for path in footage.glob("*.*")}
+    (footage / "deeper").mkdir()
+    for words in (("a.json", "-o", "deeper/../a.json"), ("a.json", "--beside", "b.json", "-o", "b.json")):
+        ran = invoke(tools, "smooth", *words)
+        assert ran.code == 2
+        assert "choose another name" in ran.complaint
+    assert {path.name: path.read_bytes() for path in footage.glob("*.*")} == before
+
+
+def test_frames_of_two_views_are_no_one_shot(footage: Path) -> None:
+    for view in ("left", "right"):
+        save(Path(view, "s.0001.png"), np.full((20, 20, 3), 9, np.uint8))
+    ran = invoke(tools, "analyze", "%V/s.####.png", "--views", "left,right", "-o", "a.json")
+    assert ran.code == 2
+    assert "right/s.0001.png" in ran.complaint
+    assert "one view" in ran.complaint
+    assert not list(footage.glob("a.*"))
+
+
+def test_each_sequence_in_the_folders_of_views_is_a_shot(footage: Path) -> None:
+    frames = sorted(Path("in").iterdir())[:3]
+    for view in ("left", "right"):
+        for name in ("a", "b") if view == "left" else ("b",):
+            for number, frame in enumerate(frames, 1):
+                Path(view).mkdir(exist_ok=True)
+                shutil.copy(frame, Path(view, f"{name}.{number:04d}.png"))
+    assert batch("%V/", "--views", "left,right", "-o", "out/%V", "--json", "r.json").code == 0
+    found = json.loads(Path("r.json").read_text())["shots"]
+    assert sorted((shot["sequence"], shot["frames"]) for shot in found) == [
+        (f"{name}.#.png", [1, 3]) for name in ("left/a", "left/b", "right/b")
+    ]
