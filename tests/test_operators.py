@@ -444,3 +444,14 @@ def test_a_broken_picture_leaves_the_others(tmp_path: Path) -> None:
     assert ran.code == 1
     assert "broken.png" in ran.complaint
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["p.exr"]
+
+
+@pytest.mark.parametrize("output", ["p.exr", "."])
+def test_no_picture_is_replaced_by_its_expansion(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    picture = plate(tmp_path / "p.png").rename(tmp_path / "p.exr")
+    before = picture.read_bytes()
+    ran = invoke(command, "expand", picture, "--operator", "AKY", "-o", output)
+    assert ran.code == 2
+    assert "input" in ran.complaint
+    assert picture.read_bytes() == before

@@ -155,6 +155,9 @@ def expand(
     targets = [target_of(image, output, alone=len(images) == 1) for image in images]
     if len(set(targets)) < len(targets):
         raise UsageError("two pictures share a name; give their results folders of their own")
+    read = {image.resolve() for image in images}
+    if lost := next((target for target in targets if target.resolve() in read), None):
+        raise UsageError(f"{lost}: is an input as well; choose another output")
     failed = 0
     for image, target in zip(images, targets, strict=True):
         try:
