@@ -148,7 +148,8 @@ class Converter:
 
         Raises:
             InputError, OutputError: nothing is left under the final name.
-            UsageError: the region does not lie inside the plate, or the source has several parts.
+            UsageError: the region does not lie inside the plate, its source has several parts, or a picture that is read
+                would be replaced.
         """
         return self.begin(prepared, target, preview=preview, region=region, progress=progress).finish()
 

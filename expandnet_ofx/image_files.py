@@ -13,16 +13,13 @@ from expandnet_ofx.plausibility import check_cineon_header
 ROW_FORMATS = ("png", "tiff", "openexr", "dpx", "cineon", "jpeg", "hdr", "bmp")
 """Formats that OpenImageIO decodes row by row; all others are decoded whole."""
 
-
 PICTURE_SUFFIXES = frozenset(
     "png jpg jpeg jpe jfif tif tiff dpx cin tga bmp webp jxl psd psb exr hdr rgbe jp2 j2k j2c gif sgi rgb pnm ppm pgm "
     "pbm pfm ico iff pic fits".split()
 )
 """Suffixes taken for pictures when a folder is the input."""
 
-
 _NATIVE = {"uint8": np.uint8, "uint16": np.uint16, "half": np.float16, "float": np.float32}
-
 
 TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation to quarter turns counterclockwise, then a mirror left to right (TIFF 6.0, tag 274)."""

@@ -13,7 +13,7 @@ from expandnet_ofx.settings import Settings
 
 
 class PlacedMask:
-    """A mask whose data window is another than that of its plate; beyond it, it is 0, as OpenEXR says of pixels."""
+    """A mask whose data window is another than that of its plate; beyond it nothing is kept."""
 
     def __init__(self, mask: ImagePlate, over: ImagePlate) -> None:
         self._mask = mask
@@ -24,12 +24,6 @@ class PlacedMask:
         self.alpha: int | None = None
         self.encoding = mask.encoding
         self.window: tuple[int, int, int, int] = (0, 0, self.width, self.height)
-
-    def __enter__(self) -> PlacedMask:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def held(self) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 _DROPPED_PREFIXES = ("oiio:", "iccprofile", "png:", "jpeg:", "tiff:", "gif:", "webp:", "bmp:", "targa:", "openexr:")
 
-
 _DROPPED = frozenset(
     "cicp chromaticities acesimagecontainerflag colorinteropid exif:colorspace exif:gamma compression orientation "
     "planarconfig software exif:pixelxdimension exif:pixelydimension thumbnail_image thumbnail_width thumbnail_height "
@@ -15,7 +14,6 @@ _DROPPED = frozenset(
     "tilesize name".split()
 )
 """Attributes that describe how the source was stored or what its codes meant; neither holds for the result."""
-
 
 _RATES = ("dpx:framerate", "dpx:temporalframerate")
 """Where DPX says how many frames a second has (SMPTE ST 268-1, film and television headers)."""

@@ -150,9 +150,8 @@ class MovieFrames:
 
     def _mask_sha256(self, number: int) -> str | None:
         mask = self._mask_of(number)
-        return (
-            content_hash(mask) if mask is not None and isinstance(self._mask, FramePattern) else self._file.mask_sha256
-        )
+        # A still one is hashed once for all frames.
+        return self._file.mask_sha256 if mask is None or mask is self._mask else content_hash(mask)
 
     def prepare(
         self,

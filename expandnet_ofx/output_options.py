@@ -10,9 +10,7 @@ from expandnet_ofx.errors import UsageError
 
 COMPRESSIONS = ("zip", "zips", "piz", "none", "rle", "dwaa", "dwab", "pxr24", "b44", "b44a")
 
-
 MATTE_CHANNELS = ("matte.R", "matte.G", "matte.B")
-
 
 SUFFIXES = (".exr", ".hdr", ".tif", ".tiff")
 

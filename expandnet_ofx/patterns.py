@@ -57,6 +57,11 @@ class FramePattern:
         return sorted(found)
 
 
+def as_pattern(text: str) -> FramePattern | None:
+    """Return the pattern of a name; None where it has no place for numbers, or a file has that very name."""
+    return None if Path(text).exists() or not is_pattern(text) else FramePattern(text)
+
+
 def is_pattern(text: str) -> bool:
     """Tell whether the name at the end of a path has a place for frame numbers; a path that ends in a slash has no name."""
     return _MARK.search(os.path.split(text)[1]) is not None

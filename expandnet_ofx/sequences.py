@@ -21,8 +21,8 @@ from expandnet_ofx.patterns import FramePattern, is_pattern
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
 _GLOB = re.compile(r"[*?\[]")
-_NUMBER = re.compile(r"((?:(?<=[._])-)?\d+)(?=\.[^.]+$)")
 # A dash is a sign behind a dot or an underscore alone: shot-1001.png is frame 1001.
+_NUMBER = re.compile(r"((?:(?<=[._])-)?\d+)(?=\.[^.]+$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Source:
     """Folder that mirrored sub-folders are counted from."""
     view: str | None = None
     notation: str | None = None
-    """What was asked for, where it names views: those of one picture share it."""
+    """What was asked for, where it names views, with what tells a folder's sequences: the views of one share it."""
     udim: bool = False
     """The number is that of a tile of one picture, not of a frame."""
     missing: bool = False

@@ -10,7 +10,6 @@ from expandnet_client import ExpandNetError
 
 CLASS = "ExpandNet"
 
-
 COLORS = {"idle": 0, "busy": 0xB08020FF, "error": 0xA02020FF}
 """Tile colors; 0 is the host's own."""
 

@@ -16,7 +16,7 @@ from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.movie_frames import MovieFrames
 from expandnet_ofx.output_options import OutputOptions, matte_file
 from expandnet_ofx.partials import sheet_file
-from expandnet_ofx.patterns import FramePattern, is_pattern
+from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
 from expandnet_ofx.sequences import Source, frame_number, parse_frames
 from expandnet_ofx.sources import Identity, Prepared
 
@@ -41,6 +41,7 @@ class Job:
     source: Source
     output: Path
     mask: Path | None = None
+    """Picture that keeps areas out; for a movie also the pattern of one for each frame."""
     sheet: bool = False
     """Whether the result gets a preview."""
 
@@ -57,10 +58,7 @@ class Job:
     @property
     def _masks(self) -> Path | FramePattern | None:
         """The mask of all frames of a movie, or the pattern of one for each."""
-        text = str(self.mask)
-        return (
-            FramePattern(text) if self.mask is not None and is_pattern(text) and not self.mask.exists() else self.mask
-        )
+        return None if self.mask is None else as_pattern(str(self.mask)) or self.mask
 
     def files(self, options: OutputOptions) -> list[Path]:
         """Return everything that is written for this job; of a movie the patterns."""

@@ -15,7 +15,7 @@ from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.partials import sweep
-from expandnet_ofx.patterns import FramePattern, is_pattern
+from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
 from expandnet_ofx.placing import place_outputs, placed, refuse_collisions
 from expandnet_ofx.results import is_result
 from expandnet_ofx.sequences import Source, find_sources, frame_number
@@ -178,11 +178,11 @@ def views_of(options: dict[str, Any]) -> list[str]:
 def _masks(sources: Sequence[Source], mask: str | None) -> list[Path | None]:
     if mask is None:
         return [None] * len(sources)
-    if Path(mask).exists() or not is_pattern(mask):
+    pattern = as_pattern(mask)
+    if pattern is None:
         if not Path(mask).exists():
             raise UsageError(f"--mask {mask}: does not exist; check the path")
         return [Path(mask)] * len(sources)
-    pattern = FramePattern(mask)
     masks: list[Path | None] = []
     for source in sources:
         if source.is_movie:

@@ -143,6 +143,8 @@ def expand(
     images: Sequence[Path], name: str, output: Path, gamma: float, peak: float | None, changes: Sequence[str]
 ) -> None:
     """Expand pictures with an operator; EXR out, light in the operator's own scale."""
+    from expandnet_batch.planning import check_apart
+
     from expandnet_comparison.files import expand_file, parameters, target_of
     from expandnet_comparison.operators import OPERATORS
 
@@ -155,9 +157,8 @@ def expand(
     targets = [target_of(image, output, alone=len(images) == 1) for image in images]
     if len(set(targets)) < len(targets):
         raise UsageError("two pictures share a name; give their results folders of their own")
-    read = {image.resolve() for image in images}
-    if lost := next((target for target in targets if target.resolve() in read), None):
-        raise UsageError(f"{lost}: is an input as well; choose another output")
+    for target in targets:
+        check_apart(target, "-o", others=images)
     failed = 0
     for image, target in zip(images, targets, strict=True):
         try:

@@ -31,7 +31,7 @@ def _stretch_file(report: Path, shot: int) -> Path:
 
 
 def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
-    """Put what the tasks reported into one file; return a line for each shot of how steady it came out.
+    """Put what the tasks reported into one file; return a line for each damaged report, and for each shot how steady it is.
 
     Of a frame that was done twice the later task's word counts.
     """
