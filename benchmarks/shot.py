@@ -103,18 +103,29 @@ def write(path: Path, light: np.ndarray) -> None:
         output.commit()
 
 
-def files(plates: Sequence[Path], folder: Path, precision: str, rounds: int = 3) -> None:
-    """Print what files cost a batch, in which they overlap with the rest: against one that holds all in memory."""
+def files(plates: Sequence[Path], folder: Path, precision: str, alone: dict[str, float], rounds: int = 5) -> None:
+    """Print what files cost a batch, in which they overlap with the rest: against one that holds all in memory.
+
+    On few processors that is what coding takes away from the network. Whether the network ever waits for a file shows
+    beside one whose files take as long, and three times as long, but no processor.
+    """
     words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
     held = [sys.executable, str(Path(__file__).with_name("held.py"))]
-    with_files, without = [], []
-    for _ in range(rounds):
-        with_files.append(measure([*COMMAND, *words]).wall)
-        without.append(measure([*held, *words]).wall)
-    share = 1 - statistics.median(without) / statistics.median(with_files)
-    print(
-        f"batch with files {spread(with_files)}, without {spread(without)}: they take {100 * share:.1f} % of wall time"
-    )
+    # Each pass reads.
+    reading, writing = alone["read"] / 2 / len(plates), alone["write"] / len(plates)
+    variants = {"with files": [*COMMAND, *words], "without": [*held, *words]}
+    for times in (1, 3):
+        slow = ["--reading", str(times * reading), "--writing", str(times * writing)]
+        variants[f"waiting for files {times} x as long"] = [*held, *slow, *words]
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(rounds):
+        # A machine's speed drifts, so rounds are compared within themselves, and none is always the last of one.
+        names = [*variants][number % len(variants) :] + [*variants][: number % len(variants)]
+        for name in names:
+            taken[name].append(measure(variants[name]).wall)
+    for name, seconds in taken.items():
+        shares = [1 - own / whole for own, whole in zip(taken["without"], seconds, strict=True)]
+        print(f"batch {name}: {spread(seconds)}; files take {100 * statistics.median(shares):.1f} % of wall time")
 
 
 def spread(seconds: Sequence[float]) -> str:
@@ -193,7 +204,7 @@ def main() -> None:
         f"  files {100 * stored / total:.1f} %; ideal: {count / (total - stored):.2f} frames/s, files hidden behind the rest"
     )
 
-    files(plates, folder, precision)
+    files(plates, folder, precision, alone)
     for steady_ in ("auto", "off"):
         words = [*map(str, plates), "-o", str(folder / "whole"), "--progress", "none", "--precision", precision]
         usage = measure([*COMMAND, *words, "--steady", steady_])

@@ -230,11 +230,15 @@ def test_reports_of_tasks_never_take_each_others_place(shot: Path) -> None:
         run("expand")
         assert invoke(tools, "check", "job/job.json").code == 0
     assert len(list(Path("job/reports").glob("*.json"))) == 3
-    for number, text in enumerate(("", "x", "[]", "{}", '{"frames": 3}')):
+    damaged = (
+        "", "x", "[]", "{}", '{"frames": 3}', '{"frames": [3], "shots": []}', '{"frames": [{"output": "a"}], "shots": []}',
+        '{"frames": [], "shots": [{"sequence": "a"}]}',
+    )  # fmt: skip
+    for number, text in enumerate(damaged):
         Path(f"job/reports/expand.0001-0002.{number}.json").write_text(text)
     ran = invoke(tools, "check", "job/job.json")
     assert ran.code == 0, ran.err
-    assert ran.out.count("damaged") == 5
+    assert ran.out.count("damaged") == len(damaged)
     frames = json.loads(Path("job/report.json").read_text())["frames"]
     assert {frame["status"] for frame in frames} <= {"done", "skipped"}
     assert len(frames) == 4

@@ -42,17 +42,15 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
     damaged: list[str] = []
     for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
         try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-            done, spans = report.pop("frames"), report.pop("shots")
+            report, done, spans = _taken_apart(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, KeyError, TypeError):
             damaged.append(f"{path}: damaged, so the report lacks what it said of its frames")
             continue
-        for frame in done:
+        for output, status, frame in done:
             # A task that ran again had nothing left to do, and knows less than the one before.
-            if frame["status"] != "skipped" or frame["output"] not in frames:
-                frames[frame["output"]] = frame
-        for number, shot in enumerate(spans):
-            key = _key(shot)
+            if status != "skipped" or output not in frames:
+                frames[output] = frame
+        for number, (key, shot) in enumerate(spans):
             shots.setdefault(key, shot)
             stretches.setdefault(key, []).extend(_kept(_stretch_file(path, number)))
         run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
@@ -69,6 +67,19 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
     write_text(target, json.dumps(data, indent=1) + "\n")
     lines = [flicker_line(shot) for shot in shots.values()]
     return damaged + [line for line in lines if line is not None]
+
+
+def _taken_apart(
+    report: dict[str, Any],
+) -> tuple[dict[str, Any], list[tuple[str, str, dict[str, Any]]], list[tuple[str, dict[str, Any]]]]:
+    """Return what the report of a task says of its run, its frames by result and status, and its shots by their key.
+
+    Raises:
+        AttributeError, KeyError, TypeError: it is no report.
+    """
+    frames = [(str(frame["output"]), str(frame["status"]), {**frame}) for frame in report.pop("frames")]
+    shots = [(_key(shot), {**shot}) for shot in report.pop("shots")]
+    return report, frames, shots
 
 
 def _key(shot: Mapping[str, Any]) -> str:
