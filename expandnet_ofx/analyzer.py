@@ -94,8 +94,7 @@ class Analyzer:
         if self._settings.white is not None:
             white = self._settings.white
             return white, white, white
-        red, green, blue = (grade.clip_level(histogram, seen.levels) for histogram in seen.histograms)
-        return red, green, blue
+        return grade.clip_levels(seen.histograms, seen.levels)
 
     def _stretch(self, seen: Survey, plate: Plate, clips: Triple) -> tuple[Triple, Triple]:
         if self._contract.input_stretch:

@@ -25,6 +25,9 @@ LOW_PASS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 LOWEST_CLIP = 0.85
 """Whites clip at 0.90 to 0.97 in graded, scanned and JPEG plates; a spike further down is a flat surface."""
 
+FEWEST = 16
+"""Samples from which codes at a level say anything."""
+
 ANCHOR_RANGE = (0.35, 0.9)
 """Display-linear range, relative to white, in which plate and prediction are compared: where the merge happens."""
 
@@ -85,13 +88,41 @@ def clip_level(histogram: NDArray[np.int64], levels: int) -> float:
         spike = coarse[bin_]
         # Noise around a flat tone fills neighboring bins alike; clipping piles codes up in one.
         alone = spike > 2 * coarse[bin_ - 5 : bin_ - 1].max()
-        towers = alone and spike > max(16, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
+        towers = alone and spike > max(FEWEST, 5e-4 * total, 6 * below) and spike >= coarse[bin_ - 2 : bin_ + 3].max()
         # Ringing of a compressor reaches full scale; light that clips there piles up.
         if towers and histogram[levels] < 0.1 * spike and above[min(bin_ + 2, len(above) - 1)] < 0.25 * spike:
             first = bin_ * step
             exact = first + int(np.argmax(histogram[first : first + step]))
             return min(1.0, exact / levels)
     return 1.0
+
+
+def clip_levels(histograms: NDArray[np.int64], levels: int) -> tuple[float, float, float]:
+    """Find the code that each channel clips at, as a share of full scale.
+
+    A grade or a scanner cuts all channels at one code. A channel that few pixels clip in has no spike that could be told
+    from a tone: it takes the level on which the two others agree, if its codes end there too.
+
+    Args:
+        histograms: counts per channel and bin, (3, levels + 1), as `clip_level` takes them.
+        levels: bins per unit of code.
+    """
+    found = [clip_level(histogram, levels) for histogram in histograms]
+    red, green, blue = (
+        _shared(own, found[channel - 2], found[channel - 1], histograms[channel], levels)
+        for channel, own in enumerate(found)
+    )
+    return red, green, blue
+
+
+def _shared(own: float, one: float, other: float, histogram: NDArray[np.int64], levels: int) -> float:
+    """Return a channel's own clip level, or that of the two others."""
+    level, step = max(one, other), max(1, levels // 255)
+    if own < 1 or level == 1 or abs(one - other) * levels > step:
+        return own
+    at = round(level * levels)
+    reached, above = int(histogram[at - step : at + step + 1].sum()), int(histogram[at + step + 1 :].sum())
+    return level if reached >= FEWEST and above < 0.25 * reached else own
 
 
 def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...]) -> float:

@@ -54,7 +54,7 @@ def lift_lamps(log_light: Array, matte: Array, broad: Array, stops: float) -> Ar
 
     Args:
         log_light: log2 of recovered light, (..., 3).
-        matte: pointwise matte, same shape.
+        matte: as the merge takes it, same shape.
         broad: values of `BroadAreas` at these pixels, (..., 1).
         stops: gain.
     """

@@ -18,6 +18,7 @@ from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
 from expandnet_ofx.boxes import Box, bounds, cover, grown
 from expandnet_ofx.engine import Engine, box_margin, expand_splitting
+from expandnet_ofx.grade import MATTE_RADIUS, steady_matte
 from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
@@ -199,9 +200,11 @@ class TilePredictor:
         # What follows looks at no pixel's neighbors, and most pixels of a box lie outside the matte.
         result, at = zeros(matte, own.shape), set_at(any_channel(own))
         told = {name: picked(values, at) for name, values in maps.items()}
-        known = (log_light, codes[inner], seen[inner], own, mixed)
-        log_light, codes, seen, own, mixed = (picked(values, at) for values in known)
-        log_light = self._in_context(log_light, codes, seen, own, mixed, told)
+        steady = steady_matte(matte[grown(box, 2 * MATTE_RADIUS, SMOOTHING_RADIUS - MATTE_RADIUS)])
+        known = (log_light, codes[inner], seen[inner], steady, mixed)
+        log_light, codes, seen, steady, mixed = (picked(values, at) for values in known)
+        log_light = self._in_context(log_light, codes, seen, steady, mixed, told)
+        own = picked(own, at)
         xp = namespace(log_light)
         put_picked(result, at, xp.where(own > 0, xp.exp2(log_light), 0.0))
         return result
@@ -233,7 +236,8 @@ class TilePredictor:
         """Anchor light, lay that of wide areas over it, let measured channels tell of clipped ones, hold it to its rise.
 
         Args:
-            log_light, codes, seen, matte, mixed: of some pixels, (n, C).
+            log_light, codes, seen, mixed: of some pixels, (n, C).
+            matte: as the merge takes it, same shape.
             told: what the maps say of them, by their names.
         """
         xp, plate = namespace(log_light), self._plate.encoding.decode(take_color(codes, self._plate))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import as_float, namespace
-from expandnet_ofx.maps import PlateMap, as_half, enlarge, framed, gaussian, low_pass_whole, spread
+from expandnet_ofx.grade import smoothstep
+from expandnet_ofx.maps import PlateMap, as_half, enlarge, framed, gaussian, halve, low_pass_whole, spread
 from expandnet_ofx.pixels import sum_of_channels
 from expandnet_ofx.transfer import srgb_decode
 
@@ -38,6 +39,15 @@ UNRESOLVED = 0.25
 
 FREE = 40.0
 """Limit in stops from which nothing is held."""
+
+DEEP = 10.0
+"""Pixels from the edge of clipping at which a limit is that of the area around it alone."""
+
+EVEN = 2.0
+"""Stops over which limits are averaged there; all that are much larger hold nothing and count alike."""
+
+EVEN_SIGMA = 2.0
+"""Sigma of that average, in pixels of a map that is reduced to a quarter."""
 
 DARKEST = np.float32(2**-12)
 
@@ -76,8 +86,30 @@ def rise(proxy: Array, peak: Array, thresholds: Array, *, aspect: float, shape: 
     slope = spread(_averaged(evidence, wrap=wrap), enough=ENOUGH, wrap=wrap) ** 2
     inside = clipped | hidden
     inward = np.stack([distance(inside[:, :, channel], aspect=aspect, wrap=wrap) for channel in range(3)], 2)
-    held = np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3
-    return Rise(as_half(np.clip(enlarge(np.minimum(held, FREE).astype(np.float32), *shape, wrap=wrap), 0, FREE)))
+    held = np.minimum(np.maximum(STEEPER * slope * inward - start, 0) + 4 * (slope / HARD) ** 3, FREE)
+    held = evened(held.astype(np.float32), inside, inward / math.sqrt(aspect), wrap=wrap)
+    return Rise(as_half(np.clip(enlarge(held, *shape, wrap=wrap), 0, FREE)))
+
+
+def evened(held: Array, inside: NDArray[np.bool_], depth: Array, *, wrap: bool) -> Array:
+    """Average limits over clipped areas, the more the deeper inside (H, W, 3).
+
+    What an edge says holds near it. Deep inside edges of unlike slopes meet, where each by itself would draw the border
+    between them: a dark cloud that is not in the picture.
+
+    Args:
+        held: limits in stops.
+        inside: what clips.
+        depth: distance to what does not, in pixels.
+        wrap: the left edge continues the right one.
+    """
+    own, known = np.exp(-held / EVEN), as_float(inside)
+    reduced = halve(halve(np.concatenate((known, own * known), 2)))
+    reduced = low_pass_whole(reduced, gaussian(EVEN_SIGMA, round(2.5 * EVEN_SIGMA)), wrap=wrap)
+    known, around = np.split(enlarge(reduced, *held.shape[:2], wrap=wrap), 2, axis=2)
+    around = around / np.maximum(known, np.float32(1e-6))
+    own = own + smoothstep(0.0, DEEP, depth) * (around - own)
+    return np.asarray(-EVEN * np.log(np.clip(own, math.exp(-FREE / EVEN), 1)), np.float32)
 
 
 def _averaged(evidence: Array, *, wrap: bool) -> Array:

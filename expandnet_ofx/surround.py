@@ -133,7 +133,7 @@ def complete(
         log_light: log2 of anchored predicted light, (..., 3).
         plate: display-linear light of the plate, same shape and units.
         seen: the plate as the network sees it, same shape.
-        matte: pointwise matte, same shape.
+        matte: as the merge takes it, same shape.
         surround: values of a `SurroundColor` at these pixels, (..., 4).
         mixed: channels that measure nothing, same shape as the light, see `mixtures`; None for none.
 
@@ -146,7 +146,8 @@ def complete(
     variance = xp.stack((surround[..., 2], zero, surround[..., 3]), -1)
     log_plate = xp.log2(xp.clip(plate, DARKEST, None))
     told, trust = xp.zeros_like(log_plate), xp.zeros_like(log_plate)
-    light, gray = xp.clip(plate, 0, None), log_plate - color
+    # As the merge gives it: a channel that is lifted in part would pass those that follow it.
+    light, gray = xp.clip(plate, 0, None), log_plate + matte * xp.clip(log_light - log_plate, 0, None) - color
     for channel in range(3):
         # Only what a channel lost and another kept: equal channels, as of a gray plate, tell each other nothing.
         kept = xp.clip(matte[..., channel, None] - matte, 0, None)

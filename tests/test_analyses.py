@@ -152,6 +152,23 @@ def test_without_a_spike_the_level_is_full_scale(levels):
         assert grade.clip_level(histogram, levels) == 1.0
 
 
+@pytest.mark.parametrize("levels", [255, 1024])
+@pytest.mark.parametrize("few", [0, 1, 2])
+def test_a_channel_that_hardly_clips_takes_the_level_of_the_others(levels, few):
+    level = round(0.92 * levels)
+    histograms = np.stack([spiked(level, levels, 0.03, seed) for seed in range(3)])
+    histograms[few, level] = 60
+    assert grade.clip_level(histograms[few], levels) == 1.0
+    assert grade.clip_levels(histograms, levels) == pytest.approx((level / levels,) * 3, abs=0.5 / levels)
+    goes_on, ends_below = histograms.copy(), histograms.copy()
+    goes_on[few, round(0.93 * levels) : round(0.98 * levels)] = 40_000 // levels
+    ends_below[few, round(0.9 * levels) :] = 0
+    for other in (goes_on, ends_below):
+        found = grade.clip_levels(other, levels)
+        assert found[few] == 1.0
+        assert max(found[:few] + found[few + 1 :]) < 1.0
+
+
 def scene(height: int, width: int) -> np.ndarray:
     """Scene light with gradients, texture, and areas far above white."""
     rng = np.random.default_rng(2)

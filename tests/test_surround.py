@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from expandnet_ofx import Expander, Settings
 from expandnet_ofx.maps import spread
 from expandnet_ofx.plates import ArrayPlate
-from expandnet_ofx.rise import FREE, STEEPER, distance, hold, rise
+from expandnet_ofx.rise import DEEP, FREE, STEEPER, distance, evened, hold, rise
 from expandnet_ofx.surround import SPREAD, complete, evidence, mixtures, surround_color, unlike
 from expandnet_ofx.survey import survey
 from expandnet_ofx.transfer import named_encoding
@@ -78,6 +78,22 @@ def test_a_measured_channel_and_the_color_give_the_clipped_ones(red: float, blue
     np.testing.assert_allclose(found[clipped], np.log2(truth)[clipped], atol=1e-3)
     lost = matte.all(2) | ~matte.any(2)
     assert np.array_equal(found[lost], predicted[lost])
+
+
+@settings(max_examples=50, deadline=None)
+@given(red=ratios, blue=ratios, part=st.floats(0, 0.6), error=st.floats(-1, 3))
+def test_channels_follow_one_that_is_lifted_in_part(red: float, blue: float, part: float, error: float) -> None:
+    """What comes out has the color of the surround, however far the matte lets the channel that measures rise."""
+    truth = np.broadcast_to(np.exp2(np.array([red, 0.0, blue], np.float32) + 1.0), (4, 4, 3))
+    least = int(truth[0, 0].argmin())
+    plate, matte = np.ones_like(truth), np.ones_like(truth)
+    matte[..., least] = part
+    surround = np.broadcast_to(np.array([red, blue, 0, 0], np.float32), (4, 4, 4))
+    log_light = np.log2(truth) + np.float32(error)
+    found = complete(log_light, plate, encoded(plate), matte, surround)
+    out = np.log2(plate) + matte * np.maximum(found - np.log2(plate), 0)
+    np.testing.assert_allclose(out[..., 0] - out[..., 1], red, atol=2e-3)
+    np.testing.assert_allclose(out[..., 2] - out[..., 1], blue, atol=2e-3)
 
 
 def test_a_surround_that_contradicts_the_plate_is_not_believed() -> None:
@@ -196,6 +212,37 @@ def test_light_may_rise_as_it_came_in(slope: float) -> None:
     assert (row[inward] > 0.5 * expected - 0.1).all()
     assert (row[inward] < 2 * expected + 0.5).all()
     assert row[226] > 10, "behind the hard edge nothing is held"
+
+
+def test_edges_of_unlike_slopes_draw_no_border_deep_inside() -> None:
+    """A clipped sky over a horizon that is hard on the left and a soft cloud on the right."""
+    y, x = np.mgrid[:256, :256]
+    soft = 0.03 * (190 - y)
+    hard = np.where(y > 190, -4.0, soft + 1.0)
+    light = np.exp2(np.minimum(np.where(x < 128, hard, soft), 0.02 * (y - 20)))
+    proxy = encoded(np.minimum(light, 1)[..., None].repeat(3, 2))
+    around = np.pad(proxy, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    peak = np.max([around[i : i + 256, j : j + 256] for i in range(3) for j in range(3)], 0)
+    found = rise(proxy, peak, np.full(3, 0.94, np.float32), aspect=1.0, shape=(256, 256), wrap=False)
+    gain = hold(np.ones_like(proxy), np.zeros_like(proxy), found.values)[..., 1]
+    # Each side by its own slope alone, it would rise by 0.047 within a pixel.
+    assert np.abs(np.diff(gain[100:179], axis=1)).max() < 0.025
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.floats(0.3, 1), wrap=st.booleans())
+def test_limits_stay_among_those_of_their_area(seed: int, share: float, wrap: bool) -> None:
+    rng = np.random.default_rng(seed)
+    inside = rng.random((64, 64, 3)) < share
+    held = rng.uniform(0, FREE, inside.shape).astype(np.float32)
+    depth = rng.uniform(0, 2 * DEEP, inside.shape).astype(np.float32) * inside
+    found = evened(held, inside, depth, wrap=wrap)
+    edge = depth == 0
+    np.testing.assert_allclose(found[edge], held[edge], rtol=1e-2)
+    for channel in range(3):
+        own = inside[..., channel]
+        assert found[..., channel][own].min() >= held[..., channel][own].min() * 0.98 - 1e-3
+        assert found[..., channel][own].max() <= held[..., channel][own].max() * 1.02 + 1e-3
 
 
 def level_edge(moved: float, *, slope: float = 0.0075, grain: float = 0.0) -> np.ndarray:
