@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
 from expandnet_ofx.swing import MeasuredLight, Swing
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of the JSON form; a file of another version is refused."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
@@ -86,6 +86,8 @@ class Analysis:
     """Input samples that are NaN, infinite, below 0."""
     weights: str
     """SHA-256 of the weights."""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What else it was made with (`dependence.of_analyses`); empty where that is not known."""
 
     def to_json(self, *, map_name: str | None = None) -> str:
         """Return the numbers as one JSON object; floats round-trip exactly, of the maps it holds file name and hash."""
@@ -93,7 +95,7 @@ class Analysis:
 
     def to_dict(self, *, map_name: str | None = None) -> dict[str, Any]:
         """Return what `to_json` writes as plain data."""
-        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in MAPS}
+        numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in MAPS}
         own = self._maps()
         # A plate that clips nowhere has none, and no file of them.
         maps = {"file": map_name, "sha256": _maps_hash(own)} if map_name and own else None
@@ -123,7 +125,7 @@ class Analysis:
                 f"{name}: analysis of schema {data.get('schema')}, this version reads {SCHEMA}; analyze again"
             )
         del data["schema"]
-        expected = {field.name for field in fields(cls)} - MAPS.keys()
+        expected = {each.name for each in fields(cls)} - MAPS.keys()
         if expected | {"maps"} != data.keys() or not _fits(data):
             raise InputError(f"{name}: analysis is incomplete; analyze the plate again")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "maps"}
@@ -195,6 +197,7 @@ def _fits(data: dict[str, Any]) -> bool:
         and (data["boldness"] is None or _is_number(data["boldness"]))
         and (data["output_range"] is None or numbers(data["output_range"], 2))
         and isinstance(data["weights"], str)
+        and isinstance(data["settings"], dict)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Queue
 from threading import Thread
 from types import TracebackType
@@ -29,7 +30,9 @@ class BackgroundCalls:
         if kind is not None:
             self._error = self._error or RuntimeError("abandoned")
         self._queue.put(None)
-        self._thread.join()
+        # A signal may come while the thread is being started: it ends by itself then, and the signal must not be lost.
+        with suppress(RuntimeError):
+            self._thread.join()
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Queue a call; blocks while `depth` calls wait."""

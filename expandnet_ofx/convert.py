@@ -11,7 +11,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse
-from expandnet_ofx.output_options import OutputOptions
+from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import provenance
 from expandnet_ofx.rendering import Progress, Rendering
@@ -148,8 +148,8 @@ class Converter:
 
         Raises:
             InputError, OutputError: nothing is left under the final name.
-            UsageError: the region does not lie inside the plate, its source has several parts, or a picture that is read
-                would be replaced.
+            UsageError: the region does not lie inside the plate, its source has several parts, a picture that is read
+                would be replaced, or a file of this name cannot hold the result.
         """
         return self.begin(prepared, target, preview=preview, region=region, progress=progress).finish()
 
@@ -165,6 +165,7 @@ class Converter:
         """Do what `render` does up to the last row; the next frame may begin while this one is written and named."""
         target = Path(target)
         try:
+            check_suffix(target, self.options)
             analyses = self.analyze(prepared)
             started = time.perf_counter()
             made = self.provenance(prepared.identity)

@@ -15,8 +15,9 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.analyzer import Analyzer
 from expandnet_ofx.bands import Band, BandMerger
 from expandnet_ofx.color import describe_config, input_encoding, output_matrix
+from expandnet_ofx.dependence import differing, of_analyses
 from expandnet_ofx.engine import Engine, open_engine
-from expandnet_ofx.errors import UsageError
+from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.linearized import Recoder, encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
 from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
@@ -93,6 +94,7 @@ class Expander:
             engine = open_engine(loaded, engine=engine, device=device, precision=precision, threads=threads)
         self.engine = engine
         self._workers = Workers(engine)
+        self.analyses_depend_on = of_analyses(self.settings, engine.weights.sha256)
         self._analyzer = Analyzer(engine, self._workers, self.settings)
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
@@ -138,6 +140,7 @@ class Expander:
         """
         plate = self._plate(plate)
         analysis = self._analyzer.analyze(plate, surveyed or self.survey(plate))
+        analysis = replace(analysis, settings=self.analyses_depend_on)
         return self._with_output_range(plate, analysis) if self.settings.relative else analysis
 
     def render(self, plate: NDArray[Any] | Plate, analysis: Analysis, *, region: Region | None = None) -> Array:
@@ -174,8 +177,8 @@ class Expander:
             on_device: leave the arrays of bands where the engine runs, as tensors if that is no CPU.
 
         Raises:
-            UsageError: the analysis is of another size or other weights, the region lies outside, or the mask's size
-                differs.
+            UsageError: the analysis is of another size, other weights or other settings, the region lies outside, or the
+                mask's size differs.
         """
         plate = self._plate(plate)
         region = region or (0, 0, plate.width, plate.height)
@@ -223,6 +226,8 @@ class Expander:
 
     def _plate(self, plate: NDArray[Any] | Plate) -> Plate:
         if not isinstance(plate, np.ndarray):
+            if not (hasattr(plate, "rows") and hasattr(plate, "window")):
+                raise InputError(f"{type(plate).__name__}: not a plate; pass a numpy array (H, W, C), or a Plate")
             return plate
         plate = ArrayPlate(plate, encoding_of(self.settings))
         if self._recode is not None:
@@ -245,6 +250,8 @@ class Expander:
             raise UsageError(
                 f"analysis was made with boldness {analysis.boldness}, not {self._boldness}; analyze the plate again"
             )
+        if analysis.settings and (changed := differing(analysis.settings, self.analyses_depend_on)):
+            raise UsageError(f"analysis was made with another {changed}; analyze the plate again")
         x0, y0, x1, y1 = region
         if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
             raise UsageError(f"region {region} does not lie inside the plate of {size[0]}x{size[1]}")

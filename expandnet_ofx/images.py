@@ -23,6 +23,10 @@ HELD_SHARE = 16
 """Part of the planned memory up to which a plate is held though it could be read by rows: a batch has several open."""
 
 
+PAGED = ("gif", "tiff")
+"""Formats whose files may hold several pictures, of which the first is taken."""
+
+
 class ImagePlate:
     """One part of an image file as a plate; close it when done, or use it as a context manager.
 
@@ -77,6 +81,9 @@ class ImagePlate:
     def _describe(self, settings: Settings, encoding: Encoding | None) -> None:
         self._whole = None
         self.format_name: str = self._input.format_name()
+        self.pages = self.format_name in PAGED and self._input.seek_subimage(1, 0)
+        """Whether there is more than the page that is read."""
+        oiio_error(self._input)
         if not self._input.seek_subimage(self.part, 0):
             raise InputError(f"{self.path}: has no part {self.part}; {oiio_error(self._input)}")
         self.spec = self._input.spec()

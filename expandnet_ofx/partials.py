@@ -49,11 +49,17 @@ def partial_name(path: Path) -> Path:
 def write_text(path: Path, text: str, *, executable: bool = False) -> None:
     """Write a file of text, which appears under its name only when complete; folders are made.
 
+    What is no file (a device, a pipe) is written to, and not replaced.
+
     Raises:
         OutputError: it cannot be written.
     """
     partial = partial_name(path)
     try:
+        if is_special(path):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         if executable:
@@ -63,6 +69,13 @@ def write_text(path: Path, text: str, *, executable: bool = False) -> None:
         with suppress(OSError):
             partial.unlink()
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def is_special(path: Path) -> bool:
+    """Tell whether a path leads to a device or a pipe, or to what another process holds open."""
+    return path.exists() and (
+        not (path.is_file() or path.is_dir()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
+    )
 
 
 def is_partial(path: Path) -> bool:

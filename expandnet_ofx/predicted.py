@@ -19,7 +19,7 @@ class Predicted:
     """Bands of predicted light: filled by the first render that comes to its end, given back to those after it.
 
     Whoever keeps it sees to it that plate, analysis, region, engine and the settings of the prediction stay the same; what
-    `provenance.OF_THE_MERGE` names may change.
+    `dependence.OF_THE_MERGE` names may change.
 
     Args:
         limit: bytes to keep at most; of a larger render nothing is kept.

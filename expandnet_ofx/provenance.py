@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.color import uses_config
+from expandnet_ofx.dependence import OF_THE_MERGE, settings_record
 from expandnet_ofx.expander import Expander
-from expandnet_ofx.hashes import content_hash
 from expandnet_ofx.output_options import OutputOptions
-from expandnet_ofx.settings import Settings
 from expandnet_ofx.sources import Identity
 
 
@@ -28,7 +24,7 @@ def provenance(expander: Expander, options: OutputOptions, identity: Identity) -
         "engine": engine.name,
         "precision": engine.precision,
         "device": engine.device.partition(":")[0],
-        "settings": _settings_record(expander.settings),
+        "settings": settings_record(expander.settings),
         "output": asdict(options),
         **asdict(identity),
         "synthesized": "channels at and near their clip level, where the matte is above 0",
@@ -40,40 +36,18 @@ def as_text(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True)
 
 
-OF_THE_MERGE = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation")
-"""Settings that no prediction depends on."""
-
-OF_THE_RESULT = (*OF_THE_MERGE, "tile", "feather")
-"""Settings that no analysis depends on."""
-
-
 def analysis_settings(expander: Expander) -> dict[str, Any]:
     """Return what analyses of this expander depend on, for `shots.Shot.settings`."""
-    record = _settings_record(expander.settings)
-    for name in OF_THE_RESULT:
-        del record[name]
-    record["sun_stops"] = bool(record["sun_stops"])
-    return {**record, "weights_sha256": expander.engine.weights.sha256}
+    return dict(expander.analyses_depend_on)
 
 
 def prediction_settings(expander: Expander) -> dict[str, Any]:
     """Return what predictions of this expander depend on beside plate, analysis and region."""
-    record, engine = _settings_record(expander.settings), expander.engine
+    record, engine = settings_record(expander.settings), expander.engine
     for name in OF_THE_MERGE:
         del record[name]
     computes = {"engine": engine.name, "precision": engine.precision, "device": engine.device}
     return {**record, **computes, "weights_sha256": engine.weights.sha256}
-
-
-def _settings_record(settings: Settings) -> dict[str, Any]:
-    record = asdict(settings)
-    del record["memory"]
-    config = settings.ocio or (os.environ.get("OCIO") if uses_config(settings) else None)
-    if config and Path(config).exists():
-        # A path says where the config lies on one machine; its content says what it does.
-        config = f"{Path(config).name} sha256:{content_hash(Path(config))}"
-    record["ocio"] = config
-    return record
 
 
 def analysis_record(analysis: Analysis | None) -> dict[str, str]:

@@ -57,7 +57,7 @@ def parse_frames(text: str, *, option: str = "--frames") -> list[int]:
 
     try:
         frames = [int(frame) for frame in FrameSet(text.replace(":", "x"))]
-        if not frames or "." in text:
+        if not frames or "." in text or re.search(r"\d\s+\d", text):
             raise ValueError(text)
         return frames
     except (ParseException, ValueError, TypeError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from expandnet_ofx.errors import UsageError
@@ -92,11 +93,14 @@ class Settings:
             if not ok:
                 raise UsageError(what)
 
+        for each in fields(self):
+            value = getattr(self, each.name)
+            check(_fits(value, each.default, each.name), f"{each.name.replace('_', '-')}: takes no {value!r}")
         check(0 < self.threshold < self.full <= 1, "threshold and full: need 0 < threshold < full <= 1")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             check(value is None or low <= value <= high, f"{name.replace('_', '-')}: need {low:g} to {high:g}")
-        check(self.tile is None or self.feather < self.tile, "feather: need less than the tile")
+        check(self.tile is None or 2 * self.feather <= self.tile, "feather: need half the tile at most")
         check(self.memory >= 512 << 20, "memory: need 512 MiB or more, the libraries alone take a third of a GiB")
         check(not (self.latlong and self.border == "zero"), "latlong: a panorama has no border; leave border alone")
         check(self.merge in ("highlights", "full"), f"merge: {self.merge!r} is not highlights or full")
@@ -124,6 +128,17 @@ class Settings:
         if name not in PRESETS:
             raise UsageError(f"preset {name!r}: not known; use one of {', '.join(PRESETS)}")
         return replace(cls(), **{**PRESETS[name], **changes})
+
+
+def _fits(value: Any, default: Any, name: str) -> bool:
+    """Tell whether a value is of the type that a setting takes; numpy's numbers are numbers."""
+    if value is None:
+        return default is None
+    if name in ("tile", "feather", "memory"):
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if name in RANGES:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, bool if isinstance(default, bool) else str)
 
 
 def chosen_boldness(contract: Contract, settings: Settings) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
 from expandnet_ofx.partials import write_text
@@ -200,11 +201,6 @@ def merge_shots(shots: Sequence[Shot]) -> dict[int, ShotFrame]:
             if before.said != frame.said:
                 raise UsageError(f"{shot.path}: frame {number} differs from that of {before.path}; analyze it once")
     return frames
-
-
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """Return the first setting that two records do not share, None if they agree."""
-    return next((name for name in sorted({*a, *b}) if a.get(name) != b.get(name)), None)
 
 
 def runs(numbers: Iterable[int]) -> list[list[int]]:

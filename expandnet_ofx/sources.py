@@ -236,11 +236,12 @@ def _warnings(prepared: Prepared) -> list[str]:
 
 
 def _left_behind(plate: ImagePlate, options: OutputOptions) -> list[str]:
-    """Return a warning if channels of the source are replaced, or an ACES container cannot hold them."""
+    """Return warnings of what a result lacks: further pages, channels that our matte replaces or ACES has no room for."""
+    warnings = ["has several pages, of which the first is expanded; split it"] if plate.pages else []
     if replaced := sorted(plate.channels[i] for i in _replaced(plate, options)):
-        return [f"{', '.join(replaced)}: of the source, replaced by the matte of this result"]
-    if not options.aces:
-        return []
+        warnings.append(f"{', '.join(replaced)}: of the source, replaced by the matte of this result")
     kept = {*plate.color, plate.alpha}
     lost = [name for number, name in enumerate(plate.channels) if number not in kept]
-    return [f"{', '.join(lost)}: not carried, an ACES container holds RGB(A) only (ST 2065-4)"] if lost else []
+    if options.aces and lost:
+        warnings.append(f"{', '.join(lost)}: not carried, an ACES container holds RGB(A) only (ST 2065-4)")
+    return warnings

@@ -21,6 +21,9 @@ from expandnet_ofx.workers import in_parallel, usable_processors
 
 Progress = Callable[[int, int], None]
 
+WIDEST = 9999
+"""Most frames that may be smoothed over."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Steadying:
@@ -36,8 +39,8 @@ class Steadying:
     """Frames are no time but parts of one picture (UDIM tiles, views): one set of numbers for all, maps of their own."""
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise UsageError("window: need an odd number of frames, 1 or more")
+        if not 1 <= self.window <= WIDEST or self.window % 2 == 0:
+            raise UsageError(f"window: need an odd number of frames, 1 to {WIDEST}")
         if self.tiles and (self.lock_frame is not None or self.cuts is not None):
             raise UsageError("tiles: hold no time, so no lock frame and no cuts")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -441,6 +443,8 @@ def test_authors_preset_needs_the_authors_weights(shot: Path) -> None:
         ("--tile 4", "tile"),
         ("--feather -1", "feather"),
         ("--feather 1000", "feather"),
+        ("--tile 32 --feather 17", "feather"),
+        ("--steady 99999999999999999999999", "--steady"),
         ("--memory 10MiB", "memory"),
         ("--memory lots", "memory"),
         ("--memory infGiB", "memory"),
@@ -465,6 +469,58 @@ def test_bad_settings_end_before_any_work(shot: Path, words: str, named: str) ->
     assert "Traceback" not in ran.err
     assert "internal fault" not in ran.err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("option", ["--json", "--save-config"])
+def test_files_of_others_are_not_replaced_by_a_slip(shot: Path, option: str) -> None:
+    """Nor by one that fails: what a config held is there still."""
+    Path("picture.exr").write_bytes(b"\x76\x2f\x31\x01 a picture")
+    Path("project.toml").write_text('[project]\nname = "mine"\n')
+    Path("notes.json").write_text("not for you")
+    Path("studio.toml").write_text("stops = 0.5\n")
+    kept = {name: Path(name).read_bytes() for name in ("picture.exr", "project.toml", "notes.json", "studio.toml")}
+    for name in ("picture.exr", "project.toml", "notes.json"):
+        ran = batch("in/shot.1001.png", "-o", "out", option, name)
+        assert ran.code == 2
+        assert name in ran.err
+    assert batch("in/shot.1001.png", "-o", "out", "--save-config", "studio.toml", "--stops", "99").code == 2
+    assert {name: Path(name).read_bytes() for name in kept} == kept
+    assert not Path("out").exists()
+
+
+def test_a_report_goes_into_a_pipe_and_leaves_it_one(shot: Path) -> None:
+    os.mkfifo("pipe")
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.append(Path("pipe").read_text()))
+    reader.start()
+    assert batch("in/shot.1001.png", "-o", "out", "--json", "pipe").code == 0
+    reader.join(10)
+    assert json.loads(said[0])["done"] == 1
+    assert Path("pipe").is_fifo()
+
+
+@pytest.mark.parametrize("words", ["-o {}/x.exr", "-o x --json {}", "-o x --mask {}"])
+def test_a_name_that_is_too_long_is_told_in_one_line(shot: Path, words: str) -> None:
+    name = "n" * 300
+    ran = batch("in/shot.1001.png", *words.format(name).split())
+    assert ran.code == 2
+    assert name in ran.complaint
+    assert "internal fault" not in ran.complaint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "latlong = 2", "weights = 5", "json = true", "stops = 2020-01-01", "stops = true", "threads = true", "steady = true",
+        "sun_stops = 1\nsun-stops = 2",
+    ],
+)  # fmt: skip
+def test_a_config_of_other_types_is_told(shot: Path, line: str) -> None:
+    Path("studio.toml").write_text(line + "\n")
+    ran = batch("in/shot.1001.png", "-o", "out", "--config", "studio.toml")
+    assert ran.code == 2
+    assert line.split()[0].replace("_", "-") in ran.err.replace("_", "-")
+    assert "internal fault" not in ran.err
 
 
 def test_a_device_that_is_not_there(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:

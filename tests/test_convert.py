@@ -485,6 +485,27 @@ def test_an_aces_container_holds_color_alone_and_the_matte_lies_beside_it(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.exr", "b.exr", "b.matte.exr"]
 
 
+def test_further_pages_of_a_file_are_told(tmp_path):
+    codes = np.random.default_rng(0).integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
+    pages = [Image.fromarray(page) for page in codes]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tif")
+    plain = converter()
+    (said,) = plain.render(plain.prepare(tmp_path / "pages.tif"), tmp_path / "a.exr").warnings
+    assert "several pages" in said
+    assert not plain.render(plain.prepare(tmp_path / "one.tif"), tmp_path / "b.exr").warnings
+    one, other = (oiio.ImageBuf(str(tmp_path / name)).get_pixels() for name in ("a.exr", "b.exr"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_results_that_cannot_hold_light_are_refused(tmp_path):
+    source = write_exr(tmp_path / "a.exr", [linear_channels()])
+    for name in ("b.png", "b.jpg", "b", ""):
+        with pytest.raises(UsageError, match="outputs are"):
+            expand_file(source, tmp_path / name if name else "", expander=converter().expander)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.exr"]
+
+
 def test_what_an_aces_container_leaves_behind_is_told(tmp_path):
     more = {name: np.ones((HEIGHT, WIDTH), np.float32) for name in ("Z", "motion.u")}
     source = write_exr(tmp_path / "a.exr", [linear_channels() | more])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import fakes
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx import ArrayPlate, Expander, Settings, bands
+from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.statistics import RenderStatistics
@@ -308,9 +310,10 @@ def test_a_mask_of_another_size_is_an_error():
         {"threshold": 0}, {"threshold": 0.995}, {"full": 1.1}, {"full": 0.5}, {"white": 0.0}, {"white": 1.5},
         {"stops": 17}, {"stops": float("nan")}, {"max_stops": -1}, {"saturated_max_stops": 33}, {"saturation": -0.1},
         {"boldness": 0.0}, {"boldness": 0.96}, {"boldness": float("nan")}, {"sun_stops": -1}, {"sun_stops": 17},
-        {"tile": 31}, {"tile": 10_000}, {"feather": -1}, {"feather": 65}, {"tile": 32, "feather": 32},
+        {"tile": 31}, {"tile": 10_000}, {"feather": -1}, {"feather": 65}, {"tile": 32, "feather": 17},
         {"memory": 1 << 20}, {"latlong": True, "border": "zero"}, {"merge": "some"}, {"merge_channels": "some"},
-        {"border": "mirror"}, {"relative": True},
+        {"border": "mirror"}, {"relative": True}, {"stops": "1"}, {"threshold": None}, {"memory": "1GiB"}, {"tile": 64.5},
+        {"latlong": "no"}, {"input_space": None}, {"ocio": Path("config.ocio")}, {"stops": True}, {"stops": np.zeros(2)},
     ],
     ids=str,
 )  # fmt: skip
@@ -318,6 +321,26 @@ def test_settings_out_of_range_are_usage_errors(change):
     with pytest.raises(UsageError) as caught:
         Settings(**change)
     assert any(name.replace("_", "-") in str(caught.value).replace("_", "-") for name in change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"input_space": "linear"}, {"white": 0.6}, {"threshold": 0.5}, {"merge_channels": "together"}], ids=str
+)
+def test_an_analysis_is_not_rendered_under_settings_it_was_not_made_with(change, tmp_path):
+    codes = noise(40, 50, 1)
+    expander = box(Settings())
+    analysis = expander.analyze(codes)
+    analysis.save(tmp_path / "a.json")
+    for found in (analysis, Analysis.load(tmp_path / "a.json")):
+        with pytest.raises(UsageError, match=next(iter(change))):
+            tiled(expander, **change).render(codes, found)
+        tiled(expander, stops=1.0, saturation=0.5, tile=64).render(codes, found)
+
+
+@pytest.mark.parametrize("plate", [[1, 2], None, "plate.png", {"rows": 3}], ids=str)
+def test_what_is_no_plate_is_told(plate):
+    with pytest.raises(InputError, match="not a plate"):
+        box(Settings())(plate)
 
 
 def test_an_unknown_preset_lists_the_known_ones():

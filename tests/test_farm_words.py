@@ -93,8 +93,19 @@ def test_a_damaged_job_is_told(shot: Path, change: dict[str, object]) -> None:
     job = json.loads(Path("job/job.json").read_text())
     Path("job/job.json").write_text(json.dumps({**job, **change}))
     ran = invoke(tools, "task", "job/job.json", "analyze")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "not a job of expandnet submit" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(["--then", ""], "--then"), (["--name", "{{x"], "{{x"), (["--frames", "1001 1002"], "1001 1002")],
+)
+def test_words_that_a_job_cannot_hold_are_told_when_it_is_made(shot: Path, words: list[str], named: str) -> None:
+    ran = invoke(tools, "submit", "in/shot.####.png", "--output", "out", "-o", "job", "--to", "openjd", *words)
+    assert ran.code == 2
+    assert named in ran.err
+    assert not Path("job").exists()
 
 
 def test_a_drive_may_be_named_without_a_slash() -> None:

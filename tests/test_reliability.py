@@ -517,7 +517,7 @@ def test_signals_leave_only_complete_files(tmp_path: Path, number: signal.Signal
     assert set(made) <= set(names)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["interrupted"] is True
-    assert report["not_begun"] == len(names) - len(report["frames"]) > 0
+    assert report["left"] == len(names) - len(report["frames"]) > 0
     for name in made:
         assert pixels_of(tmp_path / "out" / name).shape == (24, 32, 3)
 

@@ -150,7 +150,7 @@ def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
         job.select(None, 3)
     for text in ("{}", "nonsense", '{"kind": "expandnet-job", "schema": 99}'):
         Path("job/job.json").write_text(text)
-        with pytest.raises(InputError, match=r"job\.json"):
+        with pytest.raises(UsageError, match=r"job\.json"):
             FarmJob.load(Path("job/job.json"))
 
 

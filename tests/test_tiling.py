@@ -18,7 +18,7 @@ from expandnet_ofx.statistics import RenderStatistics
 # Tiles, regions, panoramas
 
 sizes = st.tuples(st.integers(1, 150), st.integers(1, 150)) | st.sampled_from([(1, 1), (1, 150), (150, 1), (17, 16)])
-cuts = st.tuples(st.integers(32, 90), st.integers(0, 31))
+cuts = st.tuples(st.integers(32, 90), st.integers(0, 16))
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,7 +56,7 @@ def test_beyond_the_border_lies_what_the_settings_say(size, cut, border):
 
 
 @settings(max_examples=6, deadline=None)
-@given(size=st.tuples(st.integers(1, 80), st.integers(1, 80)), cut=st.tuples(st.integers(32, 60), st.integers(0, 31)))
+@given(size=st.tuples(st.integers(1, 80), st.integers(1, 80)), cut=st.tuples(st.integers(32, 60), st.integers(0, 16)))
 def test_tiles_of_the_network_agree_to_rounding(size, cut, plain_expander):
     plate = noise(*size, 5)
     for merge in ("highlights", "full"):
@@ -68,7 +68,7 @@ def test_tiles_of_the_network_agree_to_rounding(size, cut, plain_expander):
 
 
 @pytest.mark.parametrize(
-    ("size", "cut"), [((1, 1), (32, 8)), ((1, 130), (32, 0)), ((130, 1), (40, 31)), ((100, 130), (50, 8))]
+    ("size", "cut"), [((1, 1), (32, 8)), ((1, 130), (32, 0)), ((130, 1), (40, 20)), ((100, 130), (50, 8))]
 )
 def test_odd_sizes_of_the_network_agree_to_rounding(size, cut, plain_expander):
     plate = noise(*size, 6)

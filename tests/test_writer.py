@@ -415,6 +415,17 @@ def test_wait_raises_the_exception_of_the_last_call():
         calls.wait()
 
 
+def test_a_signal_while_the_thread_starts_is_not_lost(monkeypatch):
+    """`Thread.start` waits for the thread, and a signal raises there; it was taken for a fault of the frame."""
+
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), BackgroundCalls(depth=2) as calls:
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        calls.wait()
+
+
 def test_waiting_calls_are_bounded():
     gate, third = threading.Event(), threading.Event()
     with BackgroundCalls(depth=2) as calls:

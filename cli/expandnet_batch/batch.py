@@ -19,7 +19,7 @@ from expandnet_batch.expanding import most_expanded, share_of
 from expandnet_batch.failures import FRAME_FAILURES, failure_text
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import check_options, open_converter
-from expandnet_batch.planning import JobPlan, check_folder, plan_jobs
+from expandnet_batch.planning import JobPlan, check_folder, check_replaceable, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
 from expandnet_batch.report import Report
 from expandnet_batch.runtime import MemoryGuard, tune_process
@@ -99,6 +99,7 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
             raise UsageError(f"--json {options['report']}: is a folder; name a file in it")
         check_folder(options["report"].parent, of=options["report"])
         plan.check_apart(options["report"], "--json", options)
+        check_replaceable(options["report"], "--json")
 
 
 class _Batch:

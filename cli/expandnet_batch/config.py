@@ -28,25 +28,47 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
     values = _read(path)
     from expandnet_batch.main import command as batch
 
-    everywhere = {option_name(parameter) for parameter in batch.params if _wanted(parameter)}
+    everywhere = {option_name(parameter): parameter for parameter in batch.params if _wanted(parameter)}
     known = {option_name(parameter): parameter for parameter in context.command.params if _wanted(parameter)}
     defaults: dict[str, Any] = {}
+    names: set[str] = set()
     for key, value in values.items():
         name = key.replace("_", "-")
+        if name in names:
+            raise click.UsageError(f"--config {path}: {name} is there twice; leave one")
+        names.add(name)
         if name not in everywhere:
             meant = "pixel = 'float' or 'half'" if name in ("float", "half") else "use long option names"
             raise click.UsageError(f"--config {path}: unknown key {key!r}; {meant}")
         if isinstance(value, (dict, list)):
             raise click.UsageError(f"--config {path}: {key} must be a single value")
+        if (kind := _misfit(everywhere[name], value)) is not None:
+            raise click.UsageError(f"--config {path}: {key} is {value}; use {kind}")
         if name == "pixel" and value not in PIXELS:
             raise click.UsageError(f"--config {path}: pixel is {value!r}; use 'half' or 'float'")
         # One studio's file serves commands of which some do not store anything.
         if name in known:
-            if isinstance(value, float) and isinstance(known[name].type, click.types.IntParamType):
-                raise click.UsageError(f"--config {path}: {key} is {value}; use a whole number")
             defaults[str(known[name].name)] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _misfit(parameter: click.Parameter, value: Any) -> str | None:
+    """Return what an option takes instead of a value of this type, None if it takes it."""
+    kind = parameter.type
+    if getattr(parameter, "is_flag", False) and parameter.name != "pixel":
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(value, str):
+        # Sizes such as memory are words; what is no number is told as on the command line.
+        return None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(kind, click.types.IntParamType):
+        return None if number and not isinstance(value, float) else "a whole number"
+    if isinstance(kind, click.types.FloatParamType):
+        return None if number else "a number"
+    if isinstance(kind, (click.Path, click.Choice)) or not number:
+        return "a text in quotes"
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -95,7 +117,7 @@ def save(context: click.Context, path: Path) -> None:
         if line not in lines:
             lines.append(line)
     text = "\n".join(lines) + "\n"
-    if path.exists() and not _is_config(path):
+    if path.is_file() and not _is_config(path):
         raise click.UsageError(f"--save-config {path}: exists and is no config; choose another name")
     try:
         write_text(path, text)
@@ -104,9 +126,11 @@ def save(context: click.Context, path: Path) -> None:
 
 
 def _is_config(path: Path) -> bool:
-    """Tell whether a file is TOML, so that no picture is lost by a slip."""
+    """Tell whether a file holds options of a batch, so that nothing else is lost by a slip."""
+    from expandnet_batch.main import command as batch
+
+    known = {option_name(parameter) for parameter in batch.params if _wanted(parameter)}
     try:
-        _read(path)
+        return {key.replace("_", "-") for key in _read(path)} <= known
     except click.UsageError:
         return False
-    return True

@@ -21,6 +21,19 @@ from expandnet_ofx.errors import ExpandNetError, UsageError, WeightsError
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
+OF_A_PATH = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.EROFS,
+)
+"""What is wrong with a path that somebody named."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; unwinds like `KeyboardInterrupt`, so that partial files are removed."""
 
@@ -95,6 +108,9 @@ def run_command(command: click.Command) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
+        if error.errno in OF_A_PATH and error.filename is not None:
+            click.echo(f"{command.name}: {error.filename}: {error.strerror}; check the path and permissions", err=True)
+            return USAGE
         if error.errno != errno.ENOSPC:
             return _fault(command, error)
         # Our own words on a full disk, such as a log; files say so by themselves.

@@ -45,11 +45,13 @@ def command(context: click.Context, /, inputs: tuple[str, ...], **options: Any) 
     curve is not undone.
     """
     from expandnet_batch.batch import run_batch
+    from expandnet_batch.opening import check_options
 
     save = options.pop("save_config")
 
     def planned(plan: JobPlan) -> None:
         plan.check_apart(save, "--save-config", options, also=[options["report"]])
+        check_options(options)
         config.save(context, save)
 
     context.exit(run_batch(inputs, planned=None if save is None else planned, **options))

@@ -12,13 +12,14 @@ import click
 from expandnet_batch.book import FrameSequence
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import open_converter, picture_settings
-from expandnet_batch.planning import check_apart, check_folder, views_of
+from expandnet_batch.planning import check_apart, check_folder, check_replaceable, views_of
 from expandnet_batch.progress import open_progress
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import analyze_frames
+from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.sequences import find_sources, parse_frames
-from expandnet_ofx.shots import Shot, ShotFrame, differing, merge_shots
+from expandnet_ofx.shots import Shot, ShotFrame, merge_shots
 from expandnet_ofx.steady import Steadying, steady
 
 
@@ -44,6 +45,7 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     check_folder(output.parent, of=output)
     masks = [job.mask for job in jobs]
     check_apart(output, "-o", others=[*(source.path for source in sources), *masks, options.get("config")])
+    check_replaceable(output, "-o")
     picture_settings(options)
     tune_process()
     converter = open_converter(options)

@@ -14,7 +14,7 @@ from expandnet_batch.progress import Progress
 from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
-from expandnet_ofx.partials import sweep
+from expandnet_ofx.partials import is_special, sweep
 from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
 from expandnet_ofx.placing import place_outputs, placed, refuse_collisions
 from expandnet_ofx.results import is_result
@@ -29,6 +29,19 @@ def check_apart(path: Path, option: str, *, others: Iterable[Path | None]) -> No
     places = {os.path.realpath(other) for other in others if other is not None}
     if os.path.realpath(path) in places:
         raise UsageError(f"{option} {path}: is an input or a result as well; choose another name")
+
+
+def check_replaceable(path: Path, option: str) -> None:
+    """Raise `UsageError` if a file would be replaced that holds no JSON, and so is none of ours."""
+    if is_special(path) or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            begin = file.read(64).lstrip()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be read ({error.strerror}); choose another name") from error
+    if begin and not begin.startswith(b"{"):
+        raise UsageError(f"{option} {path}: exists and is no JSON file; choose another name")
 
 
 def check_folder(folder: Path, *, of: Path | None = None) -> None:

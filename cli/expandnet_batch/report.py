@@ -143,15 +143,13 @@ class Report:
         """Counts by status, and seconds."""
         counts = {status: sum(f.status == status for f in self.frames) for status in ("done", "skipped", "failed")}
         left = 0 if self.planned is None else max(0, self.planned - len(self.frames))
-        return {**counts, "not_begun": left, "interrupted": self.interrupted, "seconds": round(self.seconds, 3)}
+        return {**counts, "left": left, "interrupted": self.interrupted, "seconds": round(self.seconds, 3)}
 
     @property
     def summary(self) -> str:
         """One line for people."""
         totals = self.totals
-        ended = (", interrupted" if self.interrupted else "") + (
-            f", {totals['not_begun']} not begun" if totals["not_begun"] else ""
-        )
+        ended = (", interrupted" if self.interrupted else "") + (f", {totals['left']} left" if totals["left"] else "")
         absent = f", {len(self.missing)} missing" if self.missing else ""
         return (
             f"{totals['done']} done, {totals['skipped']} up to date, {totals['failed']} failed{absent}{ended} "

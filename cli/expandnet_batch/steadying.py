@@ -17,11 +17,12 @@ from expandnet_batch.settled import is_settled, steady_keys
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.defaults import WINDOW
+from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, look_at
 from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
-from expandnet_ofx.shots import Shot, ShotWriter, differing, runs
+from expandnet_ofx.shots import Shot, ShotWriter, runs
 from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import Steadying, make_steady_views
 from expandnet_ofx.workers import Results

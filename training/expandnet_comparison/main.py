@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -22,6 +23,13 @@ SMALLEST = 17
 """Edge in pixels below which metrics have no windows."""
 
 PATH = click.Path(path_type=Path)
+
+
+def _positive(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Return a luminance; raise what click says of a value that is none."""
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"{value} is no luminance; use a number above 0", param=parameter)
+    return value
 
 
 @click.group("expandnet-compare", context_settings={"help_option_names": ["-h", "--help"]})
@@ -137,7 +145,13 @@ def _report(
 @click.option("--operator", "name", required=True, help="LAN, BNT, AKY, REM, MAS, KOV, HUO, KUO or MEY.")
 @click.option("-o", "--output", type=PATH, required=True, help="An EXR file, or a folder.")
 @click.option("--gamma", type=float, default=2.2, show_default=True, help="Encoding of the pictures; 0 for light.")
-@click.option("--peak", type=float, default=None, help="Peak of the display in cd/m2, instead of the operator's own.")
+@click.option(
+    "--peak",
+    type=float,
+    default=None,
+    callback=_positive,
+    help="Peak of the display in cd/m2, instead of the operator's own.",
+)
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another parameter of the operator.")
 def expand(
     images: Sequence[Path], name: str, output: Path, gamma: float, peak: float | None, changes: Sequence[str]
@@ -174,7 +188,14 @@ def expand(
 @command.command("judge")
 @click.argument("picture", type=PATH)
 @click.argument("reference", type=PATH)
-@click.option("--nits", type=float, default=100.0, show_default=True, help="Luminance in cd/m2 of the value 1.")
+@click.option(
+    "--nits",
+    type=float,
+    default=100.0,
+    show_default=True,
+    callback=_positive,
+    help="Luminance in cd/m2 of the value 1.",
+)
 @click.option("--metrics", default="all", show_default=True, help="Metrics, divided by commas.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another choice than the default.")
 def judge(picture: Path, reference: Path, nits: float, metrics: str, changes: Sequence[str]) -> None:

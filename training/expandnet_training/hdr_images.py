@@ -129,6 +129,8 @@ def read_split(path: Path, names: Sequence[str]) -> Split:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         held = data["validation"]
+        if not isinstance(held, list):
+            raise TypeError(f"validation is {held!r}")
         kinds = {name: kind == "panoramas" for kind in ("panoramas", "photographs") for name in data.get(kind, ())}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a split ({error}); it needs a list named validation") from error

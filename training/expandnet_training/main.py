@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to train.")
 @click.option("--steps", type=int, default=None, help="Another number of steps than the recipe's.")
 @click.option("--batch", type=int, default=None, help="Another number of crops per step.")
-@click.option("--save-every", type=int, default=1000, show_default=True, help="Steps between checkpoints.")
+@click.option(
+    "--save-every", type=click.IntRange(min=1), default=1000, show_default=True, help="Steps between checkpoints."
+)
 @click.option("--log/--no-log", default=True, show_default=True, help="Write TensorBoard events, if it is installed.")
 def command(config: Path, data: Path, split: Path | None, output: Path, **options: Any) -> None:
     """Train ExpandNet by a recipe.

@@ -38,6 +38,8 @@ def main():
         command = os.path.join(os.environ.get("DEADLINE_PATH", ""), "deadlinecommand")
         try:
             said = subprocess.check_output([command, info.name, os.path.join(HERE, step + ".plugin")]).decode()
+        except OSError as error:
+            sys.exit(command + ": cannot be started (" + str(error.strerror) + "); run this where Deadline's client is")
         finally:
             os.remove(info.name)
         found = re.search("JobID=(\\\\S+)", said)

@@ -12,7 +12,7 @@ from expandnet_batch.book import FrameSequence
 from expandnet_batch.jobs import Job
 from expandnet_batch.submission.paths import PathRule, mapped, ruled
 from expandnet_ofx import __version__
-from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import write_text
 from expandnet_ofx.sequences import Source, parse_frames
 from expandnet_ofx.shots import runs
@@ -193,7 +193,7 @@ class FarmJob:
 
     @classmethod
     def load(cls, path: Path, *, rules: Sequence[PathRule] = (), localized: bool = True) -> FarmJob:
-        """Read a job's file; raise `InputError` if it is none.
+        """Read a job's file; raise `UsageError` if it is none.
 
         Args:
             rules: where paths lie on this machine, before those that the job itself holds.
@@ -218,7 +218,7 @@ class FarmJob:
             if min(int(job.chunk), int(job.options["memory"])) < 1:
                 raise ValueError("chunk and memory: need 1 or more")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
+            raise UsageError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
         for name in ("weights", "ocio") if localized else ():
             # A name such as ocio://default is no path.
             if (value := job.options.get(name)) and "://" not in value:

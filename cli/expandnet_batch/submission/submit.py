@@ -22,7 +22,7 @@ from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import parse_rule
-from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
         # A task that asked for a GPU must fail without one, not take a hundred times as long.
         options = {**options, "device": "cuda" if options["device"] == "auto" else options["device"]}
     settings = check_options(options)
-    _check_words(plan, options)
+    _check_words(plan, options["name"] or folder.name, options)
     program = ENGINES[options["to"]].needs
     beside = os.environ.get("DEADLINE_PATH") if program == "deadlinecommand" else None
     if options["now"] and shutil.which(program) is None and shutil.which(program, path=beside or "") is None:
@@ -110,7 +110,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     return _write(job, folder, options)
 
 
-def _check_words(plan: JobPlan, options: dict[str, Any]) -> None:
+def _check_words(plan: JobPlan, name: str, options: dict[str, Any]) -> None:
     """Raise `UsageError` of names that the files of a job cannot hold."""
     for path in [path for job in plan.jobs for path in (job.source.path, job.output)]:
         try:
@@ -120,6 +120,8 @@ def _check_words(plan: JobPlan, options: dict[str, Any]) -> None:
             raise UsageError(f"{shown}: its name is not UTF-8, which a job's files need; rename it") from None
     if options["name"] and not options["name"].isprintable():
         raise UsageError(f"--name {options['name']!r}: holds what cannot be printed; choose another")
+    if options["to"] == "openjd" and "{{" in name:
+        raise UsageError(f"{name}: Open Job Description takes {{{{ for an expression; choose another --name")
 
 
 def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
@@ -141,12 +143,14 @@ def _held(folder: Path) -> FarmJob | None:
     """Return the job that a folder holds, None if its file is none that we know."""
     try:
         return FarmJob.load(folder / "job.json", localized=False)
-    except InputError:
+    except UsageError:
         return None
 
 
 def _words(then: str | None) -> tuple[str, ...]:
     """Return the words of a command; names of files that are here become absolute, for workers stand elsewhere."""
+    if then is not None and not then.strip():
+        raise UsageError("--then: an empty command; check the variables of the call")
     lexer = shlex.shlex(then or "", posix=True, punctuation_chars=False)
     # Backslashes are those of Windows' paths.
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""

@@ -38,9 +38,10 @@ from expandnet_batch.submission.summary import keep_stretches, save_report
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.provenance import analysis_settings
-from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter, differing
+from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter
 from expandnet_ofx.steady import Steadying, keep_numbers, make_steady_views, take_up
 
 

@@ -26,13 +26,14 @@ from expandnet_batch.worker.describe import describe, parse_settings
 from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request, is_whole
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter, FrameReport
+from expandnet_ofx.dependence import differing
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.provenance import analysis_settings, prediction_settings
 from expandnet_ofx.sequences import Source
-from expandnet_ofx.shots import Shot, differing
+from expandnet_ofx.shots import Shot
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, steady
 

@@ -1,0 +1,45 @@
+"""What analyses and predictions depend on: settings as plain data, by which one knows whether they still fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from expandnet_ofx.color import uses_config
+from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.settings import Settings
+
+OF_THE_MERGE = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation")
+"""Settings that no prediction depends on."""
+
+OF_THE_RESULT = (*OF_THE_MERGE, "tile", "feather")
+"""Settings that no analysis depends on."""
+
+
+def settings_record(settings: Settings) -> dict[str, Any]:
+    """Return settings as plain data; a config is told by its content, memory has no say in any pixel."""
+    record = asdict(settings)
+    del record["memory"]
+    config = settings.ocio or (os.environ.get("OCIO") if uses_config(settings) else None)
+    if config and Path(config).exists():
+        # A path says where the config lies on one machine; its content says what it does.
+        config = f"{Path(config).name} sha256:{content_hash(Path(config))}"
+    record["ocio"] = config
+    return record
+
+
+def of_analyses(settings: Settings, weights_sha256: str) -> dict[str, Any]:
+    """Return what analyses depend on beside the plate."""
+    record = settings_record(settings)
+    for name in OF_THE_RESULT:
+        del record[name]
+    record["sun_stops"] = bool(record["sun_stops"])
+    return {**record, "weights_sha256": weights_sha256}
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    """Return the first setting that two records do not share, None if they agree."""
+    return next((name for name in sorted({*a, *b}) if a.get(name) != b.get(name)), None)
