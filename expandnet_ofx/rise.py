@@ -107,9 +107,9 @@ def evened(held: Array, inside: NDArray[np.bool_], depth: Array, *, wrap: bool) 
     reduced = halve(halve(np.concatenate((known, own * known), 2)))
     reduced = low_pass_whole(reduced, gaussian(EVEN_SIGMA, round(2.5 * EVEN_SIGMA)), wrap=wrap)
     known, around = np.split(enlarge(reduced, *held.shape[:2], wrap=wrap), 2, axis=2)
-    around = around / np.maximum(known, np.float32(1e-6))
-    own = own + smoothstep(0.0, DEEP, depth) * (around - own)
-    return np.asarray(-EVEN * np.log(np.clip(own, math.exp(-FREE / EVEN), 1)), np.float32)
+    around = as_float(around / np.maximum(known, np.float32(1e-6)))
+    own = as_float(own + smoothstep(0.0, DEEP, depth) * (around - own))
+    return as_float(-EVEN * np.log(np.clip(own, math.exp(-FREE / EVEN), 1)))
 
 
 def _averaged(evidence: Array, *, wrap: bool) -> Array:
