@@ -55,7 +55,8 @@ def write_torchscript(target: Path, weights: Path | None, knobs: Mapping[str, An
         # Hosts read nothing newer.
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted: Any = torch.jit.script(made)
-        _complete(target, lambda path: scripted.save(str(path)))
+        # Not saved by itself: on a full disk PyTorch's writer ends the process.
+        _complete(target, lambda path: path.write_bytes(scripted.save_to_buffer()))
 
 
 def write_onnx(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> Path:

@@ -412,7 +412,7 @@ def test_read_only_folder(read_only: Path, deeper: str) -> None:
     ran = batch("x.png", "-o", read_only / deeper, "-q")
     assert ran.code in (1, 2)
     assert "locked" in ran.complaint
-    assert "cannot be" in ran.complaint or "GiB free" in ran.complaint
+    assert "cannot be" in ran.complaint or " free" in ran.complaint
 
 
 class _Bomb:

@@ -132,9 +132,14 @@ def check_room(
     """Say whether a folder's disk has room for so many bytes; raise `UsageError` if it cannot hold a third of them."""
     free = shutil.disk_usage(folder).free
     if told or needed > free:
-        progress.say(f"about {needed / 2**30:.2f} GiB to write, {free / 2**30:.2f} GiB free in {folder}")
+        progress.say(f"about {_size(needed)} to write, {_size(free)} free in {folder}")
     if needed > 3 * free:
-        raise UsageError(f"{folder}: {free / 2**30:.2f} GiB free, about {needed / 2**30:.2f} GiB needed; {advice}")
+        raise UsageError(f"{folder}: {_size(free)} free, about {_size(needed)} needed; {advice}")
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / 2**30:.2f} GiB" if count >= 1 << 30 else f"{count / 2**20:.1f} MiB"
 
 
 def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> JobPlan:
