@@ -94,12 +94,12 @@ class Expander:
             engine = open_engine(loaded, engine=engine, device=device, precision=precision, threads=threads)
         self.engine = engine
         self._workers = Workers(engine)
-        self.analyses_depend_on = of_analyses(self.settings, engine.weights.sha256)
         self._analyzer = Analyzer(engine, self._workers, self.settings)
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
         self._boldness = chosen_boldness(self.contract, self.settings)
+        self.analyses_depend_on = {**of_analyses(self.settings, engine.weights.sha256), "boldness": self._boldness}
         self._recode, self._to_output = spaces_of(self.settings)
 
     def __call__(self, plate: NDArray[Any] | Plate) -> Array:

@@ -411,6 +411,8 @@ def test_the_command_expands_pictures(tmp_path: Path) -> None:
         (("--operator", "KUO", "--set", "bend=much"), "bend=much"),
         (("--operator", "REM", "--set", "squared=maybe"), "squared=maybe"),
         (("--operator", "AKY", "--peak", "0"), "peak"),
+        (("--operator", "KOV", "--peak", "inf"), "peak"),
+        (("--operator", "KOV", "--peak", "nan"), "peak"),
         (("--operator", "LAN", "--set", "threshold=2"), "threshold"),
         (("--operator", "MAS", "--set", "regression=2010"), "2009 or 2017"),
         (("--operator", "KOV", "--set", "sigma_space=-1"), "sigma_space"),

@@ -26,9 +26,9 @@ PATH = click.Path(path_type=Path)
 
 
 def _positive(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """Return a luminance; raise what click says of a value that is none."""
+    """Return a luminance; raise `UsageError` of a value that is none."""
     if value is not None and not 0 < value < math.inf:
-        raise click.BadParameter(f"{value} is no luminance; use a number above 0", param=parameter)
+        raise UsageError(f"--{parameter.name} {value:g}: is no luminance; use a number above 0")
     return value
 
 
