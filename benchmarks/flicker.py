@@ -25,7 +25,6 @@ from expandnet_training.views import Aim, perspective
 
 from expandnet_ofx import Expander
 from expandnet_ofx.looks import look_at
-from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import ShotWriter
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.steady import Steadying, steady
@@ -53,7 +52,7 @@ def shots_of(path: Path, frames: int) -> list[moving.MovingShot]:
 def steadied(expander: Expander, shot: moving.MovingShot, window: int) -> list[np.ndarray]:
     """Return the frames of a shot rendered under steady analyses."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = analysis_settings(expander)
+        settings = expander.analyses_depend_on
         writer = ShotWriter(Path(folder) / "shot.json", settings)
         for number, plate in enumerate(shot.plates):
             survey = expander.survey(plate)

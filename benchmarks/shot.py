@@ -34,7 +34,6 @@ from expandnet_ofx.convert import Converter
 from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.looks import look_at
 from expandnet_ofx.output_options import OutputOptions
-from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import ShotWriter
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.steady import Steadying, make_steady
@@ -72,7 +71,7 @@ def stages(plates: Sequence[Path], folder: Path, precision: str) -> dict[str, fl
 def _stages(seconds: dict[str, float], plates: Sequence[Path], folder: Path, precision: str) -> None:
     expander = Expander(Settings(), precision=precision, threads=1)
     converter = Converter(expander)
-    writer = ShotWriter(folder / "shot.json", analysis_settings(expander))
+    writer = ShotWriter(folder / "shot.json", expander.analyses_depend_on)
     for number, path in enumerate(plates, 1):
         prepared = timed(seconds, "survey", converter.prepare, path)
         analysis = timed(seconds, "analyze", converter.analyze, prepared)[0]

@@ -10,7 +10,8 @@ from typing import Any
 
 from expandnet_ofx.color import uses_config
 from expandnet_ofx.hashes import content_hash
-from expandnet_ofx.settings import Settings
+from expandnet_ofx.settings import Settings, chosen_boldness
+from expandnet_ofx.weights import Weights
 
 OF_THE_MERGE = ("output_space", "stops", "max_stops", "saturated_max_stops", "saturation")
 """Settings that no prediction depends on."""
@@ -31,13 +32,14 @@ def settings_record(settings: Settings) -> dict[str, Any]:
     return record
 
 
-def of_analyses(settings: Settings, weights_sha256: str) -> dict[str, Any]:
-    """Return what analyses depend on beside the plate."""
+def of_analyses(settings: Settings, weights: Weights) -> dict[str, Any]:
+    """Return what analyses depend on beside the plate; a boldness that is the weights' own is told by its value."""
     record = settings_record(settings)
     for name in OF_THE_RESULT:
         del record[name]
     record["sun_stops"] = bool(record["sun_stops"])
-    return {**record, "weights_sha256": weights_sha256}
+    record["boldness"] = chosen_boldness(weights.contract, settings)
+    return {**record, "weights_sha256": weights.sha256}
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:

@@ -99,7 +99,7 @@ class Expander:
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
         self._boldness = chosen_boldness(self.contract, self.settings)
-        self.analyses_depend_on = {**of_analyses(self.settings, engine.weights.sha256), "boldness": self._boldness}
+        self.analyses_depend_on = of_analyses(self.settings, engine.weights)
         self._recode, self._to_output = spaces_of(self.settings)
 
     def __call__(self, plate: NDArray[Any] | Plate) -> Array:

@@ -72,10 +72,9 @@ def write_text(path: Path, text: str, *, executable: bool = False) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Tell whether a path leads to a device or a pipe, or to what another process holds open."""
-    return path.exists() and (
-        not (path.is_file() or path.is_dir()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
-    )
+    """Tell whether a path leads to a device or a pipe, or to what a process holds open, such as its output."""
+    held = str(path.absolute()).startswith(("/proc/", "/dev/fd/", "/dev/stdout", "/dev/stderr"))
+    return path.exists() and (held or not (path.is_file() or path.is_dir()))
 
 
 def is_partial(path: Path) -> bool:

@@ -36,11 +36,6 @@ def as_text(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True)
 
 
-def analysis_settings(expander: Expander) -> dict[str, Any]:
-    """Return what analyses of this expander depend on, for `shots.Shot.settings`."""
-    return dict(expander.analyses_depend_on)
-
-
 def prediction_settings(expander: Expander) -> dict[str, Any]:
     """Return what predictions of this expander depend on beside plate, analysis and region."""
     record, engine = settings_record(expander.settings), expander.engine

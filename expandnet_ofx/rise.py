@@ -41,7 +41,7 @@ FREE = 40.0
 """Limit in stops from which nothing is held."""
 
 DEEP = 10.0
-"""Pixels from the edge of clipping at which a limit is that of the area around it alone."""
+"""Pixels of the reduced plate from the edge of clipping at which a limit is that of the area around it alone."""
 
 EVEN = 2.0
 """Stops over which limits are averaged there; all that are much larger hold nothing and count alike."""
@@ -100,7 +100,7 @@ def evened(held: Array, inside: NDArray[np.bool_], depth: Array, *, wrap: bool) 
     Args:
         held: limits in stops.
         inside: what clips.
-        depth: distance to what does not, in pixels.
+        depth: distance to what does not, in pixels of the reduced plate.
         wrap: the left edge continues the right one.
     """
     own, known = np.exp(-held / EVEN), as_float(inside)

@@ -82,7 +82,7 @@ class Settings:
     tile: int | None = None
     """Largest edge of a tile in pixels; None lets the engine choose: small on a CPU's caches, large on a GPU."""
     feather: int = 8
-    """Pixels that neighboring tiles cross-fade over; 0 is allowed."""
+    """Pixels that neighboring tiles cross-fade over, half a tile at most; 0 is allowed."""
     memory: int = 1 << 30
     """Peak memory of the whole process to plan for, in bytes."""
     force: bool = False

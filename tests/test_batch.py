@@ -483,6 +483,7 @@ def test_files_of_others_are_not_replaced_by_a_slip(shot: Path, option: str) -> 
         ran = batch("in/shot.1001.png", "-o", "out", option, name)
         assert ran.code == 2
         assert name in ran.err
+        assert invoke(tools, "analyze", "in/shot.####.png", "-o", name).code == 2
     assert batch("in/shot.1001.png", "-o", "out", "--save-config", "studio.toml", "--stops", "99").code == 2
     assert {name: Path(name).read_bytes() for name in kept} == kept
     assert not Path("out").exists()
@@ -491,7 +492,7 @@ def test_files_of_others_are_not_replaced_by_a_slip(shot: Path, option: str) -> 
 def test_a_report_goes_into_a_pipe_and_leaves_it_one(shot: Path) -> None:
     os.mkfifo("pipe")
     said: list[str] = []
-    reader = threading.Thread(target=lambda: said.append(Path("pipe").read_text()))
+    reader = threading.Thread(target=lambda: said.append(Path("pipe").read_text()), daemon=True)
     reader.start()
     assert batch("in/shot.1001.png", "-o", "out", "--json", "pipe").code == 0
     reader.join(10)

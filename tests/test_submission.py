@@ -552,6 +552,13 @@ def test_deadline_steps_are_submitted_after_each_other(shot: Path) -> None:
     assert "JobDependencies" not in given[0]
     assert all(f"JobDependencies=id{k}\n" in given[k + 1] for k in range(3))
     assert all("Pool=comp\n" in text for text in given)
+    command.unlink()
+    ran = subprocess.run(
+        [sys.executable, "job/submit.py"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"{command}: cannot be started")
+    assert len(ran.stderr.splitlines()) == 1
 
 
 CUE = """

@@ -106,9 +106,10 @@ def test_a_split_holds_out_places(tmp_path: Path) -> None:
     assert read_split(path, ["a", "b", "c"]).kinds == {"a": False, "c": True}
     with pytest.raises(InputError, match="b is not in the folder"):
         read_split(path, ["a", "c"])
-    path.write_text("train = 3")
-    with pytest.raises(InputError, match="not a split"):
-        read_split(path, ["a"])
+    for text in ("train = 3", 'validation = "a"'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="not a split"):
+            read_split(path, ["a"])
 
 
 def test_the_split_of_the_reference_images(shared: Path) -> None:

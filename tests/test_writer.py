@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -413,6 +414,18 @@ def test_wait_raises_the_exception_of_the_last_call():
     with pytest.raises(ExpandNetError, match="last"), BackgroundCalls(depth=2) as calls:
         calls(fail)
         calls.wait()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs files in shared memory")
+def test_files_in_shared_memory_are_files():
+    """What lies under /dev is replaced when complete like any other file; only devices, pipes and open outputs are not."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "a.json")
+        for text in ("{}", "[]"):
+            partials.write_text(path, text)
+            assert path.read_text() == text
+    for device in ("/dev/null", "/dev/stdout", "/proc/self/fd/1"):
+        assert partials.is_special(Path(device))
 
 
 def test_a_signal_while_the_thread_starts_is_not_lost(monkeypatch):

@@ -131,7 +131,7 @@ RUNNING = _group(
         click.option("--threads", type=click.IntRange(0), default=0, help="Threads for tiles, and as many beside; 0 for all."),
         memory_option,
         click.option("--tile", type=int, default=None, help="Largest edge of a tile in pixels; else what suits the device."),
-        click.option("--feather", type=int, default=8, show_default=True, help="Pixels that tiles cross-fade over."),
+        click.option("--feather", type=int, default=8, show_default=True, help="Cross-fade in pixels; half a tile at most."),
     ]
 )  # fmt: skip
 

@@ -20,7 +20,6 @@ from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, look_at
-from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotWriter, runs
 from expandnet_ofx.sources import Identity, Prepared
@@ -87,7 +86,7 @@ def open_book(
         UsageError: a shot was analyzed with other settings.
     """
     book = Book()
-    settings = analysis_settings(converter.expander)
+    settings = converter.expander.analyses_depend_on
     found = sequences(jobs)
     if options["analysis"] is not None:
         try:
@@ -130,7 +129,7 @@ def _analyze_views(
     scratch: Path,
     progress: Progress,
 ) -> None:
-    settings = analysis_settings(converter.expander)
+    settings = converter.expander.analyses_depend_on
     shots = [analyze_frames(view, converter, options, scratch / f"{k}.json", progress) for k, view in enumerate(views)]
     known = [(view, shot.frames) for view, shot in zip(views, shots, strict=True) if shot.frames]
     for (view, frames), steady in zip(known, make_steady_views([frames for _, frames in known], how), strict=True):
@@ -156,7 +155,7 @@ def analyze_frames(
     Args:
         failures: gets a line for each frame that failed.
     """
-    writer = ShotWriter(target, analysis_settings(converter.expander))
+    writer = ShotWriter(target, converter.expander.analyses_depend_on)
     total = None if any(job.source.is_movie for job in sequence.jobs) else len(sequence.jobs)
     with closing(analyzed(sequence.jobs, converter, options)) as frames:
         for done, (job, frame) in enumerate(frames, 1):

@@ -77,7 +77,8 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
         # A task that asked for a GPU must fail without one, not take a hundred times as long.
         options = {**options, "device": "cuda" if options["device"] == "auto" else options["device"]}
     settings = check_options(options)
-    _check_words(plan, options["name"] or folder.name, options)
+    called = options["name"] or folder.name
+    _check_words(plan, called, options)
     program = ENGINES[options["to"]].needs
     beside = os.environ.get("DEADLINE_PATH") if program == "deadlinecommand" else None
     if options["now"] and shutil.which(program) is None and shutil.which(program, path=beside or "") is None:
@@ -97,7 +98,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
     found = _sequences(plan.jobs)
     steady = window is not None and not settings.relative and any(sequence.shot for sequence in found)
     job = FarmJob(
-        name=options["name"] or folder.name,
+        name=called,
         options=carried,
         window=window if steady else None,
         chunk=options["chunk"],

@@ -40,7 +40,6 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.provenance import analysis_settings
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter
 from expandnet_ofx.steady import Steadying, keep_numbers, make_steady_views, take_up
 
@@ -161,7 +160,7 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
                     click.echo(f"failed  {failure_text(made, frame.source.path)}", err=True)
                     failed += 1
                 else:
-                    writer = ShotWriter(target, analysis_settings(converter.expander))
+                    writer = ShotWriter(target, converter.expander.analyses_depend_on)
                     writer.add(frame.number or 0, *made)
                     writer.commit()
                 told()
@@ -174,7 +173,7 @@ def _is_analyzed(path: Path, frame: Job, converter: Converter) -> bool:
         shot = Shot.load(path)
         found = shot.frames[frame.number or 0]
         found.load()
-        if differing(shot.settings, analysis_settings(converter.expander)) is not None:
+        if differing(shot.settings, converter.expander.analyses_depend_on) is not None:
             return False
         return found.identity == converter.identify(frame.source.path, frame.mask)
     except (InputError, KeyError):
@@ -262,7 +261,7 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
     plan = JobPlan(jobs=jobs, options=output_options(options), left_out=[])
 
     def open_book(converter: Converter) -> Book:
-        return _book(job, analysis_settings(converter.expander), frames)
+        return _book(job, converter.expander.analyses_depend_on, frames)
 
     keep = partial(keep_stretches, report)
     return run_plan(plan, {**options, "report": report}, open_book=open_book, reported=keep)
@@ -273,7 +272,7 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
     # Whatever made the results, looking at them needs no accelerator.
     plain = {**options, "device": "cpu", "precision": "fp32", "threads": 1}
     converter = open_converter(plain, output_options(options))
-    book = _book(job, analysis_settings(converter.expander), None)
+    book = _book(job, converter.expander.analyses_depend_on, None)
     wrong: list[str] = []
     jobs = [frame for sequence in job.sequences for frame in job.here(sequence).jobs]
     with open_progress(options["progress"], total=len(jobs)) as progress:

@@ -31,7 +31,7 @@ from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.predicted import Predicted
-from expandnet_ofx.provenance import analysis_settings, prediction_settings
+from expandnet_ofx.provenance import prediction_settings
 from expandnet_ofx.sequences import Source
 from expandnet_ofx.shots import Shot
 from expandnet_ofx.sources import Identity
@@ -158,7 +158,7 @@ class Service:
         identity, analysis = converter.identify(source, mask), None
         if steady_from := request.mapping("analysis"):
             shot = _steady_shot(steady_from)
-            if changed := differing(shot.settings, analysis_settings(converter.expander)):
+            if changed := differing(shot.settings, converter.expander.analyses_depend_on):
                 raise InputError(f"{shot.path}: made with another {changed}; analyze the shot again")
             frame = shot.frame(steady_from.get("frame"), identity)
             identity, analysis = replace(identity, analysis_sha256=frame.key), frame.load()
@@ -242,7 +242,7 @@ def _analysis_key(converter: Converter, identity: Identity) -> str:
     """Return what the analysis of a source depends on: its content, settings, weights, and what computes it."""
     engine = converter.expander.engine
     computes = [engine.name, engine.precision, engine.device]
-    return json.dumps([identity.source_sha256, analysis_settings(converter.expander), computes], sort_keys=True)
+    return json.dumps([identity.source_sha256, converter.expander.analyses_depend_on, computes], sort_keys=True)
 
 
 _STILLS = {"fps": None, "frames": None, "first_frame": 1}
