@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis, Triple
-from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
-from expandnet_ofx.boxes import cover, cut, grown
-from expandnet_ofx.engine import Engine, box_margin, expand_splitting
+from expandnet_ofx.architecture import GLOBAL_SIZE
+from expandnet_ofx.asking import Asking
+from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
-from expandnet_ofx.pixels import any_channel, brightest_channel
+from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.plates import Plate
-from expandnet_ofx.recovered import Mask, RecoveredLight, recover
+from expandnet_ofx.reduced_light import ReducedLight, normalize, reduced_matte
 from expandnet_ofx.rise import Rise, rise
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.surround import SurroundColor, surround_color
@@ -57,18 +57,9 @@ class Analyzer:
         proxy = normalize(seen.proxy, low, high)
         features = self._workers.submit(self._engine.global_features, proxy).result()
         features = self._engine.weights.condition(features, self._settings.boldness, proxy)
-        anchor, samples = (0.0, 0) if self._settings.relative else self._anchor(seen, proxy, features, clips, high)
         white = grade.white_share(seen.histograms, seen.levels, clips)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
-        # The first runs the network, the others pass beside it.
-        makers: dict[str, Callable[[], Any]] = {
-            "recovered": partial(self._recover, seen, plate, features, low, high, anchor),
-            "rise": partial(self._rise, seen, plate, clips),
-            "broad": partial(self._broad, seen, low, high),
-            "surround": partial(self._surround, seen, plate, clips),
-            "measured": partial(self._measured, seen, plate, clips),
-        }
-        made = self._workers.beside(makers.values())
+        anchor, samples, maps = self._found(seen, plate, features, clips, low, high)
         return Analysis(
             width=seen.width,
             height=seen.height,
@@ -83,12 +74,39 @@ class Analyzer:
             anchor_samples=samples,
             scene=scene,
             output_range=None,
-            **dict(zip(makers, made, strict=True)),
+            **maps,
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,
             weights=self._engine.weights.sha256,
         )
+
+    def _found(
+        self, seen: Survey, plate: Plate, features: Array, clips: Triple, low: Triple, high: Triple
+    ) -> tuple[float, int, dict[str, Any]]:
+        """Return the anchor in stops, how many samples tell it, and the maps of the analysis by their names."""
+        with Asking(self._engine, self._workers, features, wrap=self._settings.latlong) as asking:
+            light = ReducedLight(
+                asking,
+                seen,
+                self._settings,
+                absolute=self._contract.absolute,
+                clips=clips,
+                low=low,
+                high=high,
+                reduction=(plate.window[2] - plate.window[0]) / seen.working.shape[1],
+            )
+            # The first waits for the network, the others pass beside it.
+            makers: dict[str, Callable[[], Any]] = {
+                "recovered": light.finish,
+                "rise": partial(self._rise, seen, plate, clips),
+                "broad": partial(self._broad, seen, low, high),
+                "surround": partial(self._surround, seen, plate, clips),
+                "measured": partial(self._measured, seen, plate, clips),
+            }
+            maps = dict(zip(makers, self._workers.beside(makers.values()), strict=True))
+        anchor, samples, maps["recovered"] = maps["recovered"]
+        return anchor, samples, maps
 
     def _clip_levels(self, seen: Survey) -> Triple:
         if self._settings.white is not None:
@@ -105,49 +123,12 @@ class Analyzer:
         red, green, blue = (float(value) for value in white)
         return (0.0, 0.0, 0.0), (red, green, blue)
 
-    def _anchor(self, seen: Survey, proxy: Array, features: Array, clips: Triple, high: Triple) -> tuple[float, int]:
-        usable = seen.peak < np.float32(self._settings.threshold) * np.array(clips, np.float32)
-        white = np.maximum(srgb_decode(np.array(high, np.float32)), np.float32(2**-16)).astype(np.float32)
-        plate = srgb_decode(seen.proxy).astype(np.float32) / white
-        chosen = grade.anchor_samples(plate, usable, absolute=self._contract.absolute)
-        predicted = self._predict(proxy, features, any_channel(chosen))
-        stops, samples = grade.anchor_stops(plate, predicted, chosen, absolute=self._contract.absolute)
-        return stops + float(np.log2(white).mean()), samples
-
-    def _recover(
-        self, seen: Survey, plate: Plate, features: Array, low: Triple, high: Triple, anchor: float
-    ) -> RecoveredLight | None:
-        """Find the light of wide clipped areas on the reduced plate."""
-        if self._settings.merge == "full":
-            return None
-
-        def matte_of(reduced: Array) -> Array:
-            return self._matte_of(reduced, low, high)
-
-        base, top = np.array(low, np.float32), np.array(high, np.float32)
-
-        def predict(reduced: Array, asked: Mask) -> Array:
-            own = srgb_decode(base + reduced * (top - base)) * np.float32(2.0**-anchor)
-            return np.where(asked[:, :, None], self._predict(reduced, features, asked), own)
-
-        reduced = normalize(seen.working, low, high)
-        width = reduced.shape[1]
-        # A panorama goes on beyond its sides; whole pixels of the coarsest level, so that the pyramid turns with it.
-        more = max(32, width // 4 // 32 * 32) if self._settings.latlong else 0
-        reduced = np.pad(reduced, ((0, 0), (more, more), (0, 0)), mode="wrap")
-        found = recover(reduced, matte_of, predict, reduction=(plate.window[2] - plate.window[0]) / width)
-        return None if found is None else RecoveredLight(found.values[:, more : more + width])
-
-    def _matte_of(self, reduced: Array, low: Triple, high: Triple) -> Array:
-        """Return the pointwise matte of a reduced plate as the network sees it."""
-        white = normalize(np.array(high, np.float32), low, high)
-        return grade.pointwise_matte(reduced, white, self._settings.merging)
-
     def _broad(self, seen: Survey, low: Triple, high: Triple) -> BroadAreas | None:
         """Find the clipped areas that are no suns and lamps, if those are to be lifted by hand."""
         if not self._settings.sun_stops or self._settings.merge == "full":
             return None
-        return broad_areas(self._matte_of(normalize(seen.working, low, high), low, high), wrap=self._settings.latlong)
+        matte = reduced_matte(normalize(seen.working, low, high), low, high, self._settings)
+        return broad_areas(matte, wrap=self._settings.latlong)
 
     def _clips(self, seen: Survey, clips: Triple) -> bool:
         """Tell whether any code reaches the matte; `merge full` has no use for what surrounds it."""
@@ -197,22 +178,3 @@ class Analyzer:
         return measured_light(
             light.astype(np.float32), np.asarray(starts / white, np.float32), wrap=self._settings.latlong
         )
-
-    def _predict(self, seen: Array, features: Array, wanted: Mask) -> Array:
-        """Run the network on a small picture (h, w, 3), border included, where it is wanted (h, w); the rest is anything."""
-        sideways: Any = "wrap" if self._settings.latlong else "edge"
-        padded = np.pad(seen, ((0, 0), (RADIUS, RADIUS), (0, 0)), mode=sideways)
-        padded = np.pad(padded, ((RADIUS, RADIUS), (0, 0), (0, 0)), mode="edge")
-        boxes = cut(cover(wanted, halo=box_margin(self._engine)), parts=self._workers.strips)
-        parts = [padded[grown(box, 2 * RADIUS)] for box in boxes]
-        light = self._workers.map(lambda part: expand_splitting(self._engine, part, features)[0], parts)
-        result = np.zeros(seen.shape, np.float32)
-        for box, part in zip(boxes, light, strict=True):
-            result[box] = part
-        return result
-
-
-def normalize(seen: Array, low: Triple, high: Triple) -> Array:
-    """Stretch what the network sees so that `low` becomes 0 and `high` 1, held to [0, 1]; per channel."""
-    base, top = np.array(low, np.float32), np.array(high, np.float32)
-    return np.asarray(np.clip((seen - base) / (top - base), 0, 1), np.float32)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,12 @@ VECTOR = 64
 """Numbers that PyTorch's vectors of all processors divide."""
 
 LOCAL_ROWS = 64
-"""Rows of a tile that pass the local branch at a time on the CPU: with its 128 channels it would take most of a tile's
-memory."""
+"""Rows of a tile that pass the local branch at a time on the CPU, at most: with its 128 channels it would take most of a
+tile's memory."""
+
+FEWEST_PIXELS = 321
+"""Pixels of a layer of 64 channels below which PyTorch computes it on the CPU by other means, and to other bits
+(`ConvParams::use_mkldnn`: more than 20480 numbers)."""
 
 ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
@@ -100,8 +105,7 @@ class TorchEngine:
         try:
             with self._turn():
                 y = self._folded(self._picture(tile), torch.from_numpy(features).to(self._device))
-                light: Tensor = self.weights.contract.to_light(y, torch)
-                light = light[0].permute(1, 2, 0)
+                light = self._light(y)[0].permute(1, 2, 0)
                 result: Array | Any = light if isinstance(tile, Tensor) else light.cpu().numpy()
                 return result
         except torch.OutOfMemoryError as error:
@@ -112,13 +116,20 @@ class TorchEngine:
                 raise OutOfMemoryError(f"{self.device}: {error}") from error
             raise
 
+    def _light(self, y: Tensor) -> Tensor:
+        return in_whole_vectors(lambda values: self.weights.contract.to_light(torch.sigmoid(values), torch), y)
+
     def _picture(self, array: Array | Tensor) -> Tensor:
         tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
         return tensor[None].permute(0, 3, 1, 2).to(self._device, memory_format=torch.channels_last)
 
     def _folded(self, x: Tensor, features: Tensor) -> Tensor:
-        """Run the folded network without padding: (1, 3, H + 16, W + 16) to sigmoid values (1, 3, H, W), float32."""
-        layers = self._layers
+        """Run the folded network without padding: (1, 3, H + 16, W + 16) to what the sigmoid is of (1, 3, H, W), float32."""
+        layers, height = self._layers, x.shape[2] - 2 * RADIUS
+        least = -(-FEWEST_PIXELS // (x.shape[3] - 2 * RADIUS)) if x.device.type == "cpu" else 1
+        if height < least:
+            # A tile must not change with the pixels beside it that are asked for.
+            x = functional.pad(x, (0, 0, 0, least - height)).contiguous(memory_format=torch.channels_last)
         mid = self._conv(x, "mid1", dilation=2)
         for name in ("mid2", "mid3"):
             mid = self._conv(mid, name, dilation=2)
@@ -128,16 +139,16 @@ class TorchEngine:
         trim = RADIUS - LOCAL_RADIUS
         x = x[:, :, trim:-trim, trim:-trim]
         rows = total.shape[2]
-        step = LOCAL_ROWS if x.device.type == "cpu" else rows
+        count = max(1, min(-(-rows // LOCAL_ROWS), rows // least)) if x.device.type == "cpu" else 1
         bias = layers["fuse.bias"] + layers["fuse_global.weight"] @ features
         parts = []
-        for y in range(0, rows, step):
-            around = x[:, :, y : min(y + step, rows) + 2 * LOCAL_RADIUS]
+        for first, stop in pairwise(rows * part // count for part in range(count + 1)):
+            around = x[:, :, first : stop + 2 * LOCAL_RADIUS]
             local = self._local_branch(around.contiguous(memory_format=torch.channels_last))
             local += bias[:, None, None]
-            local += total[:, :, y : y + step]
+            local += total[:, :, first:stop]
             parts.append(functional.conv2d(self._elu(local), layers["out.weight"], layers["out.bias"]))
-        return _sigmoid(torch.cat(parts, 2))
+        return torch.cat(parts, 2)[:, :, :height]
 
     def _local_branch(self, x: Tensor) -> Tensor:
         """Return what the local branch adds to the fusion: (1, 3, h + 4, W + 4) to (1, 64, h, W), float32."""
@@ -176,16 +187,16 @@ def _advice(precision: str) -> str | None:
     return f"--precision {precision}: this processor imitates bfloat16, which takes several times as long as fp32"
 
 
-def _sigmoid(x: Tensor) -> Tensor:
-    """Return the sigmoid of (1, 3, H, W).
+def in_whole_vectors(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return a pointwise function of (1, 3, H, W).
 
     PyTorch computes what is left of a row of vectors on the CPU by other means, and to other bits, so that the last pixels
     of a tile would depend on its shape; there must be nothing left.
     """
     if x.device.type != "cpu":
-        return torch.sigmoid(x)
+        return function(x)
     flat = x.permute(0, 2, 3, 1).reshape(-1)
-    whole = torch.sigmoid(functional.pad(flat, (0, -len(flat) % VECTOR)))[: len(flat)]
+    whole = function(functional.pad(flat, (0, -len(flat) % VECTOR)))[: len(flat)]
     return whole.reshape(1, x.shape[2], x.shape[3], x.shape[1]).permute(0, 3, 1, 2)
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -16,7 +17,7 @@ from expandnet_ofx import tiles
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.architecture import RADIUS
 from expandnet_ofx.arrays import as_float, beside, copied, empty, namespace, set_at, to_host, zeros
-from expandnet_ofx.boxes import Box, bounds, cover, grown
+from expandnet_ofx.boxes import Box, bounds, cover, cut, grown
 from expandnet_ofx.engine import Engine, box_margin, expand_splitting
 from expandnet_ofx.grade import MATTE_RADIUS, steady_matte
 from expandnet_ofx.lamps import lift_lamps
@@ -219,10 +220,18 @@ class TilePredictor:
     def _log_light(self, seen: Array, wanted: NDArray[np.bool_]) -> Array:
         """Run the network where it is wanted (H, W); `seen` has `RADIUS` pixels more on all sides."""
         log_light = zeros(seen, (*wanted.shape, 3))
-        xp = namespace(log_light)
-        for box in cover(wanted, halo=box_margin(self._engine)):
-            log_light[box] = xp.log2(xp.clip(self._expand(seen[grown(box, 2 * RADIUS)]), FLOOR, None))
+        boxes = cover(wanted, halo=box_margin(self._engine))
+        if self._workers.short_of_work:
+            boxes = cut(boxes, parts=self._workers.count)
+        made = self._workers.helped([partial(self._log_of, seen[grown(box, 2 * RADIUS)]) for box in boxes])
+        for box, part in zip(boxes, made, strict=True):
+            log_light[box] = part
         return log_light
+
+    def _log_of(self, seen: Array) -> Array:
+        xp, light = namespace(seen), self._expand(seen)
+        result: Array = xp.log2(xp.clip(light, FLOOR, None))
+        return result
 
     def _in_context(
         self,

@@ -7,7 +7,7 @@ whole. The light found there is kept as a small map; `sample` lays it over the f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,6 @@ from expandnet_ofx.pixels import darkest_channel
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Predict = Callable[[Array, Mask], Array]
 
 WORKING_EDGE = 384
 """Longest edge of the reduced plate in pixels."""
@@ -129,28 +128,55 @@ def wide_areas(matte: Array, width: int, *, grow: int = 2) -> Array:
     return low_pass_whole(opened, gaussian(1.2, 3), wrap=False)
 
 
-def recover(
-    seen: Array, matte_of: Callable[[Array], Array], predict: Predict, *, reduction: float
-) -> RecoveredLight | None:
-    """Find the light of wide clipped areas; None where there are none.
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A level of the pyramid."""
+
+    seen: Array
+    """The plate at this size: (h, w, 3) in [0, 1]."""
+    matte: Array
+    unseen: Array
+    """How far it leaves a pixel to the coarser level: (h, w, 1) in [0, 1]."""
+    asked: Mask
+    """Where its own light can reach the map, so that the network is asked: (h, w)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """A reduced plate with wide clipped areas, at ever coarser sizes."""
+
+    levels: list[Level]
+    """From coarse to fine."""
+    wide: Array
+    """How far the map replaces the full-size prediction: (h, w, 1) in [0, 1]."""
+
+
+def pyramid(seen: Array, matte_of: Callable[[Array], Array], *, reduction: float) -> Pyramid | None:
+    """Return the sizes that light is looked for at; None where no clipped area is wide.
+
+    Args:
+        seen: reduced plate as the network sees it, (h, w, 3) in [0, 1].
+        matte_of: pointwise matte of such a plate.
+        reduction: plate pixels per pixel of `seen`, 1 or more.
+    """
+    wide = wide_areas(matte_of(seen), max(3, round(SEEN_WIDTH / reduction) // 2 * 2 + 1))
+    return Pyramid(_levels(seen, matte_of, wide[:, :, 0] > 0), wide) if wide.any() else None
+
+
+def recover(found_at: Pyramid, predicted: Iterable[Array]) -> RecoveredLight:
+    """Find the light of wide clipped areas.
 
     From coarse to fine, each level keeps its own prediction where it sees past the clipped area, and takes the coarser
     level's where it does not.
 
     Args:
-        seen: reduced plate as the network sees it, (h, w, 3) in [0, 1].
-        matte_of: pointwise matte of such a plate.
-        predict: network on such a plate where it is asked (h, w), border included, and elsewhere the plate's own light in
-            its units: (h, w, 3).
-        reduction: plate pixels per pixel of `seen`, 1 or more.
+        found_at: the levels.
+        predicted: the network's light of each (h, w, 3), border included, where it is asked, and elsewhere the plate's own
+            light in its units.
     """
-    width = max(3, round(SEEN_WIDTH / reduction) // 2 * 2 + 1)
-    wide = wide_areas(matte_of(seen), width)
-    if not wide.any():
-        return None
     found: Array | None = None
-    for level in reversed(_levels(seen, matte_of, wide[:, :, 0] > 0)):
-        own = np.log2(np.maximum(predict(level.seen, level.asked), FLOOR))
+    for level, light in zip(found_at.levels, predicted, strict=True):
+        own = np.log2(np.maximum(light, FLOOR))
         # A trace of weight everywhere: beyond a clipped area the map continues with the light of what lies there.
         weight = np.maximum(level.matte, np.float32(1e-3))
         own = smooth_log_light(framed(own, SMOOTHING_RADIUS), framed(weight, SMOOTHING_RADIUS))
@@ -159,37 +185,24 @@ def recover(
             own = laid_over(own, np.concatenate((coarser, level.unseen), 2), 0.0)
         found = own
     assert found is not None
-    values = np.concatenate((found, wide), 2)
-    return RecoveredLight(as_half(values))
+    return RecoveredLight(as_half(np.concatenate((found, found_at.wide), 2)))
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """A level of the pyramid."""
-
-    seen: Array
-    matte: Array
-    unseen: Array
-    """How far it leaves a pixel to the coarser level: (h, w, 1) in [0, 1]."""
-    asked: Mask
-    """Where its own light can reach the map: (h, w)."""
-
-
-def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> list[_Level]:
-    """Return the levels, fine to coarse; few of their pixels are ever heard of, and the network is asked for no others.
+def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> list[Level]:
+    """Return the levels, coarse to fine; few of their pixels are ever heard of, and the network is asked for no others.
 
     Args:
-        seen, matte_of: see `recover`.
+        seen, matte_of: see `pyramid`.
         heard: where the map has a say, (h, w).
     """
-    levels: list[_Level] = []
+    levels: list[Level] = []
     # Who hears of one pixel of the map reads three more, and in a shot what moves it between pixels (`swing.moved`) two.
     needed = _grown(heard, TAPS - 1 + MOVING)
     while True:
         matte, last = matte_of(seen), min(seen.shape[:2]) < 2 * SMALLEST_LEVEL
         unseen = np.zeros_like(matte[:, :, :1]) if last else wide_areas(matte, SEEN_WIDTH)
         asked = _grown(needed & (unseen[:, :, 0] < ALONE), SMOOTHING_RADIUS)
-        levels.append(_Level(seen, matte, unseen, asked))
+        levels.insert(0, Level(seen, matte, unseen, asked))
         if last:
             return levels
         coarser = halve(seen)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from expandnet_ofx.engine import Engine
@@ -96,6 +97,32 @@ def _in_order(
         running.clear()
 
 
+class _Shared(Generic[T]):
+    """Calls that several threads take one after another."""
+
+    def __init__(self, calls: Sequence[Callable[[], T]]) -> None:
+        self._left = deque(enumerate(calls))
+        self._made: dict[int, T] = {}
+        self._error: BaseException | None = None
+
+    def work(self) -> None:
+        """Take calls until none is left."""
+        with suppress(IndexError):
+            while self._error is None:
+                number, call = self._left.popleft()
+                try:
+                    self._made[number] = call()
+                except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+                    self._error = error
+
+    def results(self) -> list[T]:
+        """Return what was made, in order; raise what a call raised."""
+        if self._error is not None:
+            raise self._error
+        # Who is still to find that nothing is left must not hold them.
+        return [self._made.pop(number) for number in range(len(self._made))]
+
+
 class Workers:
     """Runs calls in as many threads as the engine wants.
 
@@ -110,7 +137,8 @@ class Workers:
         self.threads = min(MOST_BESIDE, engine.threads)
         """Threads for what is done beside the engine on the CPU, over all that are doing it."""
         self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")
-        self._turn = Lock()
+        self._turn, self._counting = Lock(), Lock()
+        self._unfinished = 0
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)
@@ -118,13 +146,44 @@ class Workers:
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Start a call; its result or exception comes from the future."""
         if self._pool is not None:
-            return self._pool.submit(function, *arguments)
+            return self._counted(self._pool.submit(function, *arguments))
         future: Future[T] = Future()
         try:
             future.set_result(function(*arguments))
         except Exception as error:  # noqa: BLE001 - raised again by the future
             future.set_exception(error)
         return future
+
+    def _counted(self, future: Future[T]) -> Future[T]:
+        with self._counting:
+            self._unfinished += 1
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, _: Future[Any]) -> None:
+        with self._counting:
+            self._unfinished -= 1
+
+    @property
+    def short_of_work(self) -> bool:
+        """True if no call waits for a thread, so that those who are done with theirs may help others."""
+        return self.strips > 1 and self._unfinished <= self.count
+
+    def helped(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Return the results of calls in order; for use in a call that runs here.
+
+        They are made in its own thread, and in those that have nothing else to do before all are begun.
+        """
+        if self._pool is None or self.strips == 1 or len(calls) == 1:
+            return [call() for call in calls]
+        shared = _Shared(calls)
+        # Behind what waits already: who comes too late finds nothing to do.
+        helpers = [self._pool.submit(shared.work) for _ in range(min(self.count, len(calls)) - 1)]
+        try:
+            shared.work()
+        finally:
+            wait([helper for helper in helpers if not helper.cancel()])
+        return shared.results()
 
     def beside(self, calls: Iterable[Callable[[], T]], *, most: int = MOST_BESIDE + 1) -> Results[T]:
         """Yield the results of calls in their order, made in threads that are shared with all others who ask.
@@ -145,7 +204,3 @@ class Workers:
             with self._turn:
                 result = call()
             yield result
-
-    def map(self, function: Callable[..., T], items: Iterable[Any]) -> list[T]:
-        """Return the results of `function` for all items, in order."""
-        return [future.result() for future in [self.submit(function, item) for item in items]]

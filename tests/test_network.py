@@ -7,8 +7,10 @@ import numpy as np
 import plain_network
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from expandnet_ofx import Expander, Settings, engine_torch
+from expandnet_ofx import Expander, Settings
 from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.engine_torch import DEVICE_TURN, TorchEngine, _exact_kernels
@@ -47,13 +49,35 @@ def test_parameters_are_named_and_shaped_as_the_released_state_dict(authors_pth)
     assert {name: value.shape for name, value in released.items()} == {name: v.shape for name, v in ours.items()}
 
 
-def test_the_last_values_of_a_tile_do_not_depend_on_its_shape():
-    x = to_torch(noise(5, 700)) * 8 - 4
-    with torch.inference_mode():
-        whole = engine_torch._sigmoid(x)
-        for stop in range(1, 60):
-            np.testing.assert_array_equal(engine_torch._sigmoid(x[:, :, :, :stop]), whole[:, :, :, :stop])
-    np.testing.assert_allclose(whole, 1 / (1 + np.exp(-x.numpy().astype(np.float64))), rtol=1e-6)
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_light_of_a_pixel_is_the_same_bits_in_every_tile(name, default_weights):
+    """Who asks for which pixels depends on the number of workers and on who is idle; the result must not."""
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    engine = open_engine(default_weights, engine=name, device="cpu", threads=1)
+    features, share = np.linspace(-1, 1, 64, dtype=np.float32), st.floats(0, 1)
+
+    @given(
+        height=st.integers(1, 140),
+        width=st.integers(1, 60),
+        across=st.tuples(share, share),
+        down=st.tuples(share, share),
+    )
+    @example(height=18, width=19, across=(0, 1), down=(0.12, 1))
+    @example(height=196, width=5, across=(0, 1), down=(0, 0.5))
+    @example(height=77, width=22, across=(0, 1), down=(0.3, 0.45))
+    @settings(max_examples=40, deadline=None)
+    def check(height, width, across, down):
+        tile = noise(height + 2 * RADIUS, width + 2 * RADIUS, seed=height)
+        rows, columns = (
+            slice(first := min(int(low * size), size - 1), max(int(high * size), first + 1))
+            for (low, high), size in ((sorted(down), height), (sorted(across), width))
+        )
+        part = tile[rows.start : rows.stop + 2 * RADIUS, columns.start : columns.stop + 2 * RADIUS]
+        whole = engine.expand(tile, features)
+        np.testing.assert_array_equal(engine.expand(part, features), whole[rows, columns])
+
+    check()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 17), (300, 270)])

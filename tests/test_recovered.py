@@ -10,7 +10,7 @@ from fakes import BoxEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expandnet_ofx import Expander, Settings, analyzer, predict, recovered
+from expandnet_ofx import Expander, Settings, predict, recovered, reduced_light
 from expandnet_ofx.maps import enlarge
 from expandnet_ofx.recovered import ALONE, SMOOTHING_RADIUS, heard, laid_over
 
@@ -70,7 +70,7 @@ def test_an_analysis_misses_nothing_that_the_network_is_not_asked_for(size, clip
     engine.ran = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(recovered, "_grown", lambda mask, by: np.ones_like(mask))
-        patched.setattr(analyzer, "any_channel", lambda chosen: np.ones(chosen.shape[:2], bool))
+        patched.setattr(reduced_light, "any_channel", lambda chosen: np.ones(chosen.shape[:2], bool))
         whole = expander.analyze(plate)
     assert whole.anchor == analysis.anchor and whole.anchor_samples == analysis.anchor_samples
     assert sum(map(math.prod, asked)) <= sum(map(math.prod, engine.ran))
