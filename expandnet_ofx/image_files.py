@@ -62,6 +62,8 @@ def open_input(path: Path) -> Any:
     try:
         if path.is_dir():
             raise InputError(f"{path}: a folder, not a picture")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: a pipe or a device, which cannot be read twice; save the picture as a file")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: empty file; render it again")
         with path.open("rb") as file:

@@ -34,7 +34,7 @@ def placed(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> l
     """Return what `place_outputs` does, whatever lies there or goes there as well."""
     if is_pattern(output) and not Path(output).is_dir():
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
-    elif _names_a_file(output):
+    elif names_a_file(output):
         outputs = [_of_movie(_viewed(Path(output), source), source) for source in sources]
     else:
         base = _mirror_base(sources)
@@ -47,7 +47,7 @@ def _of_movie(path: Path, source: Source) -> Path:
     return path.with_name(f"{path.stem}.####{path.suffix}") if source.is_movie else path
 
 
-def _names_a_file(output: str) -> bool:
+def names_a_file(output: str) -> bool:
     """Tell whether an output is a file name, of a format that can be written or not, rather than a folder."""
     suffix = Path(output).suffix.lower().lstrip(".")
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 import tracemalloc
@@ -431,6 +432,13 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path):
             open_image(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png: a pipe or a device"):
+        open_image(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("name", ["png a.png", "lzw a.tif", "exr a.exr", "dpx16 a.dpx", "bmp a.bmp", "tga a.tga"])

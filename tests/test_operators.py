@@ -439,6 +439,14 @@ def test_two_pictures_of_one_name_and_one_file_for_two_are_refused(tmp_path: Pat
         assert not output.exists()
 
 
+@pytest.mark.parametrize("name", ["x.tif", "x.PNG", "x.hdr"])
+def test_a_file_of_another_format_is_refused_and_does_not_become_a_folder(tmp_path: Path, name: str) -> None:
+    ran = invoke(command, "expand", plate(tmp_path / "p.png"), "--operator", "AKY", "-o", tmp_path / name)
+    assert ran.code == 2
+    assert name in ran.complaint
+    assert not (tmp_path / name).exists()
+
+
 def test_a_broken_picture_leaves_the_others(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

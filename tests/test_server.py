@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from commands import invoke
+from expandnet_batch.worker.main import command as worker_command
 from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT
 from expandnet_batch.worker.service import Service
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +36,14 @@ def lasting(worker: Running) -> Running:
     """A worker that a host stays with: examples may be further apart than it waits alone."""
     worker.host()
     return worker
+
+
+@pytest.mark.parametrize("option", ["--first", "--last", "--idle", "--warm"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_what_is_no_time_is_refused(option: str, value: str) -> None:
+    ran = invoke(worker_command, option, value)
+    assert ran.code == 2
+    assert f"{option} {value}" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import click
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.partials import write_text
 
-SKIPPED = ("output", "inputs", "config", "save_config", "dry_run", "help", "version")
+SKIPPED = ("output", "inputs", "configs", "save_config", "dry_run", "help", "version")
 """What belongs to one run and is no entry of a config."""
 
 PIXELS = ("half", "float")
@@ -21,10 +21,14 @@ OF_ONE_RUN = ("frames", "views", "first_frame", "fps", "report", "mask", "verbos
 """What a config may hold, but is not saved: it belongs to a shot and not into a studio's defaults."""
 
 
-def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Read a config as defaults of the command's options; keys that no batch has are errors."""
-    if path is None:
-        return None
+def load(context: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Read configs as defaults of the command's options, later ones over earlier; keys that no batch has are errors."""
+    for path in paths:
+        context.default_map = {**(context.default_map or {}), **_defaults(context, path)}
+    return paths
+
+
+def _defaults(context: click.Context, path: Path) -> dict[str, Any]:
     values = _read(path)
     from expandnet_batch.main import command as batch
 
@@ -49,8 +53,7 @@ def load(context: click.Context, _: click.Parameter, path: Path | None) -> Path 
         # One studio's file serves commands of which some do not store anything.
         if name in known:
             defaults[str(known[name].name)] = value
-    context.default_map = {**(context.default_map or {}), **defaults}
-    return path
+    return defaults
 
 
 def _misfit(parameter: click.Parameter, value: Any) -> str | None:

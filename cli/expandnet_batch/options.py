@@ -158,8 +158,9 @@ SHOWING = _group(
     ]
 )  # fmt: skip
 
-CONFIG = click.option("--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False,
-                      callback=config.load, help="TOML file of options by their long names; flags win.")  # fmt: skip
+CONFIG = click.option("--config", "configs", type=click.Path(path_type=Path), is_eager=True, multiple=True,
+                      callback=config.load, help="TOML file of options by their long names; of several the later wins, "
+                                                 "and flags win over all.")  # fmt: skip
 
 BATCH = _group(
     [

@@ -44,7 +44,7 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
             raise UsageError(f"{job.source.path}: has the number of {other}; analyze one view of one shot at a time")
     check_folder(output.parent, of=output)
     masks = [job.mask for job in jobs]
-    check_apart(output, "-o", others=[*(source.path for source in sources), *masks, options.get("config")])
+    check_apart(output, "-o", others=[*(source.path for source in sources), *masks, *options["configs"]])
     check_replaceable(output, "-o")
     picture_settings(options)
     tune_process()

@@ -93,7 +93,7 @@ class JobPlan:
         self, path: Path, option: str, options: dict[str, Any], *, also: Iterable[Path | None] = ()
     ) -> None:
         """Raise `UsageError` if a file that is to be written is one that is read, or a result."""
-        named = [options.get(name) for name in ("config", "analysis", "weights", "ocio")]
+        named = [*options.get("configs", ()), *(options.get(name) for name in ("analysis", "weights", "ocio"))]
         others = [job.source.path for job in self.jobs] + [job.mask for job in self.jobs]
         results = [file for job in self.jobs for file in job.files(self.options)]
         check_apart(path, option, others=[*others, *results, *also, *(Path(name) for name in named if name)])

@@ -14,6 +14,7 @@ from expandnet_comparison.operators import Operator
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.images import open_image, to_array
 from expandnet_ofx.output_options import OutputOptions
+from expandnet_ofx.placing import names_a_file
 from expandnet_ofx.transfer import full_scale
 from expandnet_ofx.writer import PartLayout, image_writer
 
@@ -31,7 +32,9 @@ def codes_of(path: Path) -> NDArray[np.float64]:
 
 def target_of(image: Path, output: Path, *, alone: bool) -> Path:
     """Return where a picture's result goes: the file that is named, or one in the folder that is."""
-    if output.suffix.lower() == ".exr":
+    if names_a_file(str(output)):
+        if output.suffix.lower() != ".exr":
+            raise UsageError(f"{output}: operators write EXR; name an .exr, or a folder")
         if not alone:
             raise UsageError(f"{output}: one file for several pictures; name a folder")
         return output

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,16 @@ START_SECONDS = 120
 """How long a worker may take until it listens: PyTorch from a slow share takes a while."""
 
 
+def _seconds(_: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise click.UsageError(f"--{parameter.name} {value:g}: is no time; use seconds, 0 or more")
+    return value
+
+
+def _patience(name: str, default: float, what: str) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", type=float, default=default, show_default=True, callback=_seconds, help=what)
+
+
 @click.command("expandnet-worker", context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="As in expandnet-batch.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads for tiles, and as many beside; 0 for all.")
@@ -33,11 +45,10 @@ START_SECONDS = 120
 @click.option("--start", is_flag=True, help="Make sure that a worker of this device runs; print its address file.")
 @click.option("--stop", is_flag=True, help="Ask the worker of this device to leave.")
 @click.option("--tcp", is_flag=True, help="Listen on 127.0.0.1 instead of a UNIX socket (always so on Windows).")
-@click.option("--first", type=float, default=120, show_default=True, help="Seconds to wait for the first host.")
-@click.option("--last", type=float, default=5, show_default=True, help="Seconds to wait after the last host has gone.")
-@click.option("--idle", type=float, default=600, show_default=True, help="Seconds without a request until it leaves.")
-@click.option("--warm", type=float, default=60, show_default=True, help="Seconds without a request until the network's "
-              "memory is handed back.")  # fmt: skip
+@_patience("first", 120, "Seconds to wait for the first host.")
+@_patience("last", 5, "Seconds to wait after the last host has gone.")
+@_patience("idle", 600, "Seconds without a request until it leaves.")
+@_patience("warm", 60, "Seconds without a request until the network's memory is handed back.")
 @click.version_option(message=version_text(), package_name="expandnet-ofx")
 def command(**options: Any) -> None:
     """Keep the network warm for hosts such as Nuke, which talk to it through a local socket.
