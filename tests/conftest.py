@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests beside each other must not each take all processors; before PyTorch is loaded, which reads it once.
@@ -17,13 +21,22 @@ import pytest
 from expandnet_ofx import Expander, Weights, load_weights
 from expandnet_ofx.weights import Contract
 
+if TYPE_CHECKING:
+    from expandnet_training.hdr_images import HDRImage
+    from nuke_comp import Comp
+
 NEEDS_TORCH = (
     "test_analyses.py",
     "test_arrays.py",
     "test_authors.py",
+    "test_bad_files.py",
     "test_batch.py",
     "test_batch_frames.py",
+    "test_batch_settings.py",
+    "test_camera.py",
+    "test_channels.py",
     "test_comparison.py",
+    "test_comparison_measures.py",
     "test_convert.py",
     "test_evaluation.py",
     "test_existing.py",
@@ -31,10 +44,13 @@ NEEDS_TORCH = (
     "test_export.py",
     "test_hdrvdp.py",
     "test_lamps.py",
+    "test_metadata.py",
     "test_movie_batch.py",
     "test_network.py",
     "test_nuke_host.py",
+    "test_nuke_jobs.py",
     "test_nuke_plugin.py",
+    "test_nuke_scripts.py",
     "test_operators.py",
     "test_picture.py",
     "test_pixels.py",
@@ -46,6 +62,7 @@ NEEDS_TORCH = (
     "test_tiling.py",
     "test_tools.py",
     "test_training.py",
+    "test_training_images.py",
     "test_weights.py",
     "test_worker.py",
 )
@@ -126,3 +143,34 @@ def shot(tmp_path: Path) -> Path:
     for number, name in enumerate(commands.SHOT):
         commands.save(tmp_path / "in" / name, commands.plate(number))
     return tmp_path / "in"
+
+
+@pytest.fixture(scope="module")
+def images() -> list[HDRImage]:
+    from expandnet_training.hdr_images import HDRImage, clean
+    from panoramas import scene
+
+    return [HDRImage(f"place{i}", clean(scene(seed=i)), True) for i in range(2)]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Path]:
+    """One worker for all tests of a file."""
+    from expandnet_batch.worker.main import command as worker_command
+
+    with tempfile.TemporaryDirectory(prefix="w") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPANDNET_RUNTIME", folder)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield Path(folder)
+        commands.invoke(worker_command, "--stop", "--device", "cpu")
+
+
+@pytest.fixture
+def comp(runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comp]:
+    from nuke_comp import PLUGIN, Comp
+
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    made = Comp(tmp_path)
+    yield made
+    made.close()
+    sys.modules.pop("nuke", None)

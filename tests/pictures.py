@@ -104,6 +104,16 @@ def slate(*, height: int = 180, width: int = 320) -> np.ndarray:
     return np.asarray(image)
 
 
+def scenery(seed: int, width: int = 600) -> np.ndarray:
+    """A wide picture with structure at the scale of objects: (256, width, 3) codes in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((9, width // 30 + 2))
+    rows, columns = np.linspace(0, 8, 256), np.linspace(0, coarse.shape[1] - 1, width)
+    across = np.stack([np.interp(columns, np.arange(coarse.shape[1]), row) for row in coarse])
+    picture = np.stack([np.interp(rows, np.arange(9), column) for column in across.T], 1)
+    return np.clip(picture, 0, 1)[:, :, None].repeat(3, 2).astype(np.float32)
+
+
 def log_luminance(light: np.ndarray) -> np.ndarray:
     """Return log2 of luminance over white, (H, W)."""
     return np.log2(np.maximum(light @ LUMINANCE, 2.0**-20))

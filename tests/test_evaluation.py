@@ -19,8 +19,8 @@ from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
 from expandnet_training.steady import drift, unsteadiness
 from fakes import decode_srgb
+from panoramas import save, scene
 from PIL import Image
-from test_training import save, scene
 
 from expandnet_ofx import Expander
 from expandnet_ofx.weights import DEFAULT_WEIGHTS

@@ -1,57 +1,26 @@
-"""Farm jobs: what submit writes, and that each engine runs it to the end with the pixels of a batch."""
+"""Farm jobs: their paths, their file, and their tasks, which give the pixels of a batch."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 import signal
 import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+import farms
 import numpy as np
 import pytest
-import slurm
-from commands import ROOT, Outcome, batch, invoke, needs_torch, pixels_of, plate, replace_network, save
+from commands import Outcome, batch, invoke, needs_torch, pixels_of, plate, replace_network, save
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import PathRule, mapped, parse_rule, read_rules
 from expandnet_batch.tools import command as tools
+from farms import FRAMES, NAMES, PROGRAM, QUIET, same_as_a_batch, submit, written
 from hypothesis import given
 from hypothesis import strategies as st
 
 from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.sequences import parse_frames
 
-FRAMES = range(1001, 1008)
-NAMES = [f"shot.{frame}.exr" for frame in FRAMES]
-PROGRAM = shutil.which("expandnet", path=str(Path(sys.executable).parent))
-QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def needed(present: bool, what: str) -> None:
-    """Skip a test where a farm's programs are missing; where they must be there, fail."""
-    if not present and os.environ.get("EXPANDNET_FARM_TESTS") == "required":
-        pytest.fail(f"{what} is missing")
-    if not present:
-        pytest.skip(f"{what} is missing")
-
-
-@pytest.fixture
-def shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Seven frames of a pan across a clipped window."""
-    monkeypatch.chdir(tmp_path)
-    scene = plate(0, 48, 128)
-    scene[:24, :32] = 120
-    scene[12:36, 50:76] = 255
-    for k, frame in enumerate(FRAMES):
-        noise = np.random.default_rng(k).integers(-1, 2, (48, 64, 3))
-        picture = np.clip(scene[:, 3 * k : 3 * k + 64].astype(int) + noise, 0, 255).astype(np.uint8)
-        save(tmp_path / "in" / f"shot.{frame}.png", picture)
-    return tmp_path
+shot = farms.shot
 
 
 @pytest.fixture
@@ -60,25 +29,8 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_network(monkeypatch)
 
 
-def submit(*words: object, to: str = "slurm", job: str = "job", chunk: int = 3) -> Outcome:
-    fixed = ("in/shot.####.png", "--output", "out", "-o", job, "--to", to, "--chunk", chunk, "--threads", 1)
-    return invoke(tools, "submit", *fixed, "--executable", PROGRAM or "expandnet", *words)
-
-
-def written(*words: object, to: str = "slurm", job: str = "job", chunk: int = 3) -> FarmJob:
-    ran = submit(*words, to=to, job=job, chunk=chunk)
-    assert ran.code == 0, ran.err
-    return FarmJob.load(Path(job) / "job.json")
-
-
 def task(*words: object) -> Outcome:
     return invoke(tools, *words)
-
-
-def same_as_a_batch(folder: str, *words: object) -> None:
-    assert batch("in/shot.####.png", "-o", "batch", *words).code == 0
-    for name in NAMES:
-        np.testing.assert_array_equal(pixels_of(Path(folder) / name), pixels_of(Path("batch") / name))
 
 
 # Paths
@@ -389,218 +341,3 @@ def test_a_task_that_asked_for_a_gpu_does_not_run_without_one(shot: Path) -> Non
     assert ran.code == 2
     assert "cuda" in ran.complaint
     assert not Path("out").exists()
-
-
-# Engines
-
-
-FAILURE = re.compile(r"ERROR:|Error:|Traceback|rror:|Exception")
-"""What farms take for a failure when they read it in a log."""
-
-
-def test_openjd_runs_a_job_to_the_end(shot: Path) -> None:
-    openjd = shutil.which("openjd", path=str(Path(sys.executable).parent))
-    needed(openjd is not None and PROGRAM is not None, "openjd-cli")
-    needed(find_spec("openvino") is not None, "openvino")
-    assert openjd is not None
-    # What takes long is the start of each task: with the engine that starts sooner, and in two chunks.
-    engine = ("--engine", "openvino")
-    written(*engine, "--then", f"touch {shot}/then.{{frames}}", to="openjd", chunk=4)
-
-    def run(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [openjd, verb, "job/template.yaml", "--extensions", "TASK_CHUNKING", *words]
-        return subprocess.run(command, env=QUIET, capture_output=True, text=True, check=False)
-
-    checked = run("check")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    ran = run("run")
-    assert ran.returncode == 0, ran.stdout[-3000:]
-    assert "openjd_progress: 100.0" in ran.stdout
-    assert not FAILURE.search(ran.stdout)
-    same_as_a_batch("out", *engine)
-    ran_last = [parse_frames(path.name.removeprefix("then.")) for path in shot.glob("then.*")]
-    assert sorted(frame for part in ran_last for frame in part) == list(FRAMES)
-    # A chunk by itself, after its results were lost.
-    Path("out/shot.1005.exr").unlink()
-    shutil.rmtree("job")
-    written(*engine, to="openjd", chunk=4)
-    for step in ("Analyze", "Smooth"):
-        assert run("run", "--step", step).returncode == 0
-    again = run("run", "--step", "Expand", "--tasks", '[{"Frame":"1005-1007"}]')
-    assert again.returncode == 0, again.stdout[-3000:]
-    same_as_a_batch("out", *engine)
-    Path("in/shot.1006.png").write_bytes(b"nonsense")
-    failed = run("run", "--step", "Check", "--run-dependencies")
-    assert failed.returncode != 0
-    assert "Running step 'Check'" not in failed.stdout
-
-
-def test_a_bundle_names_inputs_outputs_and_needs(shot: Path) -> None:
-    written("--gpu", "--memory", "2GiB", to="openjd")
-    template = json.loads(Path("job/template.yaml").read_text())
-    needs = {step["name"]: step["hostRequirements"]["amounts"] for step in template["steps"]}
-    assert {"name": "amount.worker.gpu", "min": 1} in needs["Expand"]
-    assert {"name": "amount.worker.memory", "min": 3072} in needs["Smooth"]
-    assert {"name": "amount.worker.vcpu", "min": 1} in needs["Expand"]
-    assert len(needs["Smooth"]) == 1
-    assets = json.loads(Path("job/asset_references.yaml").read_text())["assetReferences"]
-    assert str(shot / "in" / "shot.1003.png") in assets["inputs"]["filenames"]
-    assert str(shot / "out") in assets["outputs"]["directories"]
-    values = json.loads(Path("job/parameter_values.yaml").read_text())["parameterValues"]
-    assert {"name": "ChunkSize", "value": 3} in values
-
-
-def test_tasks_ask_for_the_processors_and_the_memory_of_their_threads(shot: Path) -> None:
-    asked = {}
-    for threads in (0, 4, 24):
-        written("--threads", threads, "--memory", "1GiB", job=f"job{threads}")
-        for step in ("analyze", "smooth", "expand", "check"):
-            lines = Path(f"job{threads}/{step}.sbatch").read_text().splitlines()
-            asked[threads, step] = [
-                line.removeprefix("#SBATCH --") for line in lines if "--mem" in line or "cpus" in line
-            ]
-    assert asked[0, "expand"] == asked[4, "check"] == ["mem=2048M"]
-    assert asked[4, "analyze"] == ["mem=2048M", "cpus-per-task=4"]
-    assert asked[24, "expand"] == ["mem=3008M", "cpus-per-task=24"]
-
-
-@needs_torch
-def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
-    needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
-    written("--then", "touch after", to="slurm", job="the job", chunk=4)
-
-    def submitted(environment: dict[str, str], folder: str) -> list[str]:
-        ran = subprocess.run(
-            ["sh", f"{folder}/submit.sh"], env=environment, capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        return [line.split(":")[1] for line in ran.stdout.splitlines()]
-
-    with slurm.cluster(shot / "cluster") as environment:
-        submitted({**environment, "OMP_NUM_THREADS": "1"}, "the job")
-        slurm.wait_for_all(environment, 150)
-        assert json.loads(Path("the job/report.json").read_text())["complete"] is True
-        same_as_a_batch("out")
-        assert Path("after").exists() or Path("the job/after").exists()
-        logs = "".join(path.read_text() for path in Path("the job/logs").iterdir())
-        assert not FAILURE.search(logs)
-        # What depends on a step that failed is cancelled, not left waiting.
-        Path("in/shot.1002.png").write_bytes(b"nonsense")
-        written(to="slurm", job="bad", chunk=4)
-        submitted({**environment, "OMP_NUM_THREADS": "1"}, "bad")
-        slurm.wait_for_all(environment, 60)
-        assert not Path("bad/report.json").exists()
-        assert not list(Path("bad/scratch").glob("steady*"))
-
-
-def test_long_slurm_jobs_are_several_arrays(shot: Path) -> None:
-    job = written()
-    many = tuple(Item(frame=frame, source="/a", output="/b") for frame in range(1001, 3502))
-    long = FarmJob(**{**vars(job), "sequences": (FrameSet(name="a", items=many, group=0),), "chunk": 1})
-    from expandnet_batch.submission import slurm as writer
-
-    writer.write(long, shot / "long", "expandnet")
-    text = (shot / "long" / "submit.sh").read_text()
-    arrays = re.findall(r"--array=0-(\d+) --export=ALL,EXPANDNET_FIRST_CHUNK=(\d+) .*expand", text)
-    assert arrays == [("999", "0"), ("999", "1000"), ("500", "2000")]
-    assert subprocess.run(["sh", "-n", str(shot / "long" / "submit.sh")], check=False).returncode == 0
-
-
-DEADLINE_JOB = """\
-Plugin=CommandLine
-Name=job expand
-BatchName=job
-Frames=1001-1007
-ChunkSize=3
-OnJobComplete=Nothing
-GPUsPerTask=1
-OutputDirectory0={shot}/out
-"""
-
-DEADLINE_PLUGIN = """\
-Executable=/opt/expandnet
-Arguments=task <QUOTE>{shot}/job/job.json<QUOTE> expand --progress plain --frames <STARTFRAME>-<ENDFRAME>
-Shell=default
-ShellExecute=False
-SingleFramesOnly=False
-StartupDirectory=
-"""
-
-
-def test_deadline_files_are_as_its_manual_has_them(shot: Path) -> None:
-    written("--gpu", "--executable", "/opt/expandnet", to="deadline")
-    assert Path("job/expand.job").read_text() == DEADLINE_JOB.format(shot=shot)
-    assert Path("job/expand.plugin").read_text() == DEADLINE_PLUGIN.format(shot=shot)
-    assert "Frames=0\nChunkSize=1\n" in Path("job/smooth.job").read_text()
-    assert "Arguments=check <QUOTE>" in Path("job/check.plugin").read_text()
-
-
-def test_deadline_steps_are_submitted_after_each_other(shot: Path) -> None:
-    written(to="deadline")
-    command = shot / "bin" / "deadlinecommand"
-    command.parent.mkdir()
-    command.write_text(
-        '#!/bin/sh\nn=$(ls given* 2>/dev/null | wc -l)\ncat "$1" > given$n\necho "Result=Success\nJobID=id$n"\n'
-    )
-    command.chmod(0o755)
-    environment = {**os.environ, "DEADLINE_PATH": str(command.parent)}
-    ran = subprocess.run(
-        [sys.executable, "job/submit.py", "Pool=comp"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == ["analyze", "id0", "smooth", "id1", "expand", "id2", "check", "id3"]
-    given = [Path(f"given{k}").read_text() for k in range(4)]
-    assert "JobDependencies" not in given[0]
-    assert all(f"JobDependencies=id{k}\n" in given[k + 1] for k in range(3))
-    assert all("Pool=comp\n" in text for text in given)
-    command.unlink()
-    ran = subprocess.run(
-        [sys.executable, "job/submit.py"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 1
-    assert ran.stderr.startswith(f"{command}: cannot be started")
-    assert len(ran.stderr.splitlines()) == 1
-
-
-CUE = """
-import sys
-import outline, outline.cuerun
-job = outline.load_outline(sys.argv[1])
-launcher = outline.cuerun.OutlineLauncher(job, shot="sh010", os="Linux", facility="local")
-launcher.setup()
-print(job.get_path())
-print(launcher.serialize())
-"""
-
-
-@needs_torch
-def test_opencue_takes_the_outline_and_runs_a_frame(shot: Path) -> None:
-    pycuerun = shutil.which("pycuerun", path=str(Path(sys.executable).parent))
-    needed(pycuerun is not None and PROGRAM is not None, "opencue-pyoutline")
-    written("--gpu", to="opencue")
-    environment = {**QUIET, "HOME": str(shot), "SHOW": "show", "SHOT": "sh010", "USER": "artist"}
-
-    def run(*command: Any) -> str:
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job/job.py").splitlines()[-2:]
-    assert re.findall(r'<layer name="(\w+)"', xml) == ["analyze", "smooth", "expand", "check"]
-    assert xml.count("<chunk>3</chunk>") == 2
-    assert xml.count("<gpus>1</gpus>") == 2
-    assert xml.count("<cores>1") == 2
-    assert xml.count('type="LAYER_ON_LAYER"') == 3
-    # The same without a GPU, which is not here: one chunk, whose last frames are beyond the shot.
-    written("--name", "sh 010/comp", to="opencue", job="job2")
-    session, xml = run(sys.executable, "-W", "ignore", "-c", CUE, "job2/sh_010_comp.py").splitlines()[-2:]
-    assert re.findall(r'<job name="([^"]+)"', xml) == ["sh_010_comp"]
-    run(pycuerun, session, "-e", "1007-analyze")
-    assert sorted(p.name for p in Path("job2/scratch/analyses").glob("*.json")) == ["0.1007.json"]
-
-
-def test_every_page_of_a_farm_gives_commands_that_exist() -> None:
-    pages = {page.stem for page in (ROOT / "docs" / "submission").glob("*.md")}
-    assert {"openjd", "slurm", "deadline", "opencue"} <= pages
-    for page in (ROOT / "docs" / "submission").glob("*.md"):
-        for words in re.findall(r"^expandnet (\w[\w-]*)", page.read_text(), re.MULTILINE):
-            assert words in tools.commands, f"{page.name}: {words}"
