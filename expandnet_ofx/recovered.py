@@ -163,19 +163,19 @@ def pyramid(seen: Array, matte_of: Callable[[Array], Array], *, reduction: float
     return Pyramid(_levels(seen, matte_of, wide[:, :, 0] > 0), wide) if wide.any() else None
 
 
-def recover(found_at: Pyramid, predicted: Iterable[Array]) -> RecoveredLight:
+def recover(sizes: Pyramid, predicted: Iterable[Array]) -> RecoveredLight:
     """Find the light of wide clipped areas.
 
     From coarse to fine, each level keeps its own prediction where it sees past the clipped area, and takes the coarser
     level's where it does not.
 
     Args:
-        found_at: the levels.
+        sizes: the reduced plate.
         predicted: the network's light of each (h, w, 3), border included, where it is asked, and elsewhere the plate's own
             light in its units.
     """
     found: Array | None = None
-    for level, light in zip(found_at.levels, predicted, strict=True):
+    for level, light in zip(sizes.levels, predicted, strict=True):
         own = np.log2(np.maximum(light, FLOOR))
         # A trace of weight everywhere: beyond a clipped area the map continues with the light of what lies there.
         weight = np.maximum(level.matte, np.float32(1e-3))
@@ -185,7 +185,7 @@ def recover(found_at: Pyramid, predicted: Iterable[Array]) -> RecoveredLight:
             own = laid_over(own, np.concatenate((coarser, level.unseen), 2), 0.0)
         found = own
     assert found is not None
-    return RecoveredLight(as_half(np.concatenate((found, found_at.wide), 2)))
+    return RecoveredLight(as_half(np.concatenate((found, sizes.wide), 2)))
 
 
 def _levels(seen: Array, matte_of: Callable[[Array], Array], heard: Mask) -> list[Level]:

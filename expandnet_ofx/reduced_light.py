@@ -81,10 +81,10 @@ class ReducedLight:
         stops, samples = grade.anchor_stops(plate, asked.result(), chosen, absolute=self._absolute)
         return stops + float(np.log2(self._white).mean()), samples
 
-    def _light(self, levels: Pyramid, anchor: float) -> Iterator[Array]:
+    def _light(self, sizes: Pyramid, anchor: float) -> Iterator[Array]:
         """Yield the light of each level: the network's where it was asked, the plate's own elsewhere."""
         base, top = np.array(self._low, np.float32), np.array(self._high, np.float32)
-        for level, asked in zip(levels.levels, self._levels, strict=True):
+        for level, asked in zip(sizes.levels, self._levels, strict=True):
             own = srgb_decode(base + level.seen * (top - base)) * np.float32(2.0**-anchor)
             yield np.where(level.asked[:, :, None], asked.result(), own)
 
