@@ -117,7 +117,7 @@ class TorchEngine:
             raise
 
     def _light(self, y: Tensor) -> Tensor:
-        return in_whole_vectors(lambda values: self.weights.contract.to_light(torch.sigmoid(values), torch), y)
+        return _in_whole_vectors(lambda values: self.weights.contract.to_light(torch.sigmoid(values), torch), y)
 
     def _picture(self, array: Array | Tensor) -> Tensor:
         tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
@@ -187,7 +187,7 @@ def _advice(precision: str) -> str | None:
     return f"--precision {precision}: this processor imitates bfloat16, which takes several times as long as fp32"
 
 
-def in_whole_vectors(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _in_whole_vectors(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return a pointwise function of (1, 3, H, W).
 
     PyTorch computes what is left of a row of vectors on the CPU by other means, and to other bits, so that the last pixels

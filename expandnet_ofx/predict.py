@@ -222,7 +222,7 @@ class TilePredictor:
         log_light = zeros(seen, (*wanted.shape, 3))
         boxes = cover(wanted, halo=box_margin(self._engine))
         if self._workers.short_of_work:
-            boxes = cut(boxes, parts=self._workers.count)
+            boxes = cut(boxes, parts=self._workers.strips)
         made = self._workers.helped([partial(self._log_of, seen[grown(box, 2 * RADIUS)]) for box in boxes])
         for box, part in zip(boxes, made, strict=True):
             log_light[box] = part

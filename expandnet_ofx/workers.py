@@ -2,6 +2,7 @@
 
 Splitting every operation over the cores makes them wait for each other hundreds of times per tile, and on a machine that
 also does other work each wait can last a scheduler's time slice. Whole tiles share nothing, so their threads never wait.
+Where too few tiles are left for all threads, they take boxes of one tile, whole as well.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class Workers:
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
         self.strips = self.count if engine.device == "cpu" else 1
-        """Parts that boxes of a small picture are cut into at the least: a device has no use for more."""
+        """Parts that boxes are cut into at the least where threads would have nothing to do: a device has no use for more."""
         self.threads = min(MOST_BESIDE, engine.threads)
         """Threads for what is done beside the engine on the CPU, over all that are doing it."""
         self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from expandnet_ofx import Expander, Settings
+from expandnet_ofx import Expander, Settings, engine_torch
 from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
 from expandnet_ofx.engine_torch import DEVICE_TURN, TorchEngine, _exact_kernels
@@ -47,6 +47,16 @@ def test_parameters_are_named_and_shaped_as_the_released_state_dict(authors_pth)
     released = torch.load(authors_pth, map_location="cpu", weights_only=True)
     ours = ExpandNet().state_dict()
     assert {name: value.shape for name, value in released.items()} == {name: v.shape for name, v in ours.items()}
+
+
+def test_the_last_values_of_a_tile_do_not_depend_on_its_shape():
+    x = to_torch(noise(5, 700)) * 8 - 4
+    with torch.inference_mode():
+        whole = engine_torch._in_whole_vectors(torch.sigmoid, x)
+        for stop in range(1, 60):
+            part = engine_torch._in_whole_vectors(torch.sigmoid, x[:, :, :, :stop])
+            np.testing.assert_array_equal(part, whole[:, :, :, :stop])
+    np.testing.assert_allclose(whole, 1 / (1 + np.exp(-x.numpy().astype(np.float64))), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])

@@ -16,15 +16,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import LIGHT, batch, files_in, pixels_of, plate, replace_network, save, start
+from commands import LIGHT, batch, files_in, pixels_of, plate, save, start
 
 from expandnet_ofx.partials import is_partial, partial_name
 
-
-@pytest.fixture(autouse=True)
-def _light(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    replace_network(monkeypatch)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("light_network")
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
