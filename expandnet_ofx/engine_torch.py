@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -34,6 +35,8 @@ network each tile takes some 300 MB there."""
 DEVICE_TURN = threading.Lock()
 """Held while a device runs the network: one tile at a time, for which memory is counted, and under flags that hold for the
 process."""
+
+LOG2_E = math.log2(math.e)
 
 VECTOR = 64
 """Numbers that PyTorch's vectors of all processors divide."""
@@ -163,20 +166,25 @@ class TorchEngine:
     def _elu(self, x: Tensor) -> Tensor:
         """Apply ELU in place.
 
-        On the CPU, PyTorch's own ELU evaluates expm1 and costs a tenth of the network; max(x, 0) + alpha * (exp(min(x,
-        0)) - 1) in cache-sized blocks is the same to 1e-7 and takes two thirds of the time.
+        On the CPU, PyTorch's own ELU evaluates expm1 and costs a tenth of the network and more; max(x, 0) + alpha *
+        (2^(log2(e) * min(x, 0)) - 1) in cache-sized blocks is the same to 1e-6 and takes half the time: of its powers, that
+        of two takes a third of the time of that of e.
         """
         flat = x.permute(0, 2, 3, 1)
-        if x.device.type != "cpu" or x.dtype != torch.float32 or not flat.is_contiguous():
+        if x.device.type != "cpu" or not flat.is_contiguous():
             return functional.elu_(x, SELU_ALPHA)
         scratch = getattr(self._local, "scratch", None)
         if scratch is None:
             scratch = self._local.scratch = torch.empty(ELU_BLOCK)
         for block in torch.split(flat.reshape(-1), ELU_BLOCK):
             negative = scratch[: block.numel()]
-            torch.clamp(block, max=0, out=negative)
-            negative.exp_().sub_(1)
-            block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)
+            if block.dtype == torch.float32:
+                torch.mul(block, LOG2_E, out=negative).clamp_(max=0).exp2_().sub_(1)
+                block.clamp_(min=0).add_(negative, alpha=SELU_ALPHA)
+            else:
+                # Rounded once, at the end: one of the two is 0.
+                negative.copy_(block).mul_(LOG2_E).clamp_(max=0).exp2_().sub_(1).mul_(SELU_ALPHA)
+                block.clamp_(min=0).add_(negative.to(block.dtype))
         return x
 
 
