@@ -23,6 +23,9 @@ OUTPUT_SPACES: dict[str, tuple[primaries.Primaries, str]] = {
 }
 """Built-in output spaces with their Color Interop ID."""
 
+BUILT_IN_CONFIG = "ocio://default"
+"""What OpenImageIO takes where neither an option nor $OCIO names a config."""
+
 NOT_DISPLAY = ("log", "slog", "v-log", "pq", "st2084", "hlg", "2100", "1000nit", "2000nit", "4000nit")
 """Parts of an OpenColorIO name that tell that the space is not display-referred SDR."""
 

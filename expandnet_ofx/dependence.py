@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from expandnet_ofx.color import uses_config
+from expandnet_ofx.color import BUILT_IN_CONFIG, uses_config
 from expandnet_ofx.hashes import content_hash
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.weights import Weights
@@ -24,7 +24,7 @@ def settings_record(settings: Settings) -> dict[str, Any]:
     """Return settings as plain data; a config is told by its content, memory has no say in any pixel."""
     record = asdict(settings)
     del record["memory"]
-    config = settings.ocio or (os.environ.get("OCIO") if uses_config(settings) else None)
+    config = settings.ocio or (os.environ.get("OCIO") or BUILT_IN_CONFIG if uses_config(settings) else None)
     if config and Path(config).exists():
         # A path says where the config lies on one machine; its content says what it does.
         config = f"{Path(config).name} sha256:{content_hash(Path(config))}"

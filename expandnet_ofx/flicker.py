@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
@@ -43,6 +43,25 @@ class Glimpse:
     step: int
     """Pixels of the plate from one to the next."""
 
+    def save(self, path: Path) -> None:
+        """Write the glimpse; the file appears only when complete. Raises `OSError`."""
+        partial = partial_name(path)
+        try:
+            np.savez_compressed(partial, light=self.light, matte=self.matte, step=np.array(self.step))
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: Path) -> Glimpse:
+        """Read a glimpse; raise `InputError` if it is none."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+                return cls(held["light"], held["matte"], int(held["step"]))
+        except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: cannot be read ({error}); run the task that wrote it again") from error
+
 
 class GlimpseBuilder:
     """Picks the pixels of a glimpse while bands of a result pass, in order."""
@@ -71,9 +90,12 @@ class Flicker:
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BINS) - 1, np.int64))
     squares: float = 0.0
+    changes: int = 0
+    """Times that two frames were compared."""
 
     def add(self, before: Glimpse, after: Glimpse) -> None:
         """Count how far light jumps between two frames, which are laid on each other first."""
+        self.changes += 1
         jumps = jumps_between(before, after)
         self.counts += np.histogram(np.clip(np.abs(jumps), 0, BINS[-1]), BINS)[0]
         self.squares += float(np.sum(jumps.astype(np.float64) ** 2))
@@ -91,65 +113,6 @@ class Flicker:
         if not total:
             return None
         return float(BINS[1 + np.searchsorted(np.cumsum(self.counts), 0.95 * total)])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Flicker of some frames of a shot with what the first and the last look like, so that chunks can be joined."""
-
-    first: int
-    """Number of the first frame."""
-    last: int
-    start: Glimpse
-    end: Glimpse
-    flicker: Flicker
-
-    def save(self, path: Path) -> None:
-        """Write the stretch; the file appears only when complete."""
-        partial = partial_name(path)
-        np.savez_compressed(
-            partial,
-            numbers=np.array((self.first, self.last, self.start.step)),
-            counts=self.flicker.counts,
-            squares=np.array(self.flicker.squares),
-            start_light=self.start.light,
-            start_matte=self.start.matte,
-            end_light=self.end.light,
-            end_matte=self.end.matte,
-        )
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Stretch:
-        """Read a stretch; raise `InputError` if it is none."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-                first, last, step = (int(number) for number in held["numbers"])
-                start, end = (
-                    Glimpse(held[f"{which}_light"], held[f"{which}_matte"], step) for which in ("start", "end")
-                )
-                flicker = Flicker(held["counts"], float(held["squares"]))
-        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-            raise InputError(f"{path}: cannot be read ({error}); run the task that wrote it again") from error
-        return cls(first=first, last=last, start=start, end=end, flicker=flicker)
-
-
-def joined(stretches: Iterable[Stretch]) -> Flicker:
-    """Return the flicker of a shot from its chunks, in any order: within them, and from each to the next.
-
-    Of chunks that overlap, as tasks that ran twice leave them, the one that starts first counts.
-    """
-    whole = Flicker()
-    before: Stretch | None = None
-    for stretch in sorted(stretches, key=lambda stretch: (stretch.first, -stretch.last)):
-        if before is not None and stretch.first <= before.last:
-            continue
-        whole.counts += stretch.flicker.counts
-        whole.squares += stretch.flicker.squares
-        if before is not None and before.last == stretch.first - 1:
-            whole.add(before.end, stretch.start)
-        before = stretch
-    return whole
 
 
 def jumps_between(before: Glimpse, after: Glimpse) -> Array:

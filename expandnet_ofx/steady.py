@@ -114,7 +114,8 @@ def make_steady(
     """
     if how.lock_frame is not None and how.lock_frame not in frames:
         raise UsageError(f"lock-frame {how.lock_frame}: not a frame of the shot")
-    shots = find_shots(frames, how)
+    # A frame that one view lacks is no cut: views that were cut unlike each other would come out unlike.
+    shots = [shot for shot in find_shots(_all_views([frames, *beside]), how) if not frames.keys().isdisjoint(shot)]
     smoothing = {
         "window": how.window,
         "lock_frame": how.lock_frame,
@@ -127,23 +128,25 @@ def make_steady(
         if number in frames and frames[number].identity == frame.identity
     }
     numbers = {n: found for shot in shots for n, found in _numbers([frames, *beside], shot, how, settled).items()}
-    maps = _smoothed(shots, lambda number: frames[number].load(), how.span)
+    own = [[number for number in shot if number in frames] for shot in shots]
+    maps = _smoothed(own, lambda number: frames[number].load(), how.span)
     if how.lock_frame is not None:
         locked = next(shot for shot in shots if how.lock_frame in shot)
-        maps |= dict.fromkeys(locked, partial(_stored, frames[how.lock_frame]))
+        maps |= dict.fromkeys(frames.keys() & set(locked), partial(_stored, frames[how.lock_frame]))
     maps |= {number: partial(_stored, frame) for number, frame in settled.items()}
     return SteadyShot(smoothing=smoothing, numbers=numbers, maps=maps)
 
 
 def make_steady_views(views: Sequence[Mapping[int, ShotFrame]], how: Steadying) -> list[SteadyShot]:
     """Make the analyses of all views of a shot steady: cut where the first view is, see `make_steady`."""
-    made: list[SteadyShot] = []
-    for frames in views:
-        own = how
-        if made and not how.tiles:
-            own = replace(how, cuts=tuple(first for first, _ in made[0].smoothing["shots"] if first in frames))
-        made.append(make_steady(frames, own, beside=[other for other in views if other is not frames]))
-    return made
+    if not how.tiles:
+        how = replace(how, cuts=tuple(shot[0] for shot in find_shots(_all_views(views), how)))
+    return [make_steady(frames, how, beside=[other for other in views if other is not frames]) for frames in views]
+
+
+def _all_views(views: Sequence[Mapping[int, ShotFrame]]) -> dict[int, ShotFrame]:
+    """Return the frames of all views, each of the first one that has it."""
+    return {number: frame for view in reversed(views) for number, frame in view.items()}
 
 
 def steady(
@@ -217,17 +220,18 @@ def _stored(frame: ShotFrame) -> Maps:
 def _numbers(
     views: Sequence[Mapping[int, ShotFrame]], shot: Sequence[int], how: Steadying, settled: Mapping[int, ShotFrame]
 ) -> dict[int, Analysis]:
-    """Return the steady numbers of the frames of a cut."""
+    """Return the steady numbers of those frames of a cut that the first view has."""
     frames = views[0]
     known = [[view[number].numbers for view in views if number in view] for number in shot]
     constants = constants_of([settled[n].numbers for n in shot if n in settled] or list(chain.from_iterable(known)))
     if how.lock_frame is not None and how.lock_frame in shot:
-        found = [_locked(frames, how.lock_frame, number) for number in shot]
+        found = {number: _locked(frames, how.lock_frame, number) for number in shot if number in frames}
     else:
         alike = [list(chain.from_iterable(known))] * len(shot) if how.tiles else known
         features = [_mean_features(analyses) for analyses in alike]
-        found = smooth_cut([frames[n].numbers for n in shot], features, constants, how.span)
-    return {n: settled[n].numbers if n in settled else own for n, own in zip(shot, found, strict=True)}
+        steady_ = smooth_cut([analyses[0] for analyses in known], features, constants, how.span)
+        found = dict(zip(shot, steady_, strict=True))
+    return {n: (settled[n].numbers if n in settled else found[n]) for n in shot if n in frames}
 
 
 def _mean_features(analyses: Sequence[Analysis]) -> list[float]:

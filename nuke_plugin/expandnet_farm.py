@@ -43,8 +43,8 @@ def hand_over(node, plan):
     ]
     words += setting_words(settings)
     words += ["--device", plan.device] + (["--gpu"] if plan.device.startswith("cuda") else [])
-    if len(command) == 1 and os.path.isabs(command[0]):
-        words += ["--executable", command[0]]
+    if len(command) > 1 or os.path.isabs(command[0]):
+        words += ["--executable", " ".join(quoted(word) for word in command)]
     render = node["farm_render"].value().strip()
     if render:
         words += ["--then", render]
@@ -62,6 +62,13 @@ def hand_over(node, plan):
             raise
 
     return submit
+
+
+def quoted(word):
+    """Return a word of a command as `expandnet submit` takes words apart: quotes alone hold one together."""
+    if not any(c.isspace() or c in "'\"" for c in word):
+        return word
+    return '"%s"' % word if "'" in word else "'%s'" % word
 
 
 def setting_words(settings):

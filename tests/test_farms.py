@@ -97,6 +97,38 @@ def test_tasks_ask_for_the_processors_and_the_memory_of_their_threads(shot: Path
     assert asked[24, "expand"] == ["mem=3008M", "cpus-per-task=24"]
 
 
+def test_anothers_command_is_given_no_memory_of_ours(shot: Path) -> None:
+    written("--then", "nuke -x comp.nk", to="slurm", job="a")
+    assert "--mem" not in Path("a/then.sbatch").read_text()
+    written("--then", "nuke -x comp.nk", to="openjd", job="b")
+    assert "hostRequirements" not in json.loads(Path("b/template.yaml").read_text())["steps"][-1]
+    written("--then", "nuke -x comp.nk", to="opencue", job="c")
+    asked = re.findall(r"'name': '(\w+)'.*?(?:'memory'|$)", Path("c/c.py").read_text(), re.MULTILINE)
+    assert asked == ["analyze", "smooth", "expand", "check", "then"]
+    assert Path("c/c.py").read_text().count("'memory'") == 4
+
+
+def test_what_workers_run_may_have_a_launcher(shot: Path) -> None:
+    words = ("--executable", "rez-env 'a b' -- expandnet")
+    written(*words, to="slurm", job="a")
+    assert "exec rez-env 'a b' -- expandnet task " in Path("a/expand.sbatch").read_text()
+    written(*words, to="openjd", job="b")
+    template = json.loads(Path("b/template.yaml").read_text())
+    (program,) = (each["default"] for each in template["parameterDefinitions"] if each["name"] == "Executable")
+    run = template["steps"][0]["script"]["actions"]["onRun"]
+    assert [program, *run["args"][:4]] == ["rez-env", "a b", "--", "expandnet", "task"]
+    written(*words, to="deadline", job="c")
+    plugin = Path("c/expand.plugin").read_text()
+    assert "Executable=rez-env\nArguments=<QUOTE>a b<QUOTE> -- expandnet task <QUOTE>" in plugin
+    written(*words, to="opencue", job="d")
+    assert "['rez-env', 'a b', '--', 'expandnet', 'task'" in Path("d/d.py").read_text()
+    # What lies here lies there under its whole name, spaces and all.
+    Path("a bin").mkdir()
+    Path("a bin/x").touch()
+    written("--executable", "./a bin/x", to="deadline", job="e")
+    assert f"Executable={shot / 'a bin' / 'x'}\n" in Path("e/expand.plugin").read_text()
+
+
 @needs_torch
 def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
     needed(not slurm.missing() and PROGRAM is not None, "slurm-wlm or munge")
@@ -115,6 +147,13 @@ def test_slurm_runs_a_job_to_the_end(shot: Path) -> None:
         assert json.loads(Path("the job/report.json").read_text())["complete"] is True
         same_as_a_batch("out")
         assert Path("after").exists() or Path("the job/after").exists()
+        # One chunk again, as docs/submission/slurm.md says; once a job is complete its analyses are gone.
+        Path("out/shot.1006.exr").unlink()
+        for words in (["--array=0-1", "analyze.sbatch"], ["--array=1", "expand.sbatch"]):
+            environment |= {"OMP_NUM_THREADS": "1"}
+            subprocess.run(["sbatch", *words], cwd="the job", env=environment, check=True)
+            slurm.wait_for_all(environment, 60)
+        same_as_a_batch("out")
         logs = "".join(path.read_text() for path in Path("the job/logs").iterdir())
         assert not FAILURE.search(logs)
         # What depends on a step that failed is cancelled, not left waiting.
@@ -132,10 +171,11 @@ def test_long_slurm_jobs_are_several_arrays(shot: Path) -> None:
     long = FarmJob(**{**vars(job), "sequences": (FrameSet(name="a", items=many, group=0),), "chunk": 1})
     from expandnet_batch.submission import slurm as writer
 
-    writer.write(long, shot / "long", "expandnet")
+    writer.write(long, shot / "long", ["expandnet"])
     text = (shot / "long" / "submit.sh").read_text()
-    arrays = re.findall(r"--array=0-(\d+) --export=ALL,EXPANDNET_FIRST_CHUNK=(\d+) .*expand", text)
-    assert arrays == [("999", "0"), ("999", "1000"), ("500", "2000")]
+    arrays = re.findall(r"--array=0-(\d+) expand.sbatch ?(\d*)\)", text)
+    assert arrays == [("999", ""), ("999", "1000"), ("500", "2000")]
+    assert "--export" not in text, "the environment is the caller's"
     assert subprocess.run(["sh", "-n", str(shot / "long" / "submit.sh")], check=False).returncode == 0
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.flicker import EDGE, Flicker, Glimpse, GlimpseBuilder, Stretch, joined, jumps_between
+from expandnet_ofx.flicker import EDGE, Flicker, Glimpse, GlimpseBuilder, jumps_between
 
 
 def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,54 +66,15 @@ def test_a_glimpse_is_every_nth_pixel_however_bands_fall(width: int, height: int
     np.testing.assert_array_equal(glimpse.matte, matte[:: glimpse.step, :: glimpse.step].min(2))
 
 
-def shot_of(count, seed):
-    """Glimpses of a bright area that flickers over a scene that stands still."""
-    rng = np.random.default_rng(seed)
-    scene = rng.random((40, 60)).astype(np.float32)
-    matte = np.zeros((40, 60), np.float32)
-    matte[8:32, 10:50] = 1
-    return [Glimpse(np.where(matte > 0, 2 + rng.random(), scene).astype(np.float32), matte, 1) for _ in range(count)]
-
-
-def stretch_of(glimpses, first, last):
-    flicker = Flicker()
-    for number in range(first, last):
-        flicker.add(glimpses[number], glimpses[number + 1])
-    return Stretch(first=first, last=last, start=glimpses[first], end=glimpses[last], flicker=flicker)
-
-
-@given(count=st.integers(2, 8), seed=st.integers(0, 1000), cut=st.data())
-@settings(max_examples=20, deadline=None)
-def test_chunks_joined_flicker_as_the_whole(count, seed, cut):
-    glimpses = shot_of(count, seed)
-    ends = [*sorted(cut.draw(st.sets(st.integers(0, count - 2)))), count - 1]
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    chunks = [stretch_of(glimpses, *span) for span in zip(starts, ends, strict=True)]
-    whole = stretch_of(glimpses, 0, count - 1).flicker
-    for some in (chunks, chunks[::-1], [*chunks, stretch_of(glimpses, starts[-1], ends[-1])]):
-        found = joined(some)
-        np.testing.assert_array_equal(found.counts, whole.counts)
-        assert found.squares == pytest.approx(whole.squares)
-
-
-def test_chunks_with_a_gap_are_not_compared_across_it():
-    glimpses = shot_of(4, 0)
-    ends = [stretch_of(glimpses, 0, 1), stretch_of(glimpses, 3, 3)]
-    assert joined(ends).counts.sum() == ends[0].flicker.counts.sum()
-    assert joined([]).rms is None
-
-
-def test_a_stretch_survives_its_file(tmp_path):
-    glimpses = shot_of(3, 1)
-    before = stretch_of(glimpses, 0, 2)
+def test_a_glimpse_survives_its_file(tmp_path):
+    before = Glimpse(*scene(), 3)
     before.save(tmp_path / "a.npz")
-    after = Stretch.load(tmp_path / "a.npz")
-    assert (after.first, after.last, after.start.step) == (0, 2, 1)
-    np.testing.assert_array_equal(after.end.light, before.end.light)
-    np.testing.assert_array_equal(after.flicker.counts, before.flicker.counts)
-    assert after.flicker.squares == before.flicker.squares
+    after = Glimpse.load(tmp_path / "a.npz")
+    assert after.step == 3
+    np.testing.assert_array_equal(after.light, before.light)
+    np.testing.assert_array_equal(after.matte, before.matte)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
     for text in (b"", b"no zip", (tmp_path / "a.npz").read_bytes()[:200]):
         (tmp_path / "b.npz").write_bytes(text)
         with pytest.raises(InputError, match=r"b\.npz"):
-            Stretch.load(tmp_path / "b.npz")
+            Glimpse.load(tmp_path / "b.npz")

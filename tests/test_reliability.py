@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import LIGHT, batch, files_in, pixels_of, plate, save, start
+from commands import LIGHT, ROOT, batch, files_in, pixels_of, plate, save, start
 
 from expandnet_ofx.partials import is_partial, partial_name
 
@@ -267,6 +268,30 @@ def test_a_signal_at_an_awkward_moment(tmp_path: Path, method: str, early: bool)
     assert set(made) <= set(names)
     for name in made:
         assert pixels_of(tmp_path / "out" / name).shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_from_the_start_stops_nothing(tmp_path: Path, closed: str) -> None:
+    save(tmp_path / "a.png", plate())
+    words = [
+        sys.executable,
+        "-c",
+        "from expandnet_batch.main import main; main()",
+        "a.png",
+        "-o",
+        "out",
+        "--threads",
+        "1",
+    ]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "cli")])
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(words)} {closed}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert ran.returncode == 0
+    assert (tmp_path / "out" / "a.exr").exists()
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:

@@ -125,6 +125,31 @@ def test_views_share_what_is_global_and_keep_their_maps(footage: Path) -> None:
     assert clip_levels_of(Path("alone/left.1001.exr")) != levels["left.1001"]
 
 
+def test_a_frame_that_one_view_lacks_leaves_views_alike(footage: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(1001, 1008):
+        level, noise = 1.4 - 0.05 * (number - 1001), rng.normal(0, 0.01, (128, 200, 3))
+        picture = np.clip(scenery(0)[::2, :200] * level + noise, 0, 1)
+        for view in ("left", "right"):
+            save(Path("in") / f"{view}.{number}.png", np.rint(255 * picture).astype(np.uint8))
+    words = ("in/%V.####.png", "--views", "left,right", "--frames", "1001-1007", "--missing", "skip")
+    for lacking, frame in (("right", 1004), ("left", 1001)):
+        kept = Path("in", f"{lacking}.{frame}.png").read_bytes()
+        Path("in", f"{lacking}.{frame}.png").unlink()
+        out = f"{lacking}-out"
+        assert batch(*words, "-o", f"{out}/%V.####.exr", "--json", "r.json").code == 0
+        shots = json.loads(Path("r.json").read_text())["shots"]
+        assert [shot["frames"] for shot in shots] == [[1001, 1007]] * 2
+        for number in sorted({*range(1001, 1008)} - {frame}):
+            levels = [clip_levels_of(Path(out, f"{view}.{number}.exr")) for view in ("left", "right")]
+            assert levels[0] == levels[1]
+            # Maps are a view's own, and lack what it lacks.
+            one, other = (pixels_of(Path(out, f"{view}.{number}.exr")) for view in ("left", "right"))
+            stops = np.log2(np.maximum(one, 1e-3) / np.maximum(other, 1e-3))
+            assert np.sqrt((stops**2).mean()) < 0.02
+        Path("in", f"{lacking}.{frame}.png").write_bytes(kept)
+
+
 def test_tiles_share_what_is_global_and_are_not_smoothed_over_their_numbers(footage: Path) -> None:
     for number, level in ((1001, 1.0), (1002, 0.97), (1011, 0.95)):
         picture = scenery(number)[::2, :200].copy()
@@ -164,7 +189,15 @@ def test_an_analysis_can_be_frozen_when_frames_are_added(footage: Path) -> None:
     assert sorted(frozen) == list(range(1001, 1007))
     assert frozen[1006].numbers.clip_levels == frozen[1001].numbers.clip_levels
     assert frozen[1006].numbers.anchor == frozen[1001].numbers.anchor
-    # What is frozen must be there, and made alike.
+    # What is frozen must be there, and made alike, and smoothed alike.
+    for words, what in ((("--window", "3"), "window 9"), (("--lock-frame", "1002"), "lock frame None")):
+        ran = invoke(tools, "smooth", "a.json", "b.json", "-o", "s.json", "--freeze-analysis", *words)
+        assert ran.code == 2
+        assert f"was smoothed with {what}" in ran.complaint
+    for words in (("--freeze-analysis",), ()):
+        ran = invoke(tools, "smooth", "a.json", "-o", "b.json", *words)
+        assert ran.code == 2
+        assert "not smoothed" in ran.complaint
     ran = invoke(tools, "smooth", "b.json", "-o", "s.json", "--freeze-analysis")
     assert ran.code == 2
     assert "4 frames that are not given, from 1001 on" in ran.err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import farms
@@ -19,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.partials import partial_name
 
 shot = farms.shot
 
@@ -192,6 +195,82 @@ def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Pat
     assert json.loads(Path("job/report.json").read_text()) == report, "looking again changes nothing"
     # What a farm made is up to date for a batch as well.
     assert "7 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
+
+
+def test_flicker_is_that_of_the_last_results_however_often_tasks_ran(shot: Path, light: None) -> None:
+    def figures() -> tuple[dict, dict]:
+        assert task("check", "job/job.json", "--keep-scratch").code == 0
+        report = json.loads(Path("job/report.json").read_text())
+        assert not {"interrupted", "left", "seconds"} & report.keys()
+        assert batch("in/shot.####.png", "-o", "whole", "--json", "whole.json").code == 0
+        return report["shots"][0], json.loads(Path("whole.json").read_text())["shots"][0]
+
+    written()
+    for k in range(3):
+        assert task("task", "job/job.json", "analyze", "--chunk", k).code == 0
+    assert task("task", "job/job.json", "smooth").code == 0
+    # Killed after two frames, and run again.
+    assert task("task", "job/job.json", "expand", "--frames", "1001-1002").code == 0
+    for k in range(3):
+        assert task("task", "job/job.json", "expand", "--chunk", k).code == 0
+    found, whole = figures()
+    assert whole["flicker_changes"] == 6
+    assert {name: found[name] for name in whole} == whole
+    # A lost copy was told to end when all was done.
+    last = sorted(Path("job/reports").glob("expand.*.json"), key=lambda path: path.stat().st_mtime)[-1]
+    said = json.loads(last.read_text())
+    Path("job/reports/expand.1001-1003.0badf00d.json").write_text(json.dumps({**said, "interrupted": True, "left": 3}))
+    # A plate was rendered again.
+    save(Path("in/shot.1003.png"), (pixels_of(Path("in/shot.1003.png")) * 0.8 * 255).astype(np.uint8))
+    run_all()
+    before = whole
+    found, whole = figures()
+    assert whole != before
+    assert {name: found[name] for name in whole} == whole
+    # A frame of which nothing was kept is told.
+    next(Path("job/reports").glob("glimpse.*.1004.npz")).write_bytes(b"damaged")
+    assert "4 of 6 changes were looked at" in task("check", "job/job.json").out
+
+
+def test_tasks_speak_json_alone_where_that_is_asked(shot: Path, light: None) -> None:
+    written()
+    for words in (
+        *(("task", "job/job.json", "analyze", "--chunk", k) for k in range(3)),
+        ("task", "job/job.json", "smooth"),
+        *(("task", "job/job.json", "expand", "--chunk", k) for k in range(3)),
+        ("check", "job/job.json"),
+    ):
+        ran = task(*words, "--progress", "json")
+        assert ran.code == 0
+        assert all("event" in json.loads(line) for line in ran.out.splitlines())
+
+
+def test_what_killed_tasks_leave_beside_the_job_is_swept(shot: Path, light: None) -> None:
+    written()
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = []
+    for folder in ("job", "job/reports", "job/scratch", "job/scratch/analyses", "shots"):
+        Path(folder).mkdir(exist_ok=True, parents=True)
+        name = partial_name(Path(folder, "a.json"))
+        left.append(name.with_name(name.name.replace(f"-{os.getpid()}-", f"-{int(gone.stdout)}-")))
+        left[-1].touch()
+    assert task("task", "job/job.json", "analyze", "--chunk", 0).code == 0
+    assert task("analyze", "in/shot.####.png", "-o", "shots/a.json", "--frames", "1001").code == 0
+    assert not [path for path in left if path.exists()]
+
+
+def test_tasks_take_the_config_of_the_submitter_also_if_there_was_none(
+    shot: Path, light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OCIO", raising=False)
+    job = written("--input-space", "sRGB Encoded Rec.709 (sRGB)", "--steady", "off")
+    assert job.options["ocio"] == "ocio://default"
+    assert written(job="other").options["ocio"] is None
+    monkeypatch.setenv("OCIO", "absent.ocio")
+    assert task("task", "job/job.json", "expand").code == 0
+    monkeypatch.delenv("OCIO")
+    words = ("in/shot.####.png", "-o", "out", "--input-space", "sRGB Encoded Rec.709 (sRGB)", "--steady", "off")
+    assert "7 up to date" in batch(*words, "--existing", "skip").out
 
 
 def test_tasks_run_again_do_nothing_twice(shot: Path, light: None) -> None:

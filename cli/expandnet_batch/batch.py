@@ -21,12 +21,13 @@ from expandnet_batch.jobs import Job
 from expandnet_batch.opening import check_options, open_converter
 from expandnet_batch.planning import JobPlan, check_folder, check_replaceable, plan_jobs
 from expandnet_batch.progress import Progress, open_progress
-from expandnet_batch.report import Report
+from expandnet_batch.report import Report, ShotRecord
 from expandnet_batch.runtime import MemoryGuard, tune_process
 from expandnet_batch.steadying import open_book, window_of
 from expandnet_ofx.convert import Begun, Converter, FrameReport
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.expander import Expander
+from expandnet_ofx.flicker import Glimpse
 from expandnet_ofx.partials import scratch_folder
 from expandnet_ofx.sources import Prepared
 from expandnet_ofx.workers import Results, within
@@ -58,27 +59,26 @@ processors, since one file at a time would make it wait. On the CPU one is enoug
 OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""
 
+Seen = Callable[[ShotRecord, int, Glimpse], None]
+"""Gets the shot, the number and a small picture of a frame that is done."""
+
 
 def run_plan(
     plan: JobPlan,
     options: dict[str, Any],
     *,
     open_book: OpenBook | None = None,
-    reported: Callable[[Report], None] | None = None,
+    seen: Seen | None = None,
 ) -> int:
     """Convert all jobs of a plan; return the exit code.
 
     Args:
         open_book: gives analyses; None makes them as `--steady` and `--analysis` say.
-        reported: gets the report when all is done.
+        seen: gets how each frame of a shot looks as soon as it is done.
     """
     kind = "none" if options["quiet"] else options["progress"]
     with open_progress(kind, total=plan.frames) as progress:
-        batch = _Batch(plan, options, progress, open_book)
-        code = batch.run()
-    if reported is not None:
-        reported(batch.report)
-    return code
+        return _Batch(plan, options, progress, open_book, seen).run()
 
 
 def _dry_run(plan: JobPlan, options: dict[str, Any]) -> int:
@@ -103,8 +103,16 @@ def check_places(plan: JobPlan, options: dict[str, Any]) -> None:
 
 
 class _Batch:
-    def __init__(self, plan: JobPlan, options: dict[str, Any], progress: Progress, open_book: OpenBook | None) -> None:
+    def __init__(
+        self,
+        plan: JobPlan,
+        options: dict[str, Any],
+        progress: Progress,
+        open_book: OpenBook | None,
+        seen: Seen | None,
+    ) -> None:
         self._plan = plan
+        self._seen = seen
         self._given = open_book
         self._options = options
         self._progress = progress
@@ -218,7 +226,10 @@ class _Batch:
             report = self._failure(job, error)
         # Not before: what an interruption leaves in it is abandoned.
         self._begun.popleft()
-        self.report.add(report, book.record_of(job.source.path, job.number), job.number)
+        record = book.record_of(job.source.path, job.number)
+        if self._seen is not None and record is not None and job.number is not None and report.glimpse is not None:
+            self._seen(record, job.number, report.glimpse)
+        self.report.add(report, record, job.number)
         with self._lock:
             self._shares.pop(job.output, None)
             self._progress.frame(report)

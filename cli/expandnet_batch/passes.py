@@ -18,6 +18,7 @@ from expandnet_batch.runtime import tune_process
 from expandnet_batch.steadying import analyze_frames
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.partials import sweep
 from expandnet_ofx.sequences import find_sources, parse_frames
 from expandnet_ofx.shots import Shot, ShotFrame, merge_shots
 from expandnet_ofx.steady import Steadying, steady
@@ -46,6 +47,7 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     masks = [job.mask for job in jobs]
     check_apart(output, "-o", others=[*(source.path for source in sources), *masks, *options["configs"]])
     check_replaceable(output, "-o")
+    sweep(output.parent)
     picture_settings(options)
     tune_process()
     converter = open_converter(options)
@@ -76,7 +78,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
         if changed := differing(shots[0].settings, other.settings):
             raise UsageError(f"{other.path}: made with another {changed} than {shots[0].path}; analyze with the same")
     check_folder(output.parent, of=output)
-    kept = _earlier(output, frames, shots[0].settings, freeze=options["freeze_analysis"])
+    kept = _earlier(output, frames, shots[0].settings, how, freeze=options["freeze_analysis"])
     with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
         shown = partial(progress.stage, f"smoothing {output}")
         views = [other.frames for other in beside]
@@ -88,7 +90,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
 
 
 def _earlier(
-    output: Path, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], *, freeze: bool
+    output: Path, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], how: Steadying, *, freeze: bool
 ) -> Mapping[int, ShotFrame]:
     """Return the steady analyses that are there already and stay; say what happens to them if they do not."""
     if not output.exists():
@@ -96,12 +98,18 @@ def _earlier(
             raise UsageError(f"--freeze-analysis: {output} is not there yet; smooth the shot once without it")
         return {}
     shot = Shot.load(output)
+    if shot.smoothing is None:
+        raise UsageError(f"{output}: holds analyses that are not smoothed; choose another -o")
     earlier = shot.frames
     lost = [number for number in earlier if number not in frames]
     left_out = f"{output}: holds {len(lost)} frames that are not given, from {min(lost, default=0)} on"
     if freeze:
         if changed := differing(shot.settings, settings):
             raise UsageError(f"--freeze-analysis: {output} was made with another {changed}; analyze with the same")
+        for name in ("window", "lock_frame", "tiles"):
+            if (was := shot.smoothing[name]) != getattr(how, name):
+                called = name.replace("_", " ")
+                raise UsageError(f"--freeze-analysis: {output} was smoothed with {called} {was}; smooth with the same")
         if lost:
             raise UsageError(f"--freeze-analysis: {left_out}; give the analyses of all its frames")
         return earlier

@@ -188,7 +188,9 @@ class BarProgress(PlainProgress):
 def open_progress(kind: str, *, total: int | None) -> Progress:
     """Return the progress of a kind: auto, plain, json, openjd or none."""
     if kind == "auto":
-        return BarProgress(total) if sys.stderr.isatty() and sys.stdout.isatty() else PlainProgress(total)
+        # A daemon's child may have none.
+        shown = all(stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout))
+        return BarProgress(total) if shown else PlainProgress(total)
     kinds = {"plain": PlainProgress, "json": JsonProgress, "openjd": OpenJDProgress, "none": Progress}
     return kinds[kind](total)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from expandnet_ofx import __version__
 from expandnet_ofx.convert import FrameReport
-from expandnet_ofx.flicker import Flicker, Glimpse, Stretch
+from expandnet_ofx.flicker import Flicker, Glimpse
 from expandnet_ofx.partials import write_text
 
 
@@ -28,23 +28,13 @@ class ShotRecord:
     locked: int | None = None
     """Frame whose analysis all of them took."""
     flicker: Flicker = field(default_factory=Flicker)
-    _first: tuple[int, Glimpse] | None = None
     _before: tuple[int, Glimpse] | None = None
 
     def add(self, number: int, glimpse: Glimpse) -> None:
         """Compare a frame with the one before it, if that was the last to come."""
         if not self.tiles and self._before is not None and self._before[0] == number - 1:
             self.flicker.add(self._before[1], glimpse)
-        self._first = self._first or (number, glimpse)
         self._before = (number, glimpse)
-
-    @property
-    def stretch(self) -> Stretch | None:
-        """The frames that came, to be joined with those of other tasks; None if none came."""
-        if self._first is None or self._before is None or self.tiles:
-            return None
-        (first, start), (last, end) = self._first, self._before
-        return Stretch(first=first, last=last, start=start, end=end, flicker=self.flicker)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -76,9 +66,13 @@ def flicker_line(shot: Mapping[str, Any]) -> str | None:
         return None
     how = "left to themselves" if shot["window"] is None else f"steady over {shot['window']}"
     how = how if shot["locked"] is None else f"locked to frame {shot['locked']}"
+    first, last = shot["frames"]
+    # Frames that were there before are not looked at again.
+    compared = shot.get("flicker_changes", last - first)
+    part = "" if compared == last - first else f"; {compared} of {last - first} changes were looked at"
     return (
-        f"{shot['sequence']} {shot['frames'][0]}-{shot['frames'][1]} ({how}): recovered light changes by "
-        f"{shot['flicker_rms']:.3f} stops rms from frame to frame, 95 % by less than {shot['flicker_95']:.3f}"
+        f"{shot['sequence']} {first}-{last} ({how}): recovered light changes by "
+        f"{shot['flicker_rms']:.3f} stops rms from frame to frame, 95 % by less than {shot['flicker_95']:.3f}{part}"
     )
 
 
@@ -89,6 +83,7 @@ def flicker_record(flicker: Flicker) -> dict[str, Any]:
         "flicker_rms": None if rms is None else round(rms, 4),
         "flicker_95": None if high is None else round(high, 4),
         "flicker_pixels": int(flicker.counts.sum()),
+        "flicker_changes": flicker.changes,
     }
 
 

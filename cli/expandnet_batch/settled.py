@@ -33,10 +33,11 @@ def steady_keys(
 def _span_keys(
     first: int, last: int, plates: Sequence[Mapping[int, str]], settings: Mapping[str, Any], how: Steadying
 ) -> dict[int, str]:
-    numbers = [n for n in plates[0] if first <= n <= last]
-    made_from = [[[n, view.get(n)] for n in sorted(numbers)] for view in plates]
+    numbers = sorted({n for view in plates for n in view if first <= n <= last})
+    made_from = [[[n, view.get(n)] for n in numbers] for view in plates]
     record = json.dumps([made_from, settings, how.window, how.tiles], sort_keys=True)
-    return dict.fromkeys(numbers, f"{first}-{last} {hashlib.sha256(record.encode()).hexdigest()}")
+    key = f"{first}-{last} {hashlib.sha256(record.encode()).hexdigest()}"
+    return {number: key for number in numbers if number in plates[0]}
 
 
 def is_settled(

@@ -130,7 +130,7 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
 @click.option("--chunk", type=int, default=10, show_default=True, help="Frames per task.")
 @click.option("--gpu", is_flag=True, help="Ask for a GPU per task, and fail without one.")
 @click.option("--name", default=None, help="Name of the job; else its folder's.")
-@click.option("--executable", default=None, metavar="FILE", help="What workers run; else expandnet from their PATH.")
+@click.option("--executable", default=None, metavar="COMMAND", help="What workers run; else expandnet from their PATH.")
 @click.option("--map", multiple=True, metavar="FROM=TO", help="Where a folder lies on workers; may be repeated.")
 @click.option(
     "--then",

@@ -5,6 +5,7 @@ Keys as in the Deadline manual, "Manual Job Submission" and "CommandLine".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from expandnet_batch.submission.job import FarmJob
@@ -53,7 +54,7 @@ main()
 '''
 
 
-def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+def write(job: FarmJob, folder: Path, executable: Sequence[str]) -> list[Path]:
     """Write a pair of files per step and submit.py; return their paths, submit.py first."""
     files = [folder / "submit.py"]
     write_text(files[0], SUBMIT.replace("{steps}", repr(list(job.steps))))
@@ -66,6 +67,10 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
 
 def _lines(values: dict[str, str]) -> str:
     return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def _is_plain(word: str) -> bool:
+    return all(c.isalnum() or c in "-_." for c in word)
 
 
 def _job_info(job: FarmJob, step: str) -> dict[str, str]:
@@ -86,12 +91,13 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
     return info
 
 
-def _plugin_info(job: FarmJob, folder: Path, step: str, executable: str) -> dict[str, str]:
+def _plugin_info(job: FarmJob, folder: Path, step: str, executable: Sequence[str]) -> dict[str, str]:
     frames = " --frames <STARTFRAME>-<ENDFRAME>" if job.chunked(step) else ""
-    arguments = " ".join(FarmJob.words(f"<QUOTE>{folder / 'job.json'}<QUOTE>", step)) + f" --progress plain{frames}"
+    words = [*executable[1:], *FarmJob.words(str(folder / "job.json"), step)]
+    arguments = " ".join(word if _is_plain(word) else f"<QUOTE>{word}<QUOTE>" for word in words)
     return {
-        "Executable": executable,
-        "Arguments": arguments,
+        "Executable": executable[0],
+        "Arguments": f"{arguments} --progress plain{frames}",
         "Shell": "default",
         "ShellExecute": "False",
         "SingleFramesOnly": "False",

@@ -124,9 +124,10 @@ class FarmJob:
         """Return the words after `expandnet` that run a step of a job's file."""
         return ["check", file] if step == "check" else ["task", file, step]
 
-    @property
-    def memory(self) -> int:
-        """Bytes that a task may take."""
+    def memory_of(self, step: str) -> int | None:
+        """Return the bytes that a task of a step may take; None for another's command, of which nothing is known."""
+        if step == THEN:
+            return None
         more = max(0, self.threads - THREADS_PLANNED)
         return int(self.options["memory"]) + MEMORY_BESIDE + more * MEMORY_PER_THREAD
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ for layer in LAYERS:
 '''
 
 
-def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+def write(job: FarmJob, folder: Path, executable: Sequence[str]) -> list[Path]:
     """Write the outline, named as the job: pycuerun names a job after its file; return its path."""
     path = folder / outline_name(job)
     layers = (
@@ -46,17 +47,18 @@ def outline_name(job: FarmJob) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in job.name) + ".py"
 
 
-def _layer(job: FarmJob, step: str, folder: Path, executable: str) -> dict[str, Any]:
+def _layer(job: FarmJob, step: str, folder: Path, executable: Sequence[str]) -> dict[str, Any]:
     chunked = job.chunked(step)
-    command = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    command = [*executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
     layer: dict[str, Any] = {
         "name": step,
         "command": [*command, "--frames", "FRAMES"] if chunked else command,
         "range": job.frame_range if chunked else str(job.frames[0]),
         "chunk": job.chunk if chunked else 1,
-        "memory": f"{-(-job.memory // (1 << 30))}g",
         "threadable": True,
     }
+    if (memory := job.memory_of(step)) is not None:
+        layer["memory"] = f"{-(-memory // (1 << 30))}g"
     if job.threads and job.expands(step):
         layer["cores"] = job.threads
     if job.gpu and job.expands(step):

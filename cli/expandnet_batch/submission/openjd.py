@@ -6,6 +6,7 @@ Template schema 2023-09 with the extension TASK_CHUNKING (OpenJobDescription/ope
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ WARNING_SECONDS = 30
 """Between the signal that ends a task and its end."""
 
 
-def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+def write(job: FarmJob, folder: Path, executable: Sequence[str]) -> list[Path]:
     """Write template.yaml, parameter_values.yaml and asset_references.yaml; return their paths.
 
     Raises:
@@ -42,10 +43,10 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _template(job: FarmJob, executable: str) -> dict[str, Any]:
+def _template(job: FarmJob, executable: Sequence[str]) -> dict[str, Any]:
     steps = []
     for before, step in zip((None, *job.steps), job.steps, strict=False):
-        steps.append(_step(job, step, before))
+        steps.append(_step(job, executable[1:], step, before))
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "extensions": ["TASK_CHUNKING"],
@@ -62,19 +63,21 @@ def _template(job: FarmJob, executable: str) -> dict[str, Any]:
             },
             {"name": "Frames", "type": "STRING", "default": stepped_text(job.frames)},
             {"name": "ChunkSize", "type": "INT", "default": job.chunk, "minValue": 1},
-            {"name": "Executable", "type": "STRING", "default": executable},
+            {"name": "Executable", "type": "STRING", "default": executable[0]},
         ],
         "steps": steps,
     }
 
 
-def _step(job: FarmJob, step: str, before: str | None) -> dict[str, Any]:
+def _step(job: FarmJob, launched: Sequence[str], step: str, before: str | None) -> dict[str, Any]:
     chunked = job.chunked(step)
-    arguments = [*job.words("{{Param.JobFile}}", step), "--progress", "openjd"]
+    arguments = [*launched, *job.words("{{Param.JobFile}}", step), "--progress", "openjd"]
     arguments += ["--path-map", "{{Session.PathMappingRulesFile}}"]
     if chunked:
         arguments += ["--frames", "{{Task.Param.Frame}}"]
-    amounts = [{"name": "amount.worker.memory", "min": -(-job.memory // (1 << 20))}]
+    amounts = []
+    if (memory := job.memory_of(step)) is not None:
+        amounts.append({"name": "amount.worker.memory", "min": -(-memory // (1 << 20))})
     if job.threads and job.expands(step):
         amounts.append({"name": "amount.worker.vcpu", "min": job.threads})
     if job.gpu and job.expands(step):
@@ -82,7 +85,8 @@ def _step(job: FarmJob, step: str, before: str | None) -> dict[str, Any]:
     made: dict[str, Any] = {"name": step.capitalize()}
     if before is not None:
         made["dependencies"] = [{"dependsOn": before.capitalize()}]
-    made["hostRequirements"] = {"amounts": amounts}
+    if amounts:
+        made["hostRequirements"] = {"amounts": amounts}
     if chunked:
         chunks = {"defaultTaskCount": "{{Param.ChunkSize}}", "rangeConstraint": "CONTIGUOUS"}
         frame = {"name": "Frame", "type": "CHUNK[INT]", "range": "{{Param.Frames}}", "chunks": chunks}

@@ -7,6 +7,7 @@ MaxArraySize (slurm.conf(5)), and frames begin at 1001.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from expandnet_batch.submission.job import FarmJob
@@ -19,7 +20,7 @@ WARNING_SECONDS = 60
 """Between the signal before a time limit and the limit."""
 
 
-def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
+def write(job: FarmJob, folder: Path, executable: Sequence[str]) -> list[Path]:
     """Write the scripts of all steps and submit.sh; return their paths, submit.sh first."""
     scripts = [folder / "submit.sh"]
     write_text(scripts[0], _submit(job), executable=True)
@@ -29,7 +30,7 @@ def write(job: FarmJob, folder: Path, executable: str) -> list[Path]:
     return scripts
 
 
-def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
+def _script(job: FarmJob, step: str, folder: Path, executable: Sequence[str]) -> str:
     chunked = job.chunked(step)
     log = "%x.%A_%a.log" if chunked else "%x.%j.log"
     lines = [
@@ -37,18 +38,19 @@ def _script(job: FarmJob, step: str, folder: Path, executable: str) -> str:
         f"#SBATCH --job-name={_word(job.name)}.{step}",
         # Of the folder that submit.sh goes to: Slurm takes quotes and % in a path for its own.
         f"#SBATCH --output=logs/{log}",
-        f"#SBATCH --mem={-(-job.memory // (1 << 20))}M",
         f"#SBATCH --signal=B:TERM@{WARNING_SECONDS}",
         "#SBATCH --requeue",
     ]
+    if (memory := job.memory_of(step)) is not None:
+        lines.append(f"#SBATCH --mem={-(-memory // (1 << 20))}M")
     if job.threads and job.expands(step):
         lines.append(f"#SBATCH --cpus-per-task={job.threads}")
     if job.gpu and job.expands(step):
         lines.append("#SBATCH --gres=gpu:1")
-    words = [executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    words = [*executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
     command = " ".join(shlex.quote(word) for word in words)
     if chunked:
-        command += ' --chunk "$((SLURM_ARRAY_TASK_ID + ${EXPANDNET_FIRST_CHUNK:-0}))"'
+        command += ' --chunk "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"'
     # exec: signals of the farm reach the program itself.
     return "\n".join([*lines, "", f"exec {command}", ""])
 
@@ -68,11 +70,11 @@ def _submit(job: FarmJob) -> str:
         starts = range(0, count, ARRAY) if job.chunked(step) else [None]
         lines.append('ids=""')
         for start in starts:
-            array = ""
-            if start is not None:
-                array = f"--array=0-{min(ARRAY, count - start) - 1} --export=ALL,EXPANDNET_FIRST_CHUNK={start} "
+            array = "" if start is None else f"--array=0-{min(ARRAY, count - start) - 1} "
+            # The first chunk of an array is a word of the script: the environment is the caller's to choose.
+            script = f"{step}.sbatch {start}" if start else f"{step}.sbatch"
             # Of an option that is given twice the last counts, and the order of steps is ours.
-            lines.append(f'id=$(sbatch --parsable "$@" $after {array}{step}.sbatch)')
+            lines.append(f'id=$(sbatch --parsable "$@" $after {array}{script})')
             lines.append('ids="$ids:${id%%;*}"')
         lines.append(f'echo "{step}$ids"')
         lines.append('after="--dependency=afterok$ids --kill-on-invalid-dep=yes"')

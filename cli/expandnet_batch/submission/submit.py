@@ -22,6 +22,7 @@ from expandnet_batch.steadying import sequences, window_of
 from expandnet_batch.submission import deadline, opencue, openjd, slurm
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import parse_rule
+from expandnet_ofx.color import BUILT_IN_CONFIG, uses_config
 from expandnet_ofx.errors import UsageError
 
 
@@ -30,7 +31,7 @@ class Engine:
     """One kind of farm."""
 
     write: Any
-    """Writes its files: (job, folder, executable) -> their paths."""
+    """Writes its files: (job, folder, words of the program that workers run) -> their paths."""
     needs: str
     """Program of the farm that hands them over."""
     submit: Callable[[FarmJob], tuple[str, ...]]
@@ -90,8 +91,9 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
             f"{unproven}: .hdr cannot say what it was made from, which a farm's check asks; use .exr or .tif"
         )
     carried = {name: _plain(options[name]) for name in RESULT_OPTIONS}
-    # Workers may have another one.
-    carried["ocio"] = carried["ocio"] or os.environ.get("OCIO")
+    # Workers may have another one, also where there is none here.
+    built_in = BUILT_IN_CONFIG if uses_config(settings) else None
+    carried["ocio"] = carried["ocio"] or os.environ.get("OCIO") or built_in
     for name in ("weights", "ocio"):
         if carried[name] and Path(carried[name]).exists():
             carried[name] = str(Path(carried[name]).absolute())
@@ -104,7 +106,7 @@ def submit(inputs: Sequence[str], folder: Path, options: dict[str, Any]) -> int:
         chunk=options["chunk"],
         gpu=options["gpu"],
         sequences=tuple(found),
-        then=_words(options["then"]),
+        then=_words(options["then"], "--then"),
         rules=tuple(parse_rule(text) for text in options["map"]),
         folder=folder,
     )
@@ -127,7 +129,7 @@ def _check_words(plan: JobPlan, name: str, options: dict[str, Any]) -> None:
 
 def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     engine = ENGINES[options["to"]]
-    executable = options["executable"] or "expandnet"
+    executable = _words(options["executable"] or "expandnet", "--executable")
     if (folder / "job.json").exists() and _held(folder) != job:
         raise UsageError(f"{folder}: holds another job, which may be running; choose another folder, or remove it")
     for path in engine.write(job, folder, executable):
@@ -148,17 +150,19 @@ def _held(folder: Path) -> FarmJob | None:
         return None
 
 
-def _words(then: str | None) -> tuple[str, ...]:
+def _words(command: str | None, option: str) -> tuple[str, ...]:
     """Return the words of a command; names of files that are here become absolute, for workers stand elsewhere."""
-    if then is not None and not then.strip():
-        raise UsageError("--then: an empty command; check the variables of the call")
-    lexer = shlex.shlex(then or "", posix=True, punctuation_chars=False)
+    if command is not None and not command.strip():
+        raise UsageError(f"{option}: an empty command; check the variables of the call")
+    if command is not None and _is_file(command, program=True):
+        return (str(Path(command).absolute()),)
+    lexer = shlex.shlex(command or "", posix=True, punctuation_chars=False)
     # Backslashes are those of Windows' paths.
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     try:
         words = list(lexer)
     except ValueError as error:
-        raise UsageError(f"--then: quotes do not match ({error})") from error
+        raise UsageError(f"{option}: quotes do not match ({error})") from error
     return tuple(str(Path(word).absolute()) if _is_file(word, program=not k) else word for k, word in enumerate(words))
 
 

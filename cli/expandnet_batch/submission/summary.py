@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.report import Report, flicker_line, flicker_record
+from expandnet_batch.progress import Progress
+from expandnet_batch.report import ShotRecord, flicker_line, flicker_record
 from expandnet_batch.submission.job import FarmJob
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.flicker import Stretch, joined
+from expandnet_ofx.flicker import Flicker, Glimpse
 from expandnet_ofx.partials import write_text
 
-
-def keep_stretches(path: Path, report: Report) -> None:
-    """Keep what the report of a task cannot say of its shots: how their first and last frames look.
-
-    Args:
-        path: the task's report; the files lie beside it, one per shot.
-        report: the same.
-    """
-    for number, shot in enumerate(report.shots):
-        if shot.stretch is not None:
-            shot.stretch.save(_stretch_file(path, number))
+OF_ONE_RUN = ("done", "skipped", "failed", "missing", "left", "interrupted", "seconds")
+"""What a task's report says of that run alone."""
 
 
-def _stretch_file(report: Path, shot: int) -> Path:
-    return report.with_name(f"{report.stem}.{shot}.npz")
+def keep_glimpse(job: FarmJob, shot: ShotRecord, number: int, glimpse: Glimpse) -> None:
+    """Keep how a frame of a shot looks until all are there, and light can be compared from frame to frame."""
+    if not shot.tiles:
+        # A report that lacks a frame is no reason to fail it.
+        with suppress(OSError):
+            job.reports.mkdir(parents=True, exist_ok=True)
+            glimpse.save(_glimpse_file(job, shot.sequence, number))
 
 
-def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
+def _glimpse_file(job: FarmJob, sequence: str, number: int) -> Path:
+    return job.reports / f"glimpse.{zlib.crc32(sequence.encode()):08x}.{number:04d}.npz"
+
+
+def forget_glimpses(job: FarmJob) -> None:
+    """Remove what was kept for a report that is written."""
+    for path in job.reports.glob("glimpse.*.npz"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def save_report(job: FarmJob, wrong: Sequence[str], progress: Progress) -> list[str]:
     """Put what the tasks reported into one file; return a line for each damaged report, and for each shot how steady it is.
 
     Of a frame that was done twice the later task's word counts.
     """
     frames: dict[str, Any] = {}
     shots: dict[str, dict[str, Any]] = {}
-    stretches: dict[str, list[Stretch]] = {}
     run: dict[str, Any] = {}
     damaged: list[str] = []
     for path in sorted(job.reports.glob("expand.*.json"), key=lambda path: path.stat().st_mtime):
@@ -50,18 +59,16 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
             # A task that ran again had nothing left to do, and knows less than the one before.
             if status != "skipped" or output not in frames:
                 frames[output] = frame
-        for number, (key, shot) in enumerate(spans):
-            shots.setdefault(key, shot)
-            stretches.setdefault(key, []).extend(_kept(_stretch_file(path, number)))
-        run = {name: value for name, value in report.items() if name not in ("done", "skipped", "failed", "missing")}
-    run.pop("seconds", None)
+        shots |= spans
+        run = {name: value for name, value in report.items() if name not in OF_ONE_RUN}
     data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong)}
     target = job.folder / "report.json"
     before = _shots_of(target)
     for key, shot in shots.items():
+        flicker = _flicker(job, shot, progress)
         # Once a job is complete what its tasks kept is gone, and the report holds what came of it.
-        known = before.get(key) if not stretches[key] else None
-        shot |= flicker_record(joined(stretches[key])) if known is None else known
+        known = before.get(key) if not flicker.changes else None
+        shot |= flicker_record(flicker) if known is None else known
     data["shots"] = list(shots.values())
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(target, json.dumps(data, indent=1) + "\n")
@@ -71,14 +78,14 @@ def save_report(job: FarmJob, wrong: Sequence[str]) -> list[str]:
 
 def _taken_apart(
     report: dict[str, Any],
-) -> tuple[dict[str, Any], list[tuple[str, str, dict[str, Any]]], list[tuple[str, dict[str, Any]]]]:
+) -> tuple[dict[str, Any], list[tuple[str, str, dict[str, Any]]], dict[str, dict[str, Any]]]:
     """Return what the report of a task says of its run, its frames by result and status, and its shots by their key.
 
     Raises:
         AttributeError, KeyError, TypeError: it is no report.
     """
     frames = [(str(frame["output"]), str(frame["status"]), {**frame}) for frame in report.pop("frames")]
-    shots = [(_key(shot), {**shot}) for shot in report.pop("shots")]
+    shots = {_key(shot): {**shot} for shot in report.pop("shots")}
     return report, frames, shots
 
 
@@ -94,9 +101,18 @@ def _shots_of(report: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _kept(path: Path) -> list[Stretch]:
-    """Return what a task kept of a shot: nothing where all its frames were there before, or where the file is damaged."""
-    try:
-        return [Stretch.load(path)] if path.exists() else []
-    except InputError:
-        return []
+def _flicker(job: FarmJob, shot: Mapping[str, Any], progress: Progress) -> Flicker:
+    """Compare the frames of a shot as they were made last; those of which nothing was kept are left out."""
+    first, last = shot["frames"]
+    found, before = Flicker(), None
+    for number in range(first, last + 1):
+        path = _glimpse_file(job, shot["sequence"], number)
+        try:
+            after = Glimpse.load(path) if path.exists() else None
+        except InputError:
+            after = None
+        if before is not None and after is not None:
+            found.add(before, after)
+        before = after
+        progress.stage(f"comparing {shot['sequence']}", number - first + 1, last - first + 1)
+    return found

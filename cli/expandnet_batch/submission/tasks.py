@@ -28,18 +28,19 @@ from expandnet_batch.failures import failure_text
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import open_converter
 from expandnet_batch.planning import JobPlan, output_options
-from expandnet_batch.progress import open_progress
+from expandnet_batch.progress import JsonProgress, PlainProgress, open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
 from expandnet_batch.settled import steady_keys
 from expandnet_batch.steadying import analyzed
 from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
-from expandnet_batch.submission.summary import keep_stretches, save_report
+from expandnet_batch.submission.summary import forget_glimpses, keep_glimpse, save_report
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.partials import sweep
 from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter
 from expandnet_ofx.steady import Steadying, keep_numbers, make_steady_views, take_up
 
@@ -52,7 +53,8 @@ def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, k
     """
     tune_process()
     options = {**BATCH_DEFAULTS, **job.options, "progress": progress}
-    click.echo(f"expandnet-ofx {__version__}  {job.name} {step}  on {platform.node()}, {_versions()}")
+    _sweep(job)
+    _say(options, f"expandnet-ofx {__version__}  {job.name} {step}  on {platform.node()}, {_versions()}")
     if step == "smooth":
         return _smooth(job, options)
     if step == "expand":
@@ -62,6 +64,18 @@ def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, k
     if step == "check":
         return _check(job, options, keep_scratch=keep_scratch)
     return _analyze(job, frames, options)
+
+
+def _say(options: Mapping[str, Any], text: str) -> None:
+    """Show a line before a step's own progress begins: a farm's log has it in any case."""
+    (JsonProgress if options["progress"] == "json" else PlainProgress)(None).say(text)
+
+
+def _sweep(job: FarmJob) -> None:
+    """Remove what tasks of this host that were killed left beside the job's file."""
+    for folder in (job.folder, job.scratch, job.scratch / "analyses", job.reports):
+        if folder.is_dir():
+            sweep(folder)
 
 
 def _then(job: FarmJob, frames: Sequence[int]) -> int:
@@ -111,7 +125,7 @@ def _versions() -> str:
 def _converter(job: FarmJob, options: dict[str, Any]) -> Converter:
     converter = open_converter(options, output_options(options))
     engine = converter.expander.engine
-    click.echo(f"{engine.name} on {engine.device}, {engine.precision}, weights {engine.weights.contract.name}")
+    _say(options, f"{engine.name} on {engine.device}, {engine.precision}, weights {engine.weights.contract.name}")
     return converter
 
 
@@ -263,8 +277,7 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
     def open_book(converter: Converter) -> Book:
         return _book(job, converter.expander.analyses_depend_on, frames)
 
-    keep = partial(keep_stretches, report)
-    return run_plan(plan, {**options, "report": report}, open_book=open_book, reported=keep)
+    return run_plan(plan, {**options, "report": report}, open_book=open_book, seen=partial(keep_glimpse, job))
 
 
 def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
@@ -280,16 +293,15 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
             if (text := _fault(frame, converter, book)) is not None:
                 wrong.append(text)
             progress.stage(f"checking {job.name}", done, len(jobs))
-    for line in save_report(job, wrong):
-        click.echo(line)
+        lines = save_report(job, wrong, progress)
+    for line in lines:
+        _say(options, line)
     for text in wrong:
         click.echo(f"failed  {text}", err=True)
-    click.echo(f"{len(jobs) - len(wrong)} of {len(jobs)} results are complete  {job.folder / 'report.json'}")
+    _say(options, f"{len(jobs) - len(wrong)} of {len(jobs)} results are complete  {job.folder / 'report.json'}")
     if not wrong and not keep_scratch:
         shutil.rmtree(job.scratch / "analyses", ignore_errors=True)
-        for path in job.reports.glob("*.npz"):
-            with suppress(OSError):
-                path.unlink()
+        forget_glimpses(job)
     return 1 if wrong else 0
 
 
