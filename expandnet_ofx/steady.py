@@ -45,6 +45,12 @@ class Steadying:
             raise UsageError("tiles: hold no time, so no lock frame and no cuts")
 
     @property
+    def record(self) -> dict[str, Any]:
+        """The same as plain data."""
+        cuts = None if self.cuts is None else list(self.cuts)
+        return {"window": self.window, "lock_frame": self.lock_frame, "tiles": self.tiles, "cuts": cuts}
+
+    @property
     def span(self) -> int:
         """Frames that are smoothed over: tiles hold no time."""
         return 1 if self.tiles else self.window
@@ -87,7 +93,7 @@ class SteadyShot:
     """
 
     smoothing: Mapping[str, Any]
-    """Window, lock frame, tiles; and `shots`, first and last frame of each cut."""
+    """How, see `Steadying.record`; and `shots`, first and last frame of each cut."""
     numbers: Mapping[int, Analysis]
     """Of each frame, without maps."""
     maps: Mapping[int, Callable[[], Maps]]
@@ -116,12 +122,7 @@ def make_steady(
         raise UsageError(f"lock-frame {how.lock_frame}: not a frame of the shot")
     # A frame that one view lacks is no cut: views that were cut unlike each other would come out unlike.
     shots = [shot for shot in find_shots(_all_views([frames, *beside]), how) if not frames.keys().isdisjoint(shot)]
-    smoothing = {
-        "window": how.window,
-        "lock_frame": how.lock_frame,
-        "tiles": how.tiles,
-        "shots": [[shot[0], shot[-1]] for shot in shots],
-    }
+    smoothing = {**how.record, "shots": [[shot[0], shot[-1]] for shot in shots]}
     settled = {
         number: frame
         for number, frame in (kept or {}).items()

@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import threading
+import time
 
 PROTOCOL = 1
 
@@ -20,6 +21,9 @@ START_SECONDS = 150
 
 REPLY_SECONDS = 1800
 """Without a word from the worker for so long, it is lost: a frame on a slow machine takes minutes."""
+
+PATIENCE = 10
+"""Seconds in which a worker takes a request back, or says that it is there, also while it works."""
 
 DROPPED = (
     "PYTHONHOME",
@@ -43,6 +47,10 @@ class ExpandNetError(RuntimeError):
 
 class Cancelled(ExpandNetError):
     """The artist stopped it."""
+
+
+class Busy(ExpandNetError):
+    """The host renders something else at the moment; asked again later, it may do it."""
 
 
 def clean_environment(environment=None):
@@ -81,42 +89,62 @@ def split_words(command, windows):
     return list(lexer)
 
 
-def run_program(words, what):
+def run_program(words, what, cancelled=None):
     """Run a program to its end and return what it printed.
 
+    Args:
+        cancelled: asked about five times a second; true ends the program.
+
     Raises:
+        Cancelled: it was ended.
         ExpandNetError: it is not there, or failed; the message is the last line it said.
     """
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=clean_environment(),
-            timeout=START_SECONDS,
             universal_newlines=True,
             # On Windows a console would flash up; elsewhere there is no such flag.
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    except subprocess.TimeoutExpired:
-        raise ExpandNetError("%s: no answer within %d s" % (what, START_SECONDS))
     except OSError as error:
         raise ExpandNetError("%s: cannot be started (%s); set Command on the Compute tab" % (words[0], error.strerror))
-    if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip() or "exit code %d" % done.returncode).splitlines()
+    try:
+        said, complained = _end_of(child, what, cancelled)
+    finally:
+        child.kill()
+        child.wait()
+    if child.returncode:
+        lines = (complained.strip() or said.strip() or "exit code %d" % child.returncode).splitlines()
         raise ExpandNetError("%s: %s" % (what, lines[-1]))
-    return done.stdout.strip()
+    return said.strip()
 
 
-def start_worker(command="", device="auto"):
+def _end_of(child, what, cancelled):
+    """Return what a program printed, and what it complained of, once it has ended."""
+    until = time.time() + START_SECONDS
+    while True:
+        try:
+            return child.communicate(timeout=POLL)
+        except subprocess.TimeoutExpired:
+            if cancelled is not None and cancelled():
+                raise Cancelled("cancelled")
+            if time.time() > until:
+                raise ExpandNetError("%s: no answer within %d s" % (what, START_SECONDS))
+
+
+def start_worker(command="", device="auto", cancelled=None):
     """Return the address of the worker of a device, started if there is none.
 
     Raises:
+        Cancelled: the artist did not want to wait.
         ExpandNetError: it cannot be started.
     """
     words = command_words(command, "expandnet-worker")
-    place = run_program(words + ["--start", "--device", device], "expandnet-worker")
+    place = run_program(words + ["--start", "--device", device], "expandnet-worker", cancelled)
     try:
         with open(place.splitlines()[-1], encoding="utf-8") as file:
             return json.load(file)
@@ -141,7 +169,7 @@ class Worker:
         except OSError as error:
             raise ExpandNetError("the worker cannot be reached (%s)" % error)
         try:
-            self.identity = self.ask("hello", protocol=PROTOCOL, secret=address["secret"])
+            self.identity = self.ask("hello", patience=PATIENCE, protocol=PROTOCOL, secret=address["secret"])
         except ExpandNetError:
             self.close()
             raise
@@ -150,15 +178,16 @@ class Worker:
         """Hang up; a worker without hosts leaves by itself."""
         self._socket.close()
 
-    def ask(self, request, progress=None, cancelled=None, **values):
+    def ask(self, request, progress=None, cancelled=None, patience=REPLY_SECONDS, **values):
         """Send a request and return its result.
 
         Args:
             progress: called with the share that is done and a text.
             cancelled: asked about five times a second; true takes the request back.
+            patience: seconds without a word after which the worker is given up.
 
         Raises:
-            Cancelled: it was taken back.
+            Cancelled: it was taken back; of a worker that does not even answer that, the connection is closed.
             ExpandNetError: the worker refuses, fails, or is gone.
         """
         with self._lock:
@@ -167,15 +196,16 @@ class Worker:
             told = False
             while True:
                 if cancelled is not None and cancelled() and not told:
-                    told = True
+                    told, silent, patience = True, 0, PATIENCE
                     self._send("cancel", {"target": number})
                 answer = self._receive()
                 if answer is None:
                     silent += 1
-                    if silent * POLL > REPLY_SECONDS:
-                        raise ExpandNetError(
-                            "the worker has said nothing for %d s; cancel and try again" % REPLY_SECONDS
-                        )
+                    if silent * POLL > patience:
+                        self.close()
+                        if told:
+                            raise Cancelled("cancelled")
+                        raise ExpandNetError("the worker has said nothing for %d s; end it and try again" % patience)
                     continue
                 silent = 0
                 if answer.get("id") not in (number, None):
@@ -246,18 +276,22 @@ class Pool:
         self._kept = {}
         self._lock = threading.Lock()
 
-    def open(self, command="", device="auto"):
-        """Return a connection of its own for one piece of work; its user closes it."""
+    def open(self, command="", device="auto", cancelled=None):
+        """Return a connection of its own for one piece of work; its user closes it.
+
+        Args:
+            cancelled: asked while a worker starts; true gives up.
+        """
         with self._lock:
             kept = self._kept.get((command, device))
             if kept is not None:
                 try:
-                    kept.ask("progress")
+                    kept.ask("progress", patience=PATIENCE)
                 except ExpandNetError:
                     kept.close()
                     kept = None
             if kept is None:
-                kept = self._kept[command, device] = Worker(start_worker(command, device))
+                kept = self._kept[command, device] = Worker(start_worker(command, device, cancelled))
         return Worker(kept.address)
 
     def close(self):

@@ -71,6 +71,24 @@ def plain_name(name):
     return name.split("/")[-1]
 
 
+REC709_PRIMARIES = ("srgb", "rec709-scene", "bt1886", "gamma2.2", "gamma2.4", "linear")
+"""Encodings whose primaries are those of Rec.709."""
+
+
+def mixes_channels(color):
+    """Tell whether a channel of the plate has a part in all channels of the working space.
+
+    Args:
+        color: see `expandnet_knobs.color_of`.
+    """
+    return color["linearized"] != LINEAR_REC709 or color["input_space"] not in REC709_PRIMARIES
+
+
+def plate_name(node):
+    """Return what tells the plate of a node from others: the files of the Reads that it comes from, as they are written."""
+    return sorted(read["file"].value() for read in sources(node))
+
+
 def config_path():
     """Return the config in force, None outside OpenColorIO; a worker may have been started under another $OCIO.
 

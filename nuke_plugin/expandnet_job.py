@@ -11,7 +11,10 @@ import traceback
 
 import expandnet_scratch
 import nuke
-from expandnet_client import Cancelled, ExpandNetError
+from expandnet_client import Busy, Cancelled, ExpandNetError
+
+WAIT = 0.5
+"""Seconds from one look to the next at whether the host is done with what it renders."""
 
 
 def on_main(call, *arguments):
@@ -50,7 +53,7 @@ class Plan:
         device: name of the device to compute on.
         quota: bytes that the scratch folder may hold; 0 for no limit.
         at_work: gives the folders of all nodes of this session that are at work.
-        open_worker: gives a connection.
+        open_worker: gives a connection; takes what tells whether the artist has had enough.
         write: writes the plate of a frame and view into the folder, on the main thread.
         hand_over: hands the plates to a farm instead, and returns what is to be done next; None expands them here.
         finished: takes the job at its end, on the main thread.
@@ -130,7 +133,7 @@ class Job:
             self.said = plan.hand_over()
             return
         self._tell(0.0, "starting the worker")
-        worker = plan.open_worker()
+        worker = plan.open_worker(self._is_cancelled)
         try:
             for view in plan.views:
                 self._work_view(worker, view)
@@ -159,21 +162,36 @@ class Job:
             self._expand(worker, frame, view, share, (1 - first) / len(plan.frames))
 
     def _write(self, frame, view, share):
-        self._tell(share, "frame %d: writing the plate" % frame)
-        on_main(self.plan.write, frame, view)
+        while True:
+            self._tell(share, "frame %d: writing the plate" % frame)
+            try:
+                on_main(self.plan.write, frame, view)
+                return
+            except Busy:
+                # A render of the artist's own, or of another node, in whose events this call came.
+                if not nuke.GUI:
+                    raise
+                self._tell(share, "frame %d: waiting for what Nuke renders" % frame)
+                self._stop.wait(WAIT)
 
     def _analyze(self, worker, view):
         plan = self.plan
-        frames = [[frame, plan.folder.plate(frame, view)] for frame in plan.frames]
-        worker.ask(
+        # A part of a shot that is made again must not come out as a shot of its own.
+        there = (frame for frame in plan.folder.analyzed(view) if os.path.isfile(plan.folder.plate(frame, view)))
+        numbers = sorted(set(plan.frames) | set(there))
+        said = worker.ask(
             "analyze",
             progress=lambda share, text: self._tell(0.3 + 0.3 * share, text),
             cancelled=self._is_cancelled,
-            frames=frames,
+            frames=[[frame, plan.folder.plate(frame, view)] for frame in numbers],
             output=plan.folder.shot(view),
             steady=plan.steady,
             settings=plan.settings[plan.frames[0]],
+            existing="skip",
         )
+        if not said["kept"]:
+            for frame in set(plan.folder.frames(view)) - (set(plan.frames) if plan.expands else set()):
+                plan.folder.note_alone(frame, True)
 
     def _expand(self, worker, frame, view, start, length):
         plan = self.plan

@@ -87,8 +87,9 @@ STATE = SETTINGS + (
 
 
 def state_of(node, color):
-    """Return all that decides about the node's results beside the plate, as plain data: animation included."""
-    return {"knobs": {name: node[name].toScript() for name in STATE}, "color": color, "version": VERSION}
+    """Return all that decides about the node's results beside the plate's content, as plain data: animation included."""
+    knobs = {name: node[name].toScript() for name in STATE}
+    return {"knobs": knobs, "color": color, "plate": expandnet_color.plate_name(node), "version": VERSION}
 
 
 def steady_of(node):

@@ -2,11 +2,13 @@
 
 import os
 import re
+from contextlib import contextmanager
 
+import expandnet_color
 import expandnet_knobs
 import expandnet_scratch
 import nuke
-from expandnet_client import ExpandNetError
+from expandnet_client import Busy, Cancelled, ExpandNetError
 
 CLASS = "ExpandNet"
 
@@ -14,11 +16,33 @@ COLORS = {"idle": 0, "busy": 0xB08020FF, "error": 0xA02020FF}
 """Tile colors; 0 is the host's own."""
 
 
+SESSION = "unsaved-" + expandnet_knobs.new_identifier()
+"""Stands for the script of this session as long as it has no name."""
+
+NOT_COMPUTED = "not-computed.%04d.exr"
+"""Shown where it cannot be told which results hold: a file that is never there, so that renders fail with its name."""
+
+
+@contextmanager
+def without_undo():
+    """Keep what a node does by itself out of what an artist takes back."""
+    if nuke.Undo.disabled():
+        yield
+        return
+    nuke.Undo.disable()
+    try:
+        yield
+    finally:
+        nuke.Undo.enable()
+
+
 def folder_of(node):
     """Return the node's folder for its settings as they are; raise `ExpandNetError` if it cannot be told."""
     scratch = node["scratch"].evaluate() or expandnet_scratch.default_folder()
     if not os.path.isabs(scratch):
         raise ExpandNetError("Scratch folder %s: not an absolute path; save the script, or name another" % scratch)
+    if "%v" in scratch.lower() or "%0" in scratch:
+        raise ExpandNetError("Scratch folder %s: no place for frames or views, whose files it holds" % scratch)
     key = expandnet_scratch.settings_key(expandnet_knobs.state_of(node, expandnet_knobs.color_of(node)))
     return expandnet_scratch.NodeFolder(scratch, node["node_id"].value(), key, nuke.views())
 
@@ -42,9 +66,21 @@ def frames_of(node):
 
 
 def identify(node):
-    """Give a node its own folder before anything is written: without an interface nobody was told that it was made."""
+    """Give a node its own folder before anything is written: without an interface nobody was told that it was made.
+
+    The folder of a node of another script is not its own, and one that another user made may not be writable.
+    """
     if not is_identified(node):
         node["node_id"].setValue(expandnet_knobs.new_identifier())
+    elif nuke.GUI and (comes_from_another(node) or not folder_of(node).is_writable()):
+        # In a terminal a script may lie elsewhere than where it was saved, and is not saved again.
+        adopt(node)
+
+
+def comes_from_another(node):
+    """Tell whether a node was copied from another script, or this one was saved under another name."""
+    known, script = node["of_script"].value(), script_name()
+    return known not in ("", SESSION, script) if script else known not in ("", SESSION)
 
 
 def is_identified(node):
@@ -58,37 +94,61 @@ def write_plate(node, folder, frame, view):
     """Write what upstream gives at a frame, at full size, into a folder of the node.
 
     Raises:
+        Busy: the host renders something else.
+        Cancelled: the artist stopped it in the host's own way.
         ExpandNetError: the node is gone, or nothing was written.
     """
     if node is None:
         raise ExpandNetError("the node was deleted, or its script closed")
+    if nuke.executing():
+        raise Busy("frame %d: Nuke renders something else" % frame)
     path = folder.plate(frame, view)
     if os.path.exists(path):
         # One that stays where the Write fails would be taken for what upstream gives now.
         os.remove(path)
-    # A knob that was turned since may have led it to another folder.
-    node["plate_file"].setValue(folder.plates)
-    root = nuke.root()
-    write = node.node("PlateWrite")
-    write["channels"].setValue("rgba" if node["premultiplied"].value() else "rgb")
-    proxy = root.proxy()
-    root.setProxy(False)
-    # Enabled for this moment only: a render of all Writes of a script must pass it by.
-    write["disable"].setValue(False)
-    try:
-        nuke.execute(write, frame, frame, 1, [view])
-    finally:
-        write["disable"].setValue(True)
-        root.setProxy(proxy)
+    with without_undo():
+        # A knob that was turned since may have led it to another folder.
+        node["plate_file"].setValue(folder.plates)
+        _execute(node, frame, view)
     if not os.path.exists(path):
         raise ExpandNetError("frame %d: the plate was not written to %s" % (frame, path))
 
 
+def _execute(node, frame, view):
+    """Let the Write inside the node write a frame at full size."""
+    root, write = nuke.root(), node.node("PlateWrite")
+    write["channels"].setValue("rgba" if node["premultiplied"].value() else "rgb")
+    proxy = root.proxy()
+    if proxy:
+        root.setProxy(False)
+    # Enabled for this moment only: a render of all Writes of a script must pass it by.
+    write["disable"].setValue(False)
+    try:
+        nuke.execute(write, frame, frame, 1, [view])
+    except RuntimeError as error:
+        if str(error).lower().startswith("cancel"):
+            raise Cancelled("cancelled")
+        if "already executing" in str(error):
+            raise Busy("frame %d: Nuke renders something else" % frame)
+        raise
+    finally:
+        write["disable"].setValue(True)
+        if proxy:
+            root.setProxy(True)
+
+
 def say(node, text, state):
     """Show a text on a node; `state` is one of `COLORS`."""
-    node["status"].setValue(text)
-    node["failed"].setValue(state == "error")
-    node["tile_color"].setValue(COLORS[state])
+    # What does not change is not set: a script that is only opened would count as changed.
+    _set(node, {"status": text, "failed": state == "error", "tile_color": COLORS[state]})
+
+
+def _set(node, values):
+    """Give knobs of a node values, those that they do not have already."""
+    with without_undo():
+        for name, value in values.items():
+            if node[name].value() != value:
+                node[name].setValue(value)
 
 
 def status_of(node):
@@ -110,7 +170,12 @@ def shown_views():
 def all_nodes():
     """Return the nodes of the script, those inside groups too."""
     # Without the root it would be the group that the interface shows.
-    return nuke.allNodes(CLASS, group=nuke.root(), recurseGroups=True)
+    found = nuke.allNodes(CLASS, group=nuke.root(), recurseGroups=True)
+    # Nuke turns a gizmo into a group on request, knobs and all.
+    groups = nuke.allNodes("Group", group=nuke.root(), recurseGroups=True)
+    return found + [
+        group for group in groups if group.knob("node_id") is not None and group.knob("result_file") is not None
+    ]
 
 
 def find_node(identifier):
@@ -132,20 +197,21 @@ def script_name():
     return re.sub(r"(?i)(?<![a-z])v\d+", "v#", "/".join(words[-4:]))
 
 
-def show(node, plates, results):
-    """Point a node at plates and results."""
-    for knob, path in (("plate_file", plates), ("result_file", results)):
-        if node[knob].value() != path:
-            node[knob].setValue(path)
+def show(node, folder):
+    """Point a node at the plates and results of a folder, None for none, and put channels together as they come."""
+    if folder is None:
+        _set(node, {"plate_file": "", "result_file": NOT_COMPUTED})
+        return
+    mixed = expandnet_color.mixes_channels(expandnet_knobs.color_of(node))
+    _set(node, {"plate_file": folder.plates, "result_file": folder.results, "channels_mix": mixed})
 
 
 def adopt(node):
     """Give a copied node an identity of its own, and let it show what the node it was copied from has computed."""
     identifier, fresh = node["node_id"].value(), expandnet_knobs.new_identifier()
     before = node["result_file"].value()
-    node["node_id"].setValue(fresh)
-    for knob in ("plate_file", "result_file"):
-        node[knob].setValue(node[knob].value().replace(identifier, fresh))
+    moved = {knob: node[knob].value().replace(identifier, fresh) for knob in ("plate_file", "result_file")}
+    _set(node, dict(moved, node_id=fresh))
     expandnet_scratch.link_files(os.path.dirname(before), os.path.dirname(node["result_file"].value()))
 
 

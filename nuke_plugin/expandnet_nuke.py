@@ -17,9 +17,11 @@ import nuke
 from expandnet_client import ExpandNetError, Pool
 from expandnet_job import Job, Plan
 from expandnet_nodes import (
+    SESSION,
     adopt,
     all_nodes,
     as_ranges,
+    comes_from_another,
     find_node,
     folder_of,
     frames_of,
@@ -40,11 +42,13 @@ TOLD = ("inputChange", "showPanel")
 REFRESHING = TOLD + ("scratch", "encoding", "encoding_name", "frames")
 """After these the node looks again, and after the knobs that decide about results."""
 
-COLOR_KNOBS = ("colorManagement", "OCIO_config", "workingSpaceLUT", "customOCIOConfigPath")
-"""Knobs of a script that say what its colors are."""
+SCRIPT_KNOBS = ("colorManagement", "OCIO_config", "workingSpaceLUT", "customOCIOConfigPath", "views")
+"""Knobs of a script that say what its colors are, and which views it has."""
 
 _jobs = {}  # type: dict[str, Job]
 """What runs, by the identifier of its node: names change, and another script may have the same."""
+_seen = {}  # type: dict[str, set[str]]
+"""Results that were there when a node looked last, by its identifier: the host keeps in mind that a file was missing."""
 _pool = Pool()
 
 
@@ -54,14 +58,18 @@ def created(node):
         # A render only reads: what the script says was computed is what it shows.
         return
     expandnet_knobs.upgrade(node)
-    identifier = node["node_id"].value()
-    if not expandnet_scratch.NODE.match(identifier):
+    script = script_name()
+    if not expandnet_scratch.NODE.match(node["node_id"].value()):
         node["node_id"].setValue(expandnet_knobs.new_identifier())
-        refresh(node)
-    elif not is_identified(node):
+    elif not is_identified(node) or (script and comes_from_another(node)):
+        # A copy, of a node of this script or of another one.
         adopt(node)
-        refresh(node)
-    # While a script loads nothing is connected yet; a node of a script shows what it showed when that was saved.
+    else:
+        # While a script loads nothing is connected yet, and perhaps it has no name yet; a node of a script shows what it
+        # showed when that was saved.
+        return
+    node["of_script"].setValue(script or SESSION)
+    refresh(node)
 
 
 def changed(node, knob):
@@ -88,10 +96,11 @@ def refresh(node, turned=False):
         folder = folder_of(node)
     except ExpandNetError as error:
         if turned:
-            show(node, "", "")
+            show(node, None)
         say(node, str(error), "error")
         return
-    show(node, folder.plates, folder.results)
+    show(node, folder)
+    _look_again(node, folder)
     try:
         text = describe(node, folder)
     except ExpandNetError as error:
@@ -101,25 +110,53 @@ def refresh(node, turned=False):
         say(node, text, "idle")
 
 
+def _look_again(node, folder):
+    """Let the host read again where results have come or gone since: a farm, a terminal or another session makes them."""
+    there = {folder.result(frame, view) for view in shown_views() for frame in folder.frames(view)}
+    identifier = node["node_id"].value()
+    if _seen.get(identifier, there) != there:
+        reload_result(node)
+    _seen[identifier] = there
+
+
 def settle(*_):
     """Callback of a script that was opened or is saved: nodes that came from another script leave its folders to it."""
     script = script_name()
     # What runs goes on under the identity that it began with.
     for node in [node for node in all_nodes() if script and node["node_id"].value() not in _jobs]:
-        known = node["of_script"].value()
-        if known not in ("", script) and is_identified(node):
+        if comes_from_another(node) and is_identified(node):
             adopt(node)
-        if known != script:
+            refresh(node)
+        if node["of_script"].value() != script:
             # Else a script that is only opened would count as changed.
             node["of_script"].setValue(script)
 
 
-def recolored(*_):
-    """Callback of a knob of the script: under other colors other results hold."""
-    knob = nuke.thisKnob()
-    if knob is not None and knob.name() in COLOR_KNOBS:
+def opened(*_):
+    """Callback of a script that was opened: what is computed may have come or gone since it was saved."""
+    settle()
+    refresh_all()
+
+
+def refresh_all():
+    """Bring all nodes of the script up to date."""
+    if nuke.GUI:
         for node in all_nodes():
             refresh(node)
+
+
+def recolored(*_):
+    """Callback of a knob of the script: under other colors other results hold, and each view has its own."""
+    knob = nuke.thisKnob()
+    if knob is not None and knob.name() in SCRIPT_KNOBS:
+        refresh_all()
+
+
+def repointed(*_):
+    """Callback of a knob of a Read: another plate, or another encoding, has other results."""
+    knob = nuke.thisKnob()
+    if knob is not None and knob.name() in ("file", "colorspace", "raw"):
+        refresh_all()
 
 
 def describe(node, folder):
@@ -133,7 +170,7 @@ def describe(node, folder):
     if len(done) < len(wanted):
         text += "; others show the plate"
     alone = sorted(there & folder.alone())
-    return text + ("; %s by itself, not as part of the shot" % as_ranges(alone) if alone else "")
+    return text + ("; %s not as part of the shot as it is analyzed" % as_ranges(alone) if alone else "")
 
 
 def render_range(node):
@@ -175,11 +212,19 @@ def clear_cache(node):
     try:
         if node["node_id"].value() in _jobs:
             raise ExpandNetError("Clear: cancel what runs first")
-        folder_of(node).clear()
+        waiting = folder_of(node).clear()
         reload_result(node)
         refresh(node)
+        if waiting:
+            say(node, "%s. Farm jobs that are not complete stay: %d" % (status_of(node), waiting), "idle")
     except ExpandNetError as error:
         say(node, str(error), "error")
+
+
+def check_cache(node):
+    """Button: look again at what is computed."""
+    reload_result(node)
+    refresh(node)
 
 
 def open_report(node):
@@ -213,13 +258,17 @@ def _begin(node, planned):
 def _plan(node, frames, steady, expands=True):
     if node.input(0) is None:
         raise ExpandNetError("no plate: connect one")
+    if node.clones():
+        raise ExpandNetError("a clone shares its folder with plates that are not its own: declone it, or use a copy")
     color = expandnet_knobs.color_of(node)
     moving = expandnet_knobs.animated(node) if steady is not None else None
     if moving is not None:
         raise ExpandNetError("%s is animated, a steady shot needs it constant; or set Steady to off" % moving)
     identify(node)
+    if nuke.GUI:
+        node["of_script"].setValue(script_name() or SESSION)
     folder = folder_of(node)
-    show(node, folder.plates, folder.results)
+    show(node, folder)
     command, device = node["command"].evaluate() or "", _device(node)
     identifier = node["node_id"].value()
     return Plan(
@@ -237,7 +286,7 @@ def _plan(node, frames, steady, expands=True):
         hand_over=None,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
         at_work=lambda: [other.plan.folder for other in list(_jobs.values())],
-        open_worker=lambda: _pool.open(command, device),
+        open_worker=lambda cancelled: _pool.open(command, device, cancelled),
         write=lambda frame, view: write_plate(find_node(identifier), folder, frame, view),
         finished=lambda job: _finish(identifier, job),
     )
@@ -304,7 +353,7 @@ def main(words):
         try:
             _check_place(node)
             render_range(node)
-            print("%s: done" % node.fullName())
+            print("%s: done; %s" % (node.fullName(), describe(node, folder_of(node))))
         except ExpandNetError as error:
             print("failed  %s" % error)
             failed += 1

@@ -114,10 +114,38 @@ class NodeFolder:
         for pattern in (self.plates, self.results):
             os.makedirs(os.path.dirname(pattern), exist_ok=True)
 
+    def analyzed(self, view=None):
+        """Return the numbers of the frames of the shot that was analyzed last, ascending."""
+        try:
+            with open(self.shot(view), encoding="utf-8") as file:
+                return sorted(int(number) for number in json.load(file)["frames"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def is_writable(self):
+        """Tell whether what is there of this node may be written; another user's may not."""
+        places = (self.path, os.path.dirname(self.plates), self.settings)
+        return all(os.access(place, os.W_OK | os.X_OK) for place in places if os.path.isdir(place))
+
     def clear(self):
-        """Remove everything of this node."""
-        if NODE.match(os.path.basename(self.path)):
+        """Remove everything of this node but farm jobs that are not complete; return how many those are."""
+        if not NODE.match(os.path.basename(self.path)):
+            return 0
+        settings = _below(self.path, "k")
+        waiting = [job for place in settings for job in _below(place, "job-") if _waits(job)]
+        if not waiting:
             shutil.rmtree(self.path, ignore_errors=True)
+        for place in settings + _below(self.path, "plates"):
+            if not any(job.startswith(place + "/") for job in waiting):
+                shutil.rmtree(place, ignore_errors=True)
+        for place in {os.path.dirname(job) for job in waiting}:
+            for name in os.listdir(place):
+                path = "%s/%s" % (place, name)
+                if os.path.isfile(path):
+                    os.remove(path)
+                elif path not in waiting:
+                    shutil.rmtree(path, ignore_errors=True)
+        return len(waiting)
 
 
 def file_of(pattern, frame, view=None):
@@ -202,9 +230,12 @@ def hold_to_quota(own, quota, at_work):
         jobs = [path] if os.path.basename(path).startswith("job-") else _below(path, "job-")
         if path in kept or fresh or any(_waits(job) for job in jobs):
             continue
-        total -= usage(path)[0]
+        size = usage(path)[0]
         shutil.rmtree(path, ignore_errors=True)
-        removed.append(path)
+        # Another user's stay.
+        total -= size - usage(path)[0]
+        if not os.path.isdir(path):
+            removed.append(path)
     return removed
 
 

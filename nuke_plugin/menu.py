@@ -4,6 +4,7 @@ import expandnet_nuke
 import nuke
 
 nuke.menu("Nodes").addCommand("Filter/ExpandNet", "nuke.createNode('ExpandNet')", icon="ExpandNet.png")
-nuke.addOnScriptLoad(expandnet_nuke.settle)
+nuke.addOnScriptLoad(expandnet_nuke.opened)
 nuke.addOnScriptSave(expandnet_nuke.settle)
 nuke.addKnobChanged(expandnet_nuke.recolored, nodeClass="Root")
+nuke.addKnobChanged(expandnet_nuke.repointed, nodeClass="Read")

@@ -34,7 +34,7 @@ CLASSES: dict[str, dict[str, Any]] = {
               "create_directories": False, "autocrop": False, "metadata": "", "checkHashOnRead": True,
               "disable": False, "colorspace": "linear"},
     "Copy": {**{f"from{k}": "" for k in range(4)}, **{f"to{k}": "" for k in range(4)}},
-    "Expression": {"temp_name0": "", "temp_expr0": "",
+    "Expression": {"temp_name0": "", "temp_expr0": "", "temp_name1": "", "temp_expr1": "",
                    **{f"channel{k}": f"rgba.{c}" for k, c in enumerate(("red", "green", "blue", "alpha"))},
                    **{f"expr{k}": "" for k in range(4)}},
     "Remove": {"operation": "remove", "channels": "all", "disable": False},
@@ -140,6 +140,7 @@ class Node:
         self._inputs: dict[int, Node | None] = {}
         self.members: list[Node] = []
         self.reloads = 0
+        self.copies_that_are_clones = 0
         for knob, value in {**EVERYWHERE, **CLASSES.get(kind, {})}.items():
             self.add(knob, {str: "File_Knob" if knob == "file" else "String_Knob", bool: "Boolean_Knob",
                             int: "Int_Knob", type(None): "PyScript_Knob"}[type(value)], value)  # fmt: skip
@@ -181,6 +182,10 @@ class Node:
         self._inputs[i] = node
         self.host.knob_changed(self, Knob(self, "inputChange", "Obsolete_Knob", None))
         return True
+
+    def clones(self) -> int:
+        """Node.clones: how many clones there are; the test's own."""
+        return self.copies_that_are_clones
 
     def node(self, s: str) -> Node | None:
         self.host.check_thread()
@@ -262,8 +267,9 @@ class Node:
         assert picture is not None
 
         def look_up(name: str) -> Any:
-            if name == self["temp_name0"].value():
-                return evaluate(self["temp_expr0"].value(), look_up)
+            for k in (0, 1):
+                if name == self[f"temp_name{k}"].value():
+                    return evaluate(self[f"temp_expr{k}"].value(), look_up)
             if name in LETTERS:
                 return picture.channel(LETTERS[name])
             if name.startswith("parent."):
@@ -351,6 +357,22 @@ class Task:
         return self._host.artist_cancels
 
 
+class Undo:
+    """nuke.Undo.html: whether what is set can be taken back; setting knobs of a plug-in's own must not fill it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def disabled(self) -> bool:
+        return not self._host.records
+
+    def disable(self) -> None:
+        self._host.records = False
+
+    def enable(self) -> None:
+        self._host.records = True
+
+
 class Host:
     """The module `nuke` (nuke.html), as `module` puts it into sys.modules, and what an artist does with it."""
 
@@ -372,7 +394,12 @@ class Host:
         """Nodes of the group whose node graph is shown; the test's own."""
         self.on_load: list[Callable[[], Any]] = []
         self.on_save: list[Callable[[], Any]] = []
-        self.on_root_knob: list[Callable[[], Any]] = []
+        self.on_knob: dict[str, list[Callable[[], Any]]] = {"Root": [], "Read": []}
+        self.records = True
+        self.undo: list[tuple[str, str]] = []
+        """Node and knob of what an artist could take back."""
+        self.renders = 0
+        """Times that the host is still found rendering something else."""
         self.gizmos: dict[str, str] = {}
         self.calls: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...], threading.Event]] = queue.Queue()
         self._executing = False
@@ -392,7 +419,9 @@ class Host:
     def module(self) -> ModuleType:
         made = ModuleType("nuke")
         made.GUI, made.EXE_PATH = self.GUI, self.EXE_PATH  # type: ignore[attr-defined]
-        for name in ("root", "toNode", "allNodes", "execute", "executeInMainThreadWithResult", "ProgressTask", "frame",
+        made.Undo = Undo(self)  # type: ignore[attr-defined]
+        for name in ("root", "toNode", "allNodes", "execute", "executing", "executeInMainThreadWithResult",
+                     "ProgressTask", "frame",
                      "views", "thisNode", "thisKnob", "scriptOpen", "createNode", "addOnScriptLoad", "addOnScriptSave",
                      "addKnobChanged", "menu"):  # fmt: skip
             setattr(made, name, getattr(self, name))
@@ -443,8 +472,7 @@ class Host:
         self, call: Any, args: Any = (), kwargs: Any = None, nodeClass: str = "*", node: Any = None
     ) -> None:
         """nuke.addKnobChanged.html: called when a knob of a node of a class changes."""
-        assert nodeClass == "Root"
-        self.on_root_knob.append(call)
+        self.on_knob[nodeClass].append(call)
 
     def menu(self, name: str) -> Any:
         """nuke.menu.html."""
@@ -454,6 +482,12 @@ class Host:
                 """Menu.addCommand.html."""
 
         return Menu()
+
+    def executing(self, f: float | None = None) -> bool:
+        """nuke.executing.html."""
+        self.check_thread()
+        self.renders = max(0, self.renders - 1)
+        return self._executing or self.renders > 0
 
     def execute(
         self,
@@ -522,9 +556,11 @@ class Host:
     # Callbacks and scripts
 
     def knob_changed(self, node: Node, knob: Knob) -> None:
-        if node is self.root_node:
+        if self.records and not self._quiet:
+            self.undo.append((node.fullName(), knob.name()))
+        if node.kind in self.on_knob and not self._quiet:
             before, self._this = self._this, (node, knob)
-            for call in self.on_root_knob:
+            for call in self.on_knob[node.kind]:
                 call()
             self._this = before
             return
@@ -628,7 +664,7 @@ class Host:
         self.root_node["name"].setValue(str(path))
         for call in self.on_save:
             call()
-        lines = []
+        lines = ["Root {", f" name {{{path}}}", "}"]
         for node in self.nodes:
             fresh = self._fresh(node)
             inputs = [source.name() if source else "0" for source in (node.input(k) for k in range(node.inputs()))]
@@ -649,6 +685,10 @@ class Host:
         wires = []
         for kind, pairs in read_script(text):
             values = dict(pairs)
+            if kind == "Root":
+                # Knobs of the root stand first in a script: while it loads, its name is the one it was saved under.
+                self.root_node["name"]._value = values["name"]
+                continue
             node = self.create(kind, values.pop("name"))
             wires.append((node, str(values.pop("wired")).split()))
             for name, value in values.items():

@@ -64,6 +64,12 @@ class Comp:
         assert picture is not None
         return np.stack([picture.channel(name) for name in RGB], 2)
 
+    def read_picture(self, read: Node, frame: int = 1001) -> np.ndarray:
+        """Return what a node of the script gives."""
+        picture = read.picture(frame, "main")
+        assert picture is not None
+        return np.stack([picture.channel(name) for name in RGB], 2)
+
     @property
     def status(self) -> str:
         return str(self.node["status"].value())

@@ -231,6 +231,36 @@ def test_an_opencolorio_script_gives_light_in_its_working_space(comp):
         del os.environ["OCIO"]
 
 
+def test_a_color_that_clips_in_one_channel_is_whole_in_another_working_space(comp, monkeypatch):
+    """A channel of the plate has a part in all channels of the working space."""
+    from test_linearized import ACESCG
+
+    comp.host.working = ACESCG
+    comp.host.root_node["colorManagement"].setValue("OCIO")
+    comp.host.root_node["workingSpaceLUT"].setValue("scene_linear (ACES - ACEScg)")
+    monkeypatch.setenv("OCIO", "ocio://default")
+    y, x = np.mgrid[:64, :64]
+    glow = np.clip(1.6 - np.hypot(y - 30, x - 30) / 14, 0, 1.6)[..., None] * np.array([255, 150, 70])
+    picture = np.clip(np.maximum(plate(1, 64, 64) * 0.4, glow), 0, 255).astype(np.uint8)
+    save(comp.folder / "in" / "lamp.1001.png", picture)
+    read = comp.host.create("Read", file=str(comp.folder / "in" / "lamp.%04d.png"))
+    comp.add(read, encoding="srgb", frames="1001", saturated_max_stops=4.0)
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    made = pixels_of(Path(job.plan.folder.result(1001)))
+    light, matte = made[..., :3], made[..., 3:6]
+    some = (matte > 0).any(2) & ~(matte > 0).all(2)
+    assert some.sum() > 50
+    np.testing.assert_allclose(comp.shown()[some], light[some], rtol=2e-3, atol=1e-4)
+    # What clips nowhere is the stream itself.
+    before = comp.read_picture(read)
+    untouched = ~(matte > 0).any(2)
+    np.testing.assert_array_equal(comp.shown()[untouched], before[untouched])
+    # With mix in between, channels that a small working space makes negative are no accident.
+    comp.node["mix"].setValue(0.5)
+    assert np.isfinite(comp.shown()).all()
+
+
 def test_each_view_has_files_of_its_own(comp):
     comp.host.view_names = ["left", "right"]
     for view in comp.host.view_names:
@@ -274,7 +304,7 @@ def test_a_frame_by_itself_is_told_until_it_is_part_of_the_shot(comp):
     assert "analyze" in comp.status
     comp.node["mix"].setValue(0.5)
     comp.node["frames"].setValue("1001-1003")
-    assert "1001 by itself" in comp.status
+    assert "1001 not as part of the shot" in comp.status
     comp.press("render_range")
     assert comp.status == "3 of 3 frames computed (1001-1003)"
 
@@ -298,3 +328,87 @@ def test_the_fake_host_refuses_what_nuke_forbids(comp):
     comp.host._executing = True
     with pytest.raises(Refused, match="already executing"):
         comp.host.execute(comp.node.node("PlateWrite"), 1001, 1001)
+
+
+def test_a_part_of_a_shot_that_is_rendered_again_stays_part_of_it(comp):
+    comp.build(steady="window", steady_window=3)
+    comp.press("render_range")
+    before = [comp.shown(frame) for frame in FRAMES]
+    comp.node["frames"].setValue("1002")
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    assert [report["status"] for report in job.reports] == ["skipped"]
+    for frame, shown in zip(FRAMES, before, strict=True):
+        np.testing.assert_array_equal(comp.shown(frame), shown)
+    # A frame that is another picture by now changes the analysis of all; what was made under the one before is told.
+    picture = codes_of(comp, 1003)
+    picture[:20] //= 2
+    save(comp.folder / "in" / "shot.1003.png", picture)
+    comp.node["frames"].setValue("1003")
+    assert comp.press("render_range").error is None
+    comp.node["frames"].setValue("1001-1003")
+    assert "1001-1002 not as part of the shot" in comp.status
+    job = comp.press("render_range")
+    assert [report["status"] for report in job.reports] == ["done", "done", "skipped"]
+    assert comp.status == "3 of 3 frames computed (1001-1003)"
+    shown = [comp.shown(frame) for frame in FRAMES]
+    comp.press("clear_cache")
+    comp.press("render_range")
+    for frame, whole in zip(FRAMES, shown, strict=True):
+        np.testing.assert_array_equal(comp.shown(frame), whole)
+
+
+def test_a_copy_on_another_plate_shows_that_plate(comp):
+    comp.build()
+    comp.press("render_range")
+    for frame in FRAMES:
+        save(comp.folder / "in" / f"next.{frame}.png", plate(3, 40, 64))
+    other = comp.host.create("Read", file=str(comp.folder / "in" / "next.%04d.png"))
+    comp.node.setInput(0, other)
+    assert comp.status.startswith("0 of 3")
+    np.testing.assert_array_equal(comp.shown(1001), comp.read_picture(other))
+    comp.node.setInput(0, comp.read)
+    assert comp.status == "3 of 3 frames computed (1001-1003)"
+    assert comp.shown(1001).max() > 1.3
+    # A Read that is pointed elsewhere is another plate as well.
+    comp.read["file"].setValue(str(comp.folder / "in" / "next.%04d.png"))
+    assert comp.status.startswith("0 of 3")
+
+
+def test_a_view_that_is_added_has_nothing_computed(comp):
+    comp.build()
+    comp.press("render_range")
+    comp.host.view_names = ["left", "right"]
+    comp.host.root_node.add("views", "String_Knob", "")
+    comp.host.root_node["views"].setValue("left right")
+    assert comp.status.startswith("0 of 3")
+    assert comp.shown(1001).max() == 1.0
+
+
+def test_results_that_come_from_elsewhere_are_read_again(comp):
+    comp.build()
+    comp.press("render_range")
+    reader = comp.node.node("ResultRead")
+    before = reader.reloads
+    comp.node["check_cache"].execute()
+    assert reader.reloads == before + 1
+    kept = Path(comp.plugin.folder_of(comp.node).result(1002))
+    held = kept.read_bytes()
+    kept.unlink()
+    comp.plugin.refresh(comp.node)
+    assert "2 of 3" in comp.status
+    kept.write_bytes(held)
+    comp.plugin.refresh(comp.node)
+    comp.plugin.refresh(comp.node)
+    assert reader.reloads == before + 3
+    assert comp.status.startswith("3 of 3")
+
+
+def test_what_the_node_does_by_itself_is_nothing_to_take_back(comp):
+    comp.build()
+    comp.press("render_frame")
+    comp.host.undo.clear()
+    comp.node["stops"].setValue(0.5)
+    comp.press("render_range")
+    assert comp.host.undo == [("ExpandNet1", "stops")]
+    assert comp.host.records

@@ -200,3 +200,73 @@ def test_what_cannot_be_told_leaves_no_result_of_other_settings(comp):
     comp.node["encoding"].setValue("custom")
     assert comp.node["failed"].value()
     assert comp.shown(1001).max() == 1.0
+
+
+def test_a_job_waits_while_nuke_renders_something_else(comp):
+    comp.build(frames="1001")
+    sys.modules["expandnet_job"].WAIT = 0.01
+    comp.host.renders = 4
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    assert any("waiting for what Nuke renders" in text for _, text in comp.host.tasks[-1].shown)
+    assert comp.shown().max() > 1.3
+    comp.node["stops"].setValue(0.5)
+    comp.host.renders = 10**9
+    comp.host.on_progress = lambda _, text: setattr(comp.host, "artist_cancels", "waiting" in text)
+    assert comp.press("render_range").cancelled
+
+
+@pytest.mark.parametrize(("said", "cancelled"), [("Cancelled", True), ("Out of memory", False)])
+def test_cancelling_in_nukes_own_bar_is_no_fault(comp, monkeypatch, said, cancelled):
+    comp.build()
+
+    def execute(*_):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(sys.modules["nuke"], "execute", execute)
+    job = comp.press("render_frame")
+    assert job.cancelled == cancelled
+    assert (job.error is None) == cancelled
+    assert comp.node.node("PlateWrite")["disable"].value()
+
+
+def test_a_worker_that_hangs_can_be_cancelled(comp, runtime):
+    comp.build()
+    comp.press("render_frame")
+    address = Address.load(next(runtime.glob("*.json")))
+    sys.modules["expandnet_client"].PATIENCE = 1
+    comp.node["stops"].setValue(0.25)
+
+    def stop(_: int, text: str) -> None:
+        if text.endswith("frame 1001: writing the plate"):
+            os.kill(address.pid, signal.SIGSTOP)
+            comp.host.on_progress = lambda *_: None
+            threading.Timer(1.0, lambda: setattr(comp.host, "artist_cancels", True)).start()
+
+    comp.host.on_progress = stop
+    try:
+        job = comp.press("render_frame")
+        assert job.cancelled, job.error
+        # Nor is the next one stuck before it begins.
+        job = comp.press("render_frame")
+        assert job.cancelled, job.error
+    finally:
+        os.kill(address.pid, signal.SIGCONT)
+    comp.host.artist_cancels = False
+    assert comp.press("render_frame").error is None
+
+
+def test_a_node_that_was_turned_into_a_group_works_on(comp):
+    comp.build()
+    comp.node.kind = "Group"
+    job = comp.press("render_frame")
+    assert job.error is None, job.error
+    assert comp.status.startswith("1 of 3")
+    assert comp.shown().max() > 1.3
+
+
+def test_clones_are_refused(comp):
+    comp.build()
+    comp.node.copies_that_are_clones = 1
+    assert comp.press("render_frame") is None
+    assert "declone" in comp.status

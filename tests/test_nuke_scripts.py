@@ -233,3 +233,105 @@ def test_the_scratch_folder_is_held_to_its_quota(comp):
     assert not other.exists()
     assert (precious / "x").exists()
     assert comp.shown().max() > 1.3
+
+
+def test_a_node_that_is_pasted_into_another_script_has_a_folder_of_its_own(comp):
+    comp.build(frames="1001-1002")
+    comp.host.save(comp.folder / "sh010.nk")
+    comp.press("render_range")
+    shown, identifier = comp.shown(1001), comp.node["node_id"].value()
+    for saved in (True, False):
+        other = Comp(comp.folder)
+        if saved:
+            other.host.root_node["name"].setValue(str(comp.folder / "sh020.nk"))
+        for frame in FRAMES:
+            save(comp.folder / "in" / f"next.{frame}.png", plate(3, 40, 64))
+        read = other.host.create("Read", file=str(comp.folder / "in" / "next.%04d.png"))
+        names = (
+            "command",
+            "scratch",
+            "device",
+            "steady",
+            "frames",
+            "node_id",
+            "of_script",
+            "plate_file",
+            "result_file",
+        )
+        carried = {name: comp.node[name].value() for name in names}
+        other.node = other.host.create("ExpandNet", **carried)
+        other.host.created(other.node)
+        other.node.setInput(0, read)
+        assert other.status.startswith("0 of 2")
+        assert other.press("render_range").error is None
+        assert other.node["node_id"].value() != identifier
+        np.testing.assert_allclose(other.shown(1001), expected(plate(3, 40, 64)), rtol=6e-3)
+        np.testing.assert_array_equal(comp.shown(1001), shown)
+        other.close()
+
+
+def test_a_script_says_what_is_there_when_it_is_opened(comp):
+    comp.build()
+    comp.press("render_range")
+    comp.host.save(comp.folder / "comp.nk")
+    shutil.rmtree(comp.folder / "scratch")
+    other = Comp(comp.folder)
+    other.host.scriptOpen(str(comp.folder / "comp.nk"))
+    assert other.host.toNode("ExpandNet1")["status"].value().startswith("0 of 3")
+
+
+def test_another_users_files_are_left_to_them(comp, monkeypatch):
+    comp.build(frames="1001")
+    comp.press("render_range")
+    identifier, shown = comp.node["node_id"].value(), comp.shown()
+    theirs = comp.plugin.folder_of(comp.node)
+    scratch = comp.plugin.expandnet_scratch
+    # What root may write tells nothing.
+    refused = lambda place, _: not str(place).startswith(theirs.path)  # noqa: E731
+    monkeypatch.setattr(scratch.os, "access", refused)
+    job = comp.press("render_range")
+    assert job.error is None, job.error
+    assert comp.node["node_id"].value() != identifier
+    np.testing.assert_array_equal(comp.shown(), shown)
+    # A quota counts what could not be removed.
+    monkeypatch.setattr(scratch.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(scratch, "AT_WORK", 0)
+    assert scratch.hold_to_quota(comp.plugin.folder_of(comp.node), 1, []) == []
+
+
+def test_clearing_leaves_farm_jobs_that_wait(comp):
+    comp.build(frames="1001-1002")
+    comp.press("render_range")
+    comp.press("send_to_farm")
+    comp.press("clear_cache")
+    (job,) = (comp.folder / "scratch").rglob("job.json")
+    assert "not complete stay: 1" in comp.status
+    assert len(list((job.parent / "plates").iterdir())) == 2
+    assert comp.status.startswith("0 of 2")
+    (job.parent / "report.json").write_text('{"complete": true}')
+    comp.press("clear_cache")
+    assert not list((comp.folder / "scratch").rglob("*.exr"))
+    assert not job.exists()
+
+
+def test_a_scratch_folder_is_no_pattern(comp):
+    comp.build(scratch=str(comp.folder / "%V"))
+    comp.press("render_frame")
+    assert "no place for frames or views" in comp.status
+
+
+def test_parts_of_a_range_in_a_terminal_are_told_and_made_one(comp, capsys):
+    comp.build(steady="window", steady_window=3)
+    comp.press("render_range")
+    whole = [comp.shown(frame) for frame in FRAMES]
+    comp.press("clear_cache")
+    comp.host.save(comp.folder / "comp.nk")
+    terminal = Comp(comp.folder, gui=False)
+    for part in ("1001-1002", "1003"):
+        assert terminal.plugin.main([str(comp.folder / "comp.nk"), f"--frames={part}"]) == 0
+    assert "not as part of the shot" in capsys.readouterr().out
+    assert terminal.plugin.main([str(comp.folder / "comp.nk"), "--frames=1001-1003"]) == 0
+    terminal.close()
+    farm = reopened(comp, gui=False)
+    for frame, shown in zip(FRAMES, whole, strict=True):
+        np.testing.assert_array_equal(farm.shown(frame), shown)

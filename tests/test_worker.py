@@ -24,6 +24,7 @@ from expandnet_batch.worker.address import Address, runtime_folder
 from expandnet_batch.worker.describe import describe, parse_settings
 from expandnet_batch.worker.main import command as worker_command
 from expandnet_batch.worker.protocol import WAITING_LIMIT
+from expandnet_batch.worker.server import bind
 from fakes import PointEngine
 from served import HELLO, Host, Running, serving
 
@@ -404,6 +405,11 @@ def test_tcp_needs_the_secret_too(runtime):
         with made, made.makefile("rb") as answers:
             made.sendall(json.dumps({"id": 1, **HELLO, "secret": secret}).encode() + b"\n")
             assert json.loads(answers.readline())["ok"] is admitted
+
+
+def test_a_folder_whose_name_no_socket_can_have_is_told(tmp_path):
+    with pytest.raises(UsageError, match="EXPANDNET_RUNTIME"):
+        bind(tmp_path / ("x" * 100), "worker", tcp=False)
 
 
 def test_a_folder_of_somebody_else_is_refused(runtime):

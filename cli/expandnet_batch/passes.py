@@ -106,10 +106,9 @@ def _earlier(
     if freeze:
         if changed := differing(shot.settings, settings):
             raise UsageError(f"--freeze-analysis: {output} was made with another {changed}; analyze with the same")
-        for name in ("window", "lock_frame", "tiles"):
-            if (was := shot.smoothing[name]) != getattr(how, name):
-                called = name.replace("_", " ")
-                raise UsageError(f"--freeze-analysis: {output} was smoothed with {called} {was}; smooth with the same")
+        if (changed := differing(how.record, {name: shot.smoothing.get(name) for name in how.record})) is not None:
+            called, was = changed.replace("_", " "), shot.smoothing.get(changed)
+            raise UsageError(f"--freeze-analysis: {output} was smoothed with {called} {was}; smooth with the same")
         if lost:
             raise UsageError(f"--freeze-analysis: {left_out}; give the analyses of all its frames")
         return earlier

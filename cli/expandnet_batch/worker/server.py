@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from expandnet_batch.worker.address import FOLDER_VARIABLE
 from expandnet_batch.worker.protocol import (
     CLIENT_LIMIT,
     LINE_LIMIT,
@@ -32,6 +33,10 @@ from expandnet_batch.worker.protocol import (
 )
 from expandnet_batch.worker.service import Service, Token
 from expandnet_ofx import __version__
+from expandnet_ofx.errors import UsageError
+
+LONGEST_SOCKET = 103
+"""Bytes of a socket's path that all systems take (unix(7): 108 with the end; fewer on macOS)."""
 
 GREETING = 10.0
 """Seconds that a connection has to say hello."""
@@ -293,6 +298,8 @@ def bind(folder: Path, name: str, *, tcp: bool) -> socket.socket:
         made.bind(("127.0.0.1", 0))
     else:
         path = folder / f"{name}.sock"
+        if len(os.fsencode(path)) > LONGEST_SOCKET:
+            raise UsageError(f"{path}: too long for a socket; set {FOLDER_VARIABLE} to a folder with a shorter name")
         # Whoever holds the lock owns the name; a socket that is there is a dead worker's.
         path.unlink(missing_ok=True)
         made = socket.socket(socket.AF_UNIX)

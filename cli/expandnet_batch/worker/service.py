@@ -203,6 +203,11 @@ class Service:
         frames = _frames(request)
         check_apart(target, "output", others=[path for _, path in frames])
         converter = self._converter(options, OutputOptions(), token)
+        if (
+            request.values.get("existing") == "skip"
+            and (there := _still_of(target, frames, converter, how)) is not None
+        ):
+            return _told_of(target, there, kept=True)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
         sequence, failures = FrameSequence(name=target.stem, jobs=jobs), list[str]()
@@ -214,8 +219,7 @@ class Service:
             if failures:
                 raise InputError(failures[0])
             made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
-        assert made.smoothing is not None
-        return {"output": str(target), "frames": len(made.frames), "shots": made.smoothing["shots"]}
+        return _told_of(target, made, kept=False)
 
     def _options(self, request: Request) -> dict[str, Any]:
         return {**parse_settings(request.mapping("settings")), **self._fixed}
@@ -236,6 +240,25 @@ class Service:
             token.progress(share, name)
 
         return report
+
+
+def _still_of(target: Path, frames: Sequence[tuple[int, Path]], converter: Converter, how: Steadying) -> Shot | None:
+    """Return the steady shot that is there already, if it was made of these pictures in this way."""
+    try:
+        shot = Shot.load(target)
+        if shot.smoothing is None or differing({**how.record, "shots": shot.smoothing["shots"]}, shot.smoothing):
+            return None
+        if differing(shot.settings, converter.expander.analyses_depend_on) or shot.frames.keys() != dict(frames).keys():
+            return None
+        alike = all(shot.frames[number].identity == converter.identify(path, None) for number, path in frames)
+    except InputError:
+        return None
+    return shot if alike else None
+
+
+def _told_of(target: Path, shot: Shot, *, kept: bool) -> dict[str, Any]:
+    assert shot.smoothing is not None
+    return {"output": str(target), "frames": len(shot.frames), "shots": shot.smoothing["shots"], "kept": kept}
 
 
 def _analysis_key(converter: Converter, identity: Identity) -> str:
