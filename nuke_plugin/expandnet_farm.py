@@ -65,9 +65,7 @@ def hand_over(node, plan):
 
 
 def quoted(word):
-    """Return a word of a command as `expandnet submit` takes words apart: quotes alone hold one together."""
-    if not any(c.isspace() or c in "'\"" for c in word):
-        return word
+    """Return a word of a command in the quotes that `expandnet submit` takes words apart by."""
     return '"%s"' % word if "'" in word else "'%s'" % word
 
 

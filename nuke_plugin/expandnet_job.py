@@ -148,10 +148,13 @@ class Job:
     def _work_view(self, worker, view):
         plan = self.plan
         if plan.steady is not None:
-            # A steady frame knows its neighbors: all plates come first.
-            for done, frame in enumerate(plan.frames):
-                self._write(frame, view, 0.3 * done / len(plan.frames))
-            self._analyze(worker, view)
+            # A steady frame knows its neighbors: all plates come first. A part of a shot that is made again must not come out
+            # as a shot of its own.
+            shot = sorted(set(plan.frames) | set(plan.folder.analyzed(view)))
+            for done, frame in enumerate(shot):
+                if frame in plan.settings or not os.path.isfile(plan.folder.plate(frame, view)):
+                    self._write(frame, view, 0.3 * done / len(shot))
+            self._analyze(worker, view, shot)
         if not plan.expands:
             return
         first = 0.6 if plan.steady is not None else 0.0
@@ -174,24 +177,21 @@ class Job:
                 self._tell(share, "frame %d: waiting for what Nuke renders" % frame)
                 self._stop.wait(WAIT)
 
-    def _analyze(self, worker, view):
+    def _analyze(self, worker, view, shot):
         plan = self.plan
-        # A part of a shot that is made again must not come out as a shot of its own.
-        there = (frame for frame in plan.folder.analyzed(view) if os.path.isfile(plan.folder.plate(frame, view)))
-        numbers = sorted(set(plan.frames) | set(there))
         said = worker.ask(
             "analyze",
             progress=lambda share, text: self._tell(0.3 + 0.3 * share, text),
             cancelled=self._is_cancelled,
-            frames=[[frame, plan.folder.plate(frame, view)] for frame in numbers],
+            frames=[[frame, plan.folder.plate(frame, view)] for frame in shot],
             output=plan.folder.shot(view),
             steady=plan.steady,
             settings=plan.settings[plan.frames[0]],
             existing="skip",
         )
         if not said["kept"]:
-            for frame in set(plan.folder.frames(view)) - (set(plan.frames) if plan.expands else set()):
-                plan.folder.note_alone(frame, True)
+            # Until each is expanded again, or found to come out the same.
+            plan.folder.note_alone(plan.folder.frames(view), True)
 
     def _expand(self, worker, frame, view, start, length):
         plan = self.plan
@@ -201,7 +201,7 @@ class Job:
         elif plan.in_shot:
             try:
                 self._render(worker, frame, view, start, length, {"shot": shot, "frame": frame})
-                plan.folder.note_alone(frame, False)
+                plan.folder.note_alone([frame], False)
                 return
             except Cancelled:
                 raise
@@ -213,7 +213,7 @@ class Job:
                 self.why_alone = str(error)
         self._render(worker, frame, view, start, length, None)
         if plan.in_shot:
-            plan.folder.note_alone(frame, True)
+            plan.folder.note_alone([frame], True)
 
     def _render(self, worker, frame, view, start, length, analysis):
         plan = self.plan

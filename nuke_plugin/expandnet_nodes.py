@@ -43,8 +43,9 @@ def folder_of(node):
         raise ExpandNetError("Scratch folder %s: not an absolute path; save the script, or name another" % scratch)
     if "%v" in scratch.lower() or "%0" in scratch:
         raise ExpandNetError("Scratch folder %s: no place for frames or views, whose files it holds" % scratch)
-    key = expandnet_scratch.settings_key(expandnet_knobs.state_of(node, expandnet_knobs.color_of(node)))
-    return expandnet_scratch.NodeFolder(scratch, node["node_id"].value(), key, nuke.views())
+    state = expandnet_knobs.state_of(node, expandnet_knobs.color_of(node))
+    key, plates = (expandnet_scratch.settings_key(part) for part in (state, state["plate"]))
+    return expandnet_scratch.NodeFolder(scratch, node["node_id"].value(), key, plates, nuke.views())
 
 
 def frames_of(node):
@@ -71,7 +72,7 @@ def identify(node):
     The folder of a node of another script is not its own, and one that another user made may not be writable.
     """
     if not is_identified(node):
-        node["node_id"].setValue(expandnet_knobs.new_identifier())
+        set_knobs(node, {"node_id": expandnet_knobs.new_identifier()})
     elif nuke.GUI and (comes_from_another(node) or not folder_of(node).is_writable()):
         # In a terminal a script may lie elsewhere than where it was saved, and is not saved again.
         adopt(node)
@@ -140,11 +141,11 @@ def _execute(node, frame, view):
 def say(node, text, state):
     """Show a text on a node; `state` is one of `COLORS`."""
     # What does not change is not set: a script that is only opened would count as changed.
-    _set(node, {"status": text, "failed": state == "error", "tile_color": COLORS[state]})
+    set_knobs(node, {"status": text, "failed": state == "error", "tile_color": COLORS[state]})
 
 
-def _set(node, values):
-    """Give knobs of a node values, those that they do not have already."""
+def set_knobs(node, values):
+    """Give knobs of a node values, those that they do not have already, as nothing that an artist takes back."""
     with without_undo():
         for name, value in values.items():
             if node[name].value() != value:
@@ -200,10 +201,10 @@ def script_name():
 def show(node, folder):
     """Point a node at the plates and results of a folder, None for none, and put channels together as they come."""
     if folder is None:
-        _set(node, {"plate_file": "", "result_file": NOT_COMPUTED})
+        set_knobs(node, {"plate_file": "", "result_file": NOT_COMPUTED})
         return
     mixed = expandnet_color.mixes_channels(expandnet_knobs.color_of(node))
-    _set(node, {"plate_file": folder.plates, "result_file": folder.results, "channels_mix": mixed})
+    set_knobs(node, {"plate_file": folder.plates, "result_file": folder.results, "channels_mix": mixed})
 
 
 def adopt(node):
@@ -211,7 +212,7 @@ def adopt(node):
     identifier, fresh = node["node_id"].value(), expandnet_knobs.new_identifier()
     before = node["result_file"].value()
     moved = {knob: node[knob].value().replace(identifier, fresh) for knob in ("plate_file", "result_file")}
-    _set(node, dict(moved, node_id=fresh))
+    set_knobs(node, dict(moved, node_id=fresh))
     expandnet_scratch.link_files(os.path.dirname(before), os.path.dirname(node["result_file"].value()))
 
 

@@ -30,6 +30,7 @@ from expandnet_nodes import (
     reload_result,
     say,
     script_name,
+    set_knobs,
     show,
     shown_views,
     status_of,
@@ -60,7 +61,7 @@ def created(node):
     expandnet_knobs.upgrade(node)
     script = script_name()
     if not expandnet_scratch.NODE.match(node["node_id"].value()):
-        node["node_id"].setValue(expandnet_knobs.new_identifier())
+        set_knobs(node, {"node_id": expandnet_knobs.new_identifier()})
     elif not is_identified(node) or (script and comes_from_another(node)):
         # A copy, of a node of this script or of another one.
         adopt(node)
@@ -68,7 +69,7 @@ def created(node):
         # While a script loads nothing is connected yet, and perhaps it has no name yet; a node of a script shows what it
         # showed when that was saved.
         return
-    node["of_script"].setValue(script or SESSION)
+    set_knobs(node, {"of_script": script or SESSION})
     refresh(node)
 
 
@@ -127,9 +128,7 @@ def settle(*_):
         if comes_from_another(node) and is_identified(node):
             adopt(node)
             refresh(node)
-        if node["of_script"].value() != script:
-            # Else a script that is only opened would count as changed.
-            node["of_script"].setValue(script)
+        set_knobs(node, {"of_script": script})
 
 
 def opened(*_):
@@ -155,8 +154,11 @@ def recolored(*_):
 def repointed(*_):
     """Callback of a knob of a Read: another plate, or another encoding, has other results."""
     knob = nuke.thisKnob()
-    if knob is not None and knob.name() in ("file", "colorspace", "raw"):
-        refresh_all()
+    if nuke.GUI and knob is not None and knob.name() in ("file", "colorspace", "raw"):
+        read = nuke.thisNode().fullName()
+        for node in all_nodes():
+            if any(source.fullName() == read for source in expandnet_color.sources(node)):
+                refresh(node)
 
 
 def describe(node, folder):
@@ -212,11 +214,14 @@ def clear_cache(node):
     try:
         if node["node_id"].value() in _jobs:
             raise ExpandNetError("Clear: cancel what runs first")
+        # A copy must not clear what it was copied from.
+        identify(node)
         waiting = folder_of(node).clear()
         reload_result(node)
         refresh(node)
         if waiting:
-            say(node, "%s. Farm jobs that are not complete stay: %d" % (status_of(node), waiting), "idle")
+            text = "%s. Farm jobs that are not complete stay, with their results: %d"
+            say(node, text % (status_of(node), waiting), "idle")
     except ExpandNetError as error:
         say(node, str(error), "error")
 
@@ -266,7 +271,7 @@ def _plan(node, frames, steady, expands=True):
         raise ExpandNetError("%s is animated, a steady shot needs it constant; or set Steady to off" % moving)
     identify(node)
     if nuke.GUI:
-        node["of_script"].setValue(script_name() or SESSION)
+        set_knobs(node, {"of_script": script_name() or SESSION})
     folder = folder_of(node)
     show(node, folder)
     command, device = node["command"].evaluate() or "", _device(node)

@@ -1,6 +1,6 @@
 """Where plates and results of a node lie, what they take, and what goes when there is too much. Standard library only.
 
-    SCRATCH/NODE/plates/plate.1001.exr      what upstream gave, as the worker reads it
+    SCRATCH/NODE/plates-KEY/plate.1001.exr  what upstream gave, as the worker reads it; KEY stands for the Reads there
     SCRATCH/NODE/KEY/light.1001.exr         what came of it under the settings that KEY stands for
     SCRATCH/NODE/KEY/shot.json              steady analyses of the range
     SCRATCH/NODE/KEY/alone.json             frames of a shot that were expanded by themselves
@@ -54,15 +54,16 @@ class NodeFolder:
     Args:
         scratch: absolute folder.
         node: identifier of the node.
-        key: see `settings_key`.
+        key: see `settings_key`; of all that decides about a result.
+        plates: the same, of what tells the plate from others.
         views: names of views where there are several; file names hold `%V` then.
     """
 
-    def __init__(self, scratch, node, key, views=()):
+    def __init__(self, scratch, node, key, plates, views=()):
         self.scratch = posix(scratch)
         self.path = posix(os.path.join(scratch, node))
         view = ".%V" if len(views) > 1 else ""
-        self.plates = "%s/plates/plate%s.%%04d.exr" % (self.path, view)
+        self.plates = "%s/plates-%s/plate%s.%%04d.exr" % (self.path, plates, view)
         self.results = "%s/%s/light%s.%%04d.exr" % (self.path, key, view)
         self.settings = "%s/%s" % (self.path, key)
         self.report = "%s/report.json" % self.settings
@@ -93,20 +94,21 @@ class NodeFolder:
         return sorted(int(n) for n in numbers if re.match(r"^-?\d+$", n))
 
     def alone(self):
-        """Return the numbers of the frames that were expanded by themselves where they belong to a shot."""
+        """Return the numbers of the frames that are no part of the shot as it is analyzed, where there is one."""
         try:
             with open(self._alone, encoding="utf-8") as file:
                 return {frame for frame in json.load(file) if isinstance(frame, int)}
         except (OSError, ValueError, TypeError):
             return set()
 
-    def note_alone(self, frame, alone):
-        """Keep in mind whether a frame was expanded by itself; raise `OSError` if that cannot be written."""
+    def note_alone(self, frames, alone):
+        """Keep in mind whether frames are no part of the shot as it is analyzed; raise `OSError` if that cannot be written."""
         known = self.alone()
-        if (frame in known) == alone:
+        noted = known | set(frames) if alone else known - set(frames)
+        if noted == known:
             return
         with open(self._alone + ".tmp", "w", encoding="utf-8") as file:
-            json.dump(sorted(known ^ {frame}), file)
+            json.dump(sorted(noted), file)
         os.replace(self._alone + ".tmp", self._alone)
 
     def make(self):
@@ -128,23 +130,15 @@ class NodeFolder:
         return all(os.access(place, os.W_OK | os.X_OK) for place in places if os.path.isdir(place))
 
     def clear(self):
-        """Remove everything of this node but farm jobs that are not complete; return how many those are."""
+        """Remove everything of this node but farm jobs that are not complete, with their results; return how many those are."""
         if not NODE.match(os.path.basename(self.path)):
             return 0
-        settings = _below(self.path, "k")
-        waiting = [job for place in settings for job in _below(place, "job-") if _waits(job)]
+        waiting = [job for place in _below(self.path, "k") for job in _below(place, "job-") if _waits(job)]
         if not waiting:
             shutil.rmtree(self.path, ignore_errors=True)
-        for place in settings + _below(self.path, "plates"):
+        for place in _below(self.path, "k") + _below(self.path, "plates"):
             if not any(job.startswith(place + "/") for job in waiting):
                 shutil.rmtree(place, ignore_errors=True)
-        for place in {os.path.dirname(job) for job in waiting}:
-            for name in os.listdir(place):
-                path = "%s/%s" % (place, name)
-                if os.path.isfile(path):
-                    os.remove(path)
-                elif path not in waiting:
-                    shutil.rmtree(path, ignore_errors=True)
         return len(waiting)
 
 

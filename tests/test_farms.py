@@ -17,7 +17,7 @@ import slurm
 from commands import ROOT, needs_torch
 from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.tools import command as tools
-from farms import FRAMES, PROGRAM, QUIET, needed, same_as_a_batch, written
+from farms import FRAMES, PROGRAM, QUIET, needed, same_as_a_batch, submit, written
 
 from expandnet_ofx.sequences import parse_frames
 
@@ -122,7 +122,15 @@ def test_what_workers_run_may_have_a_launcher(shot: Path) -> None:
     assert "Executable=rez-env\nArguments=<QUOTE>a b<QUOTE> -- expandnet task <QUOTE>" in plugin
     written(*words, to="opencue", job="d")
     assert "['rez-env', 'a b', '--', 'expandnet', 'task'" in Path("d/d.py").read_text()
-    # What lies here lies there under its whole name, spaces and all.
+    for unclear in ("C:\\Program Files\\x.exe", "/opt/my tools/expandnet", "/opt/rez/rez-env a -- expandnet"):
+        ran = submit("--executable", unclear, job="f")
+        assert (ran.code, "in quotes" in ran.complaint) == (2, True)
+    written("--executable", "'C:\\Program Files\\x.exe'", to="deadline", job="g")
+    assert "Executable=C:\\Program Files\\x.exe\n" in Path("g/expand.plugin").read_text()
+    # What lies here lies there under its whole name, spaces and all; a name alone is looked for there.
+    Path("expandnet").touch()
+    written(*words, to="slurm", job="h")
+    assert "-- expandnet task " in Path("h/expand.sbatch").read_text()
     Path("a bin").mkdir()
     Path("a bin/x").touch()
     written("--executable", "./a bin/x", to="deadline", job="e")

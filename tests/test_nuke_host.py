@@ -358,6 +358,54 @@ def test_a_part_of_a_shot_that_is_rendered_again_stays_part_of_it(comp):
         np.testing.assert_array_equal(comp.shown(frame), whole)
 
 
+def test_a_part_of_a_shot_knows_the_plates_of_that_shot_alone(comp):
+    comp.build(steady="window", steady_window=3)
+    comp.press("render_range")
+    before = [comp.shown(frame) for frame in FRAMES]
+    for frame in FRAMES:
+        save(comp.folder / "in" / f"next.{frame}.png", plate(3, 40, 64))
+    comp.node.setInput(0, comp.host.create("Read", file=str(comp.folder / "in" / "next.%04d.png")))
+    assert comp.press("render_range").error is None
+    comp.node.setInput(0, comp.read)
+    comp.node["frames"].setValue("1002")
+    for lost in (False, True):
+        if lost:
+            # A farm job took them, or a quota.
+            Path(comp.plugin.folder_of(comp.node).plate(1001)).unlink()
+        job = comp.press("render_range")
+        assert [report["status"] for report in job.reports] == ["skipped"]
+        for frame, shown in zip(FRAMES, before, strict=True):
+            np.testing.assert_array_equal(comp.shown(frame), shown)
+
+
+def test_an_analysis_that_was_damaged_is_made_anew(comp):
+    comp.build(steady="window", steady_window=3)
+    job = comp.press("render_range")
+    before = comp.shown(1002)
+    maps = sorted(Path(job.plan.folder.settings).glob("*.maps.exr"))
+    assert maps
+    maps[1].unlink()
+    Path(job.plan.folder.result(1002)).unlink()
+    assert comp.press("render_range").error is None
+    np.testing.assert_array_equal(comp.shown(1002), before)
+
+
+def test_frames_of_an_earlier_analysis_are_told_after_a_cancel(comp):
+    comp.build(steady="window", steady_window=3)
+    comp.press("render_range")
+    picture = codes_of(comp, 1001)
+    picture[:20] //= 2
+    save(comp.folder / "in" / "shot.1001.png", picture)
+
+    def cancel(_: int, text: str) -> None:
+        if text.endswith("frame 1002"):
+            next(iter(comp.plugin._jobs.values())).cancel()
+
+    comp.host.on_progress = cancel
+    assert comp.press("render_range").cancelled
+    assert "1003 not as part of the shot" in comp.status
+
+
 def test_a_copy_on_another_plate_shows_that_plate(comp):
     comp.build()
     comp.press("render_range")
@@ -407,6 +455,8 @@ def test_results_that_come_from_elsewhere_are_read_again(comp):
 def test_what_the_node_does_by_itself_is_nothing_to_take_back(comp):
     comp.build()
     comp.press("render_frame")
+    comp.host.save(comp.folder / "comp.nk")
+    assert {knob for node, knob in comp.host.undo if node.startswith("ExpandNet")} == set()
     comp.host.undo.clear()
     comp.node["stops"].setValue(0.5)
     comp.press("render_range")

@@ -263,6 +263,8 @@ def test_a_node_that_is_pasted_into_another_script_has_a_folder_of_its_own(comp)
         other.host.created(other.node)
         other.node.setInput(0, read)
         assert other.status.startswith("0 of 2")
+        other.press("clear_cache")
+        np.testing.assert_array_equal(comp.shown(1001), shown)
         assert other.press("render_range").error is None
         assert other.node["node_id"].value() != identifier
         np.testing.assert_allclose(other.shown(1001), expected(plate(3, 40, 64)), rtol=6e-3)
@@ -301,13 +303,19 @@ def test_another_users_files_are_left_to_them(comp, monkeypatch):
 
 def test_clearing_leaves_farm_jobs_that_wait(comp):
     comp.build(frames="1001-1002")
+    comp.node["stops"].setValue(1.0)
+    comp.press("render_range")
+    comp.node["stops"].setValue(0.0)
     comp.press("render_range")
     comp.press("send_to_farm")
     comp.press("clear_cache")
     (job,) = (comp.folder / "scratch").rglob("job.json")
-    assert "not complete stay: 1" in comp.status
+    assert "not complete stay, with their results: 1" in comp.status
     assert len(list((job.parent / "plates").iterdir())) == 2
-    assert comp.status.startswith("0 of 2")
+    # What the job wrote is there; all else is gone.
+    assert comp.status.startswith("2 of 2")
+    assert len(list((comp.folder / "scratch").rglob("light.*.exr"))) == 2
+    assert not list((comp.folder / "scratch").rglob("plates-*"))
     (job.parent / "report.json").write_text('{"complete": true}')
     comp.press("clear_cache")
     assert not list((comp.folder / "scratch").rglob("*.exr"))

@@ -194,6 +194,13 @@ def test_an_analysis_can_be_frozen_when_frames_are_added(footage: Path) -> None:
         ran = invoke(tools, "smooth", "a.json", "b.json", "-o", "s.json", "--freeze-analysis", *words)
         assert ran.code == 2
         assert f"was smoothed with {what}" in ran.complaint
+    ran = invoke(tools, "smooth", "a.json", "b.json", "-o", "s.json", "--freeze-analysis", "--cuts", "1003")
+    assert (ran.code, "give the same --cuts" in ran.complaint) == (2, True)
+    # A cut among the frames that are added is none of the frozen ones' concern.
+    shutil.copy("s.json", "u.json")
+    run("smooth", "a.json", "-o", "u.json")
+    run("smooth", "a.json", "b.json", "-o", "u.json", "--freeze-analysis", "--cuts", "1005")
+    assert Shot.load("u.json").smoothing["shots"] == [[1001, 1004], [1005, 1006]]
     for words in (("--freeze-analysis",), ()):
         ran = invoke(tools, "smooth", "a.json", "-o", "b.json", *words)
         assert ran.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import sweep
 from expandnet_ofx.sequences import find_sources, parse_frames
 from expandnet_ofx.shots import Shot, ShotFrame, merge_shots
-from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.steady import Steadying, find_shots, steady
 
 
 def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int:
@@ -89,6 +90,23 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
     return 0
 
 
+def _check_alike(output: Path, shot: Shot, how: Steadying) -> None:
+    """Raise `UsageError` if frozen frames were smoothed in another way than the others are going to be."""
+    assert shot.smoothing is not None
+    for name in ("window", "lock_frame", "tiles"):
+        if (was := shot.smoothing[name]) != getattr(how, name):
+            called = name.replace("_", " ")
+            raise UsageError(f"--freeze-analysis: {output} was smoothed with {called} {was}; smooth with the same")
+    if how.cuts is None and shot.smoothing.get("cuts") is None:
+        return
+    # Cuts of frames that are added are not the frozen ones' concern.
+    cuts = None if how.cuts is None else tuple(cut for cut in how.cuts if cut in shot.frames)
+    spans = [[found[0], found[-1]] for found in find_shots(shot.frames, replace(how, cuts=cuts))]
+    if spans != shot.smoothing["shots"]:
+        starts = " ".join(str(first) for first, _ in shot.smoothing["shots"])
+        raise UsageError(f"--freeze-analysis: {output} has shots from frames {starts} on; give the same --cuts")
+
+
 def _earlier(
     output: Path, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], how: Steadying, *, freeze: bool
 ) -> Mapping[int, ShotFrame]:
@@ -106,9 +124,7 @@ def _earlier(
     if freeze:
         if changed := differing(shot.settings, settings):
             raise UsageError(f"--freeze-analysis: {output} was made with another {changed}; analyze with the same")
-        if (changed := differing(how.record, {name: shot.smoothing.get(name) for name in how.record})) is not None:
-            called, was = changed.replace("_", " "), shot.smoothing.get(changed)
-            raise UsageError(f"--freeze-analysis: {output} was smoothed with {called} {was}; smooth with the same")
+        _check_alike(output, shot, how)
         if lost:
             raise UsageError(f"--freeze-analysis: {left_out}; give the analyses of all its frames")
         return earlier

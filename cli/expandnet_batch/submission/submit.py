@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -156,6 +157,9 @@ def _words(command: str | None, option: str) -> tuple[str, ...]:
         raise UsageError(f"{option}: an empty command; check the variables of the call")
     if command is not None and _is_file(command, program=True):
         return (str(Path(command).absolute()),)
+    if option == "--executable" and re.match(r"(/|\\|\w:)[^'\"]*\s", command or ""):
+        # On workers it may be a file whose name has a space, or a launcher with its words.
+        raise UsageError(f"{option} {command}: put its files in quotes, each by itself")
     lexer = shlex.shlex(command or "", posix=True, punctuation_chars=False)
     # Backslashes are those of Windows' paths.
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
@@ -163,7 +167,11 @@ def _words(command: str | None, option: str) -> tuple[str, ...]:
         words = list(lexer)
     except ValueError as error:
         raise UsageError(f"{option}: quotes do not match ({error})") from error
-    return tuple(str(Path(word).absolute()) if _is_file(word, program=not k) else word for k, word in enumerate(words))
+    by_path = [option == "--executable" or not k for k in range(len(words))]
+    return tuple(
+        str(Path(word).absolute()) if _is_file(word, program=program) else word
+        for word, program in zip(words, by_path, strict=True)
+    )
 
 
 def _is_file(word: str, *, program: bool) -> bool:

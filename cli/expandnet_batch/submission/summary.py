@@ -67,8 +67,8 @@ def save_report(job: FarmJob, wrong: Sequence[str], progress: Progress) -> list[
     for key, shot in shots.items():
         flicker = _flicker(job, shot, progress)
         # Once a job is complete what its tasks kept is gone, and the report holds what came of it.
-        known = before.get(key) if not flicker.changes else None
-        shot |= flicker_record(flicker) if known is None else known
+        known = before.get(key, {"flicker_changes": 0})
+        shot |= known if flicker.changes < known.get("flicker_changes", 0) else flicker_record(flicker)
     data["shots"] = list(shots.values())
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(target, json.dumps(data, indent=1) + "\n")

@@ -60,7 +60,7 @@ def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, k
     if step == "expand":
         return _expand(job, frames, options)
     if step == THEN:
-        return _then(job, frames)
+        return _then(job, frames, options)
     if step == "check":
         return _check(job, options, keep_scratch=keep_scratch)
     return _analyze(job, frames, options)
@@ -78,12 +78,12 @@ def _sweep(job: FarmJob) -> None:
             sweep(folder)
 
 
-def _then(job: FarmJob, frames: Sequence[int]) -> int:
+def _then(job: FarmJob, frames: Sequence[int], options: Mapping[str, Any]) -> int:
     """Run what waits for the results; return its exit code."""
     if not job.then:
         raise UsageError(f"{job.folder / 'job.json'}: has no last step; submit with --then")
     words = job.last_words(frames)
-    click.echo(shlex.join(words))
+    _say(options, shlex.join(words))
     try:
         child = subprocess.Popen(words)
     except OSError as error:

@@ -203,11 +203,10 @@ class Service:
         frames = _frames(request)
         check_apart(target, "output", others=[path for _, path in frames])
         converter = self._converter(options, OutputOptions(), token)
-        if (
-            request.values.get("existing") == "skip"
-            and (there := _still_of(target, frames, converter, how)) is not None
-        ):
-            return _told_of(target, there, kept=True)
+        if request.values.get("existing") == "skip":
+            there = _still_of(target, frames, converter, how, token)
+            if there is not None:
+                return _told_of(target, there, kept=True)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
         sequence, failures = FrameSequence(name=target.stem, jobs=jobs), list[str]()
@@ -242,18 +241,24 @@ class Service:
         return report
 
 
-def _still_of(target: Path, frames: Sequence[tuple[int, Path]], converter: Converter, how: Steadying) -> Shot | None:
-    """Return the steady shot that is there already, if it was made of these pictures in this way."""
+def _still_of(
+    target: Path, frames: Sequence[tuple[int, Path]], converter: Converter, how: Steadying, token: Token
+) -> Shot | None:
+    """Return the steady shot that is there already, if it is whole and was made of these pictures in this way."""
     try:
         shot = Shot.load(target)
         if shot.smoothing is None or differing({**how.record, "shots": shot.smoothing["shots"]}, shot.smoothing):
             return None
         if differing(shot.settings, converter.expander.analyses_depend_on) or shot.frames.keys() != dict(frames).keys():
             return None
-        alike = all(shot.frames[number].identity == converter.identify(path, None) for number, path in frames)
+        for done, (number, path) in enumerate(frames):
+            token.progress(done / len(frames), "looking at what is analyzed")
+            if shot.frames[number].identity != converter.identify(path):
+                return None
+            shot.frames[number].load()
     except InputError:
         return None
-    return shot if alike else None
+    return shot
 
 
 def _told_of(target: Path, shot: Shot, *, kept: bool) -> dict[str, Any]:
