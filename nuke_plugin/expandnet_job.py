@@ -13,6 +13,9 @@ import expandnet_scratch
 import nuke
 from expandnet_client import Busy, Cancelled, ExpandNetError
 
+running = {}  # type: dict[str, Job]
+"""What runs, by the identifier of its node: names change, and another script may have the same."""
+
 WAIT = 0.5
 """Seconds from one look to the next at whether the host is done with what it renders."""
 

@@ -1,4 +1,4 @@
-"""What the buttons and callbacks of ExpandNet.gizmo do. Standard library only, Python 3.7 and later.
+"""What the buttons of ExpandNet.gizmo do. Standard library only, Python 3.7 and later.
 
 The gizmo's own scripts are one call each, so that nodes of old scripts run the code that is installed. In a terminal,
 `nuke -t expandnet_nuke.py comp.nk --frames=1001-1100 [NODE ...]` computes what `nuke -x` then reads.
@@ -14,14 +14,12 @@ import expandnet_farm
 import expandnet_knobs
 import expandnet_scratch
 import nuke
+from expandnet_callbacks import describe, refresh
 from expandnet_client import ExpandNetError, Pool
-from expandnet_job import Job, Plan
+from expandnet_job import Job, Plan, running
 from expandnet_nodes import (
     SESSION,
-    adopt,
     all_nodes,
-    as_ranges,
-    comes_from_another,
     find_node,
     folder_of,
     frames_of,
@@ -37,142 +35,7 @@ from expandnet_nodes import (
     write_plate,
 )
 
-TOLD = ("inputChange", "showPanel")
-"""What a host tells like a knob."""
-
-REFRESHING = TOLD + ("scratch", "encoding", "encoding_name", "frames")
-"""After these the node looks again, and after the knobs that decide about results."""
-
-SCRIPT_KNOBS = ("colorManagement", "OCIO_config", "workingSpaceLUT", "customOCIOConfigPath", "views")
-"""Knobs of a script that say what its colors are, and which views it has."""
-
-_jobs = {}  # type: dict[str, Job]
-"""What runs, by the identifier of its node: names change, and another script may have the same."""
-_seen = {}  # type: dict[str, set[str]]
-"""Results that were there when a node looked last, by its identifier: the host keeps in mind that a file was missing."""
 _pool = Pool()
-
-
-def created(node):
-    """Callback of a new, pasted or loaded node: give it an identity of its own, and bring it up to date."""
-    if not nuke.GUI:
-        # A render only reads: what the script says was computed is what it shows.
-        return
-    expandnet_knobs.upgrade(node)
-    script = script_name()
-    if not expandnet_scratch.NODE.match(node["node_id"].value()):
-        set_knobs(node, {"node_id": expandnet_knobs.new_identifier()})
-    elif not is_identified(node) or (script and comes_from_another(node)):
-        # A copy, of a node of this script or of another one.
-        adopt(node)
-    else:
-        # While a script loads nothing is connected yet, and perhaps it has no name yet; a node of a script shows what it
-        # showed when that was saved.
-        return
-    set_knobs(node, {"of_script": script or SESSION})
-    refresh(node)
-
-
-def changed(node, knob):
-    """Callback of a knob: what is computed under other settings is another folder, so the node shows what holds now."""
-    if not nuke.GUI:
-        # As in `created`: what a pipeline sets before a render must not lead it to another folder.
-        return
-    name = knob.name()
-    if name in REFRESHING or name in expandnet_knobs.STATE:
-        refresh(node, turned=name not in TOLD)
-
-
-def refresh(node, turned=False):
-    """Point the node at the results of its settings, and say how far they are.
-
-    Args:
-        turned: the artist set something; then results of before do not hold, even if it cannot be told which do. While a
-            script loads, what is upstream may only be missing yet.
-    """
-    if node.input(0) is None:
-        say(node, "connect a plate", "idle")
-        return
-    try:
-        folder = folder_of(node)
-    except ExpandNetError as error:
-        if turned:
-            show(node, None)
-        say(node, str(error), "error")
-        return
-    show(node, folder)
-    _look_again(node, folder)
-    try:
-        text = describe(node, folder)
-    except ExpandNetError as error:
-        say(node, str(error), "error")
-        return
-    if node["node_id"].value() not in _jobs:
-        say(node, text, "idle")
-
-
-def _look_again(node, folder):
-    """Let the host read again where results have come or gone since: a farm, a terminal or another session makes them."""
-    there = {folder.result(frame, view) for view in shown_views() for frame in folder.frames(view)}
-    identifier = node["node_id"].value()
-    if _seen.get(identifier, there) != there:
-        reload_result(node)
-    _seen[identifier] = there
-
-
-def settle(*_):
-    """Callback of a script that was opened or is saved: nodes that came from another script leave its folders to it."""
-    script = script_name()
-    # What runs goes on under the identity that it began with.
-    for node in [node for node in all_nodes() if script and node["node_id"].value() not in _jobs]:
-        if comes_from_another(node) and is_identified(node):
-            adopt(node)
-            refresh(node)
-        set_knobs(node, {"of_script": script})
-
-
-def opened(*_):
-    """Callback of a script that was opened: what is computed may have come or gone since it was saved."""
-    settle()
-    refresh_all()
-
-
-def refresh_all():
-    """Bring all nodes of the script up to date."""
-    if nuke.GUI:
-        for node in all_nodes():
-            refresh(node)
-
-
-def recolored(*_):
-    """Callback of a knob of the script: under other colors other results hold, and each view has its own."""
-    knob = nuke.thisKnob()
-    if knob is not None and knob.name() in SCRIPT_KNOBS:
-        refresh_all()
-
-
-def repointed(*_):
-    """Callback of a knob of a Read: another plate, or another encoding, has other results."""
-    knob = nuke.thisKnob()
-    if nuke.GUI and knob is not None and knob.name() in ("file", "colorspace", "raw"):
-        read = nuke.thisNode().fullName()
-        for node in all_nodes():
-            if any(source.fullName() == read for source in expandnet_color.sources(node)):
-                refresh(node)
-
-
-def describe(node, folder):
-    """Return how far the frames of a node are, in a few words."""
-    wanted = frames_of(node)
-    there = set.intersection(*(set(folder.frames(view)) for view in shown_views()))
-    done = [frame for frame in wanted if frame in there]
-    text = "%d of %d frames computed" % (len(done), len(wanted))
-    if done:
-        text += " (%s)" % as_ranges(done)
-    if len(done) < len(wanted):
-        text += "; others show the plate"
-    alone = sorted(there & folder.alone())
-    return text + ("; %s not as part of the shot as it is analyzed" % as_ranges(alone) if alone else "")
 
 
 def render_range(node):
@@ -204,7 +67,7 @@ def send_to_farm(node):
 
 def cancel(node):
     """Button: stop what runs for this node."""
-    job = _jobs.get(node["node_id"].value())
+    job = running.get(node["node_id"].value())
     if job is not None:
         job.cancel()
 
@@ -212,7 +75,7 @@ def cancel(node):
 def clear_cache(node):
     """Button: remove the plates and results of this node."""
     try:
-        if node["node_id"].value() in _jobs:
+        if node["node_id"].value() in running:
             raise ExpandNetError("Clear: cancel what runs first")
         # A copy must not clear what it was copied from.
         identify(node)
@@ -246,7 +109,7 @@ def open_report(node):
 def _begin(node, planned):
     """Start a job for a node by the plan that a call makes; a reason why not goes to the node."""
     try:
-        if node["node_id"].value() in _jobs:
+        if node["node_id"].value() in running:
             raise ExpandNetError("runs already; cancel it, or wait")
         job = Job(planned())
     except ExpandNetError as error:
@@ -254,7 +117,7 @@ def _begin(node, planned):
         if not nuke.GUI:
             raise
         return None
-    _jobs[job.plan.identifier] = job
+    running[job.plan.identifier] = job
     say(node, "working", "busy")
     job.start()
     return job
@@ -290,7 +153,7 @@ def _plan(node, frames, steady, expands=True):
         device=device,
         hand_over=None,
         quota=int(node["quota"].value() * expandnet_scratch.GIB),
-        at_work=lambda: [other.plan.folder for other in list(_jobs.values())],
+        at_work=lambda: [other.plan.folder for other in list(running.values())],
         open_worker=lambda cancelled: _pool.open(command, device, cancelled),
         write=lambda frame, view: write_plate(find_node(identifier), folder, frame, view),
         finished=lambda job: _finish(identifier, job),
@@ -299,7 +162,7 @@ def _plan(node, frames, steady, expands=True):
 
 def _finish(identifier, job):
     """Show the end of a job on its node, which may be gone."""
-    _jobs.pop(identifier, None)
+    running.pop(identifier, None)
     node = find_node(identifier)
     if node is None:
         return

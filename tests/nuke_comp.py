@@ -53,8 +53,8 @@ class Comp:
     def press(self, button: str, node: Node | None = None) -> Any:
         """Press a button and be the interface until all is done."""
         (node or self.node)[button].execute()
-        jobs = list(self.plugin._jobs.values())
-        self.host.pump(lambda: not self.plugin._jobs)
+        jobs = list(self.plugin.running.values())
+        self.host.pump(lambda: not self.plugin.running)
         assert all(job.wait(10) for job in jobs)
         return jobs[-1] if jobs else None
 

@@ -399,7 +399,7 @@ def test_frames_of_an_earlier_analysis_are_told_after_a_cancel(comp):
 
     def cancel(_: int, text: str) -> None:
         if text.endswith("frame 1002"):
-            next(iter(comp.plugin._jobs.values())).cancel()
+            next(iter(comp.plugin.running.values())).cancel()
 
     comp.host.on_progress = cancel
     assert comp.press("render_range").cancelled

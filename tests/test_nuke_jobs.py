@@ -22,7 +22,7 @@ def test_cancelling_in_the_middle_leaves_complete_frames(comp):
     def watch(percent: int, text: str) -> None:
         if "1002" in text and not pressed:
             pressed.append(text)
-            next(iter(comp.plugin._jobs.values())).cancel()
+            next(iter(comp.plugin.running.values())).cancel()
 
     comp.host.on_progress = watch
     job = comp.press("render_range")
@@ -113,8 +113,8 @@ def test_two_nodes_work_at_once_and_a_copy_has_files_of_its_own(comp):
     copy["stops"].setValue(1.0)
     first["render_range"].execute()
     copy["render_range"].execute()
-    assert len(comp.plugin._jobs) == 2
-    comp.host.pump(lambda: not comp.plugin._jobs)
+    assert len(comp.plugin.running) == 2
+    comp.host.pump(lambda: not comp.plugin.running)
     np.testing.assert_allclose(comp.shown(1003, first), expected(codes_of(comp, 1003)), rtol=6e-3)
     np.testing.assert_allclose(comp.shown(1003, copy), expected(codes_of(comp, 1003), stops=1.0), rtol=6e-3)
     comp.press("clear_cache", copy)
@@ -128,8 +128,8 @@ def test_a_running_node_is_not_started_twice_and_may_be_deleted(comp):
     comp.node["render_range"].execute()
     assert "runs already" in comp.status
     comp.host.nodes.remove(comp.node)
-    jobs = list(comp.plugin._jobs.values())
-    comp.host.pump(lambda: not comp.plugin._jobs)
+    jobs = list(comp.plugin.running.values())
+    comp.host.pump(lambda: not comp.plugin.running)
     assert "deleted" in jobs[0].error
 
 

@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,8 @@ from expandnet_batch.resume import up_to_date
 from expandnet_batch.runtime import MemoryGuard
 from expandnet_batch.steadying import analyze_frames
 from expandnet_batch.worker.describe import describe, parse_settings
-from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request, is_whole
+from expandnet_batch.worker.protocol import CancelledError, ProtocolError, Request
+from expandnet_batch.worker.shots import frames_of, steady_shot, steadying_of, still_of, told_of
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter, FrameReport
 from expandnet_ofx.dependence import differing
@@ -33,9 +34,8 @@ from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.provenance import prediction_settings
 from expandnet_ofx.sequences import Source
-from expandnet_ofx.shots import Shot
 from expandnet_ofx.sources import Identity
-from expandnet_ofx.steady import Steadying, steady
+from expandnet_ofx.steady import steady
 
 ENGINES_KEPT = 2
 """Engines that stay warm: an artist compares two precisions, not ten."""
@@ -157,7 +157,7 @@ class Service:
         converter = self._converter(options, storing, token)
         identity, analysis = converter.identify(source, mask), None
         if steady_from := request.mapping("analysis"):
-            shot = _steady_shot(steady_from)
+            shot = steady_shot(steady_from)
             if changed := differing(shot.settings, converter.expander.analyses_depend_on):
                 raise InputError(f"{shot.path}: made with another {changed}; analyze the shot again")
             frame = shot.frame(steady_from.get("frame"), identity)
@@ -199,14 +199,14 @@ class Service:
     def _analyze(self, request: Request, token: Token) -> dict[str, Any]:
         target = request.path("output")
         check_folder(target.parent, of=target)
-        how, options = _steadying(request), self._options(request)
-        frames = _frames(request)
+        how, options = steadying_of(request), self._options(request)
+        frames = frames_of(request)
         check_apart(target, "output", others=[path for _, path in frames])
         converter = self._converter(options, OutputOptions(), token)
         if request.values.get("existing") == "skip":
-            there = _still_of(target, frames, converter, how, token)
+            there = still_of(target, frames, converter, how, token.progress)
             if there is not None:
-                return _told_of(target, there, kept=True)
+                return told_of(target, there, kept=True)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
         sequence, failures = FrameSequence(name=target.stem, jobs=jobs), list[str]()
@@ -218,7 +218,7 @@ class Service:
             if failures:
                 raise InputError(failures[0])
             made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
-        return _told_of(target, made, kept=False)
+        return told_of(target, made, kept=False)
 
     def _options(self, request: Request) -> dict[str, Any]:
         return {**parse_settings(request.mapping("settings")), **self._fixed}
@@ -239,31 +239,6 @@ class Service:
             token.progress(share, name)
 
         return report
-
-
-def _still_of(
-    target: Path, frames: Sequence[tuple[int, Path]], converter: Converter, how: Steadying, token: Token
-) -> Shot | None:
-    """Return the steady shot that is there already, if it is whole and was made of these pictures in this way."""
-    try:
-        shot = Shot.load(target)
-        if shot.smoothing is None or differing({**how.record, "shots": shot.smoothing["shots"]}, shot.smoothing):
-            return None
-        if differing(shot.settings, converter.expander.analyses_depend_on) or shot.frames.keys() != dict(frames).keys():
-            return None
-        for done, (number, path) in enumerate(frames):
-            token.progress(done / len(frames), "looking at what is analyzed")
-            if shot.frames[number].identity != converter.identify(path):
-                return None
-            shot.frames[number].load()
-    except InputError:
-        return None
-    return shot
-
-
-def _told_of(target: Path, shot: Shot, *, kept: bool) -> dict[str, Any]:
-    assert shot.smoothing is not None
-    return {"output": str(target), "frames": len(shot.frames), "shots": shot.smoothing["shots"], "kept": kept}
 
 
 def _analysis_key(converter: Converter, identity: Identity) -> str:
@@ -292,38 +267,3 @@ class _Told(Progress):
     def part(self, number: int, done: int, total: int) -> None:
         """Tell how far a pass is."""
         self._token.progress((number + done / max(1, total)) / self._parts, ("analyzing", "smoothing")[number])
-
-
-def _frames(request: Request) -> Sequence[tuple[int, Path]]:
-    given = request.values.get("frames")
-    if not isinstance(given, list) or not given or len(given) > 100_000:
-        raise ProtocolError("analyze: needs frames, a list of [number, path]")
-    found = []
-    for item in given:
-        if not (isinstance(item, list) and len(item) == 2 and is_whole(item[0]) and isinstance(item[1], str)):
-            raise ProtocolError("analyze: frames must be a list of [number, path]")
-        found.append((item[0], Path(item[1])))
-    if len({number for number, _ in found}) < len(found):
-        raise ProtocolError("analyze: a frame is there twice")
-    return found
-
-
-def _steadying(request: Request) -> Steadying:
-    how = request.mapping("steady")
-    if unknown := how.keys() - {"window", "lock_frame", "cuts"}:
-        raise ProtocolError(f"analyze: steady knows window, lock_frame and cuts, not {sorted(unknown)[0]!r}")
-    for name in ("window", "lock_frame"):
-        if how.get(name) is not None and not is_whole(how[name]):
-            raise ProtocolError(f"analyze: steady {name} must be a whole number")
-    cuts = Request(request.id, "analyze", how).integers("cuts")
-    chosen = {name: how[name] for name in ("window", "lock_frame") if how.get(name) is not None}
-    return Steadying(**chosen, cuts=cuts)
-
-
-def _steady_shot(given: Mapping[str, Any]) -> Shot:
-    if not isinstance(given.get("shot"), str) or not is_whole(given.get("frame")):
-        raise ProtocolError("render: analysis needs shot, a path, and frame, a number")
-    shot = Shot.load(given["shot"])
-    if shot.smoothing is None:
-        raise InputError(f"{shot.path}: analyses are not steady yet; ask for analyze first")
-    return shot
