@@ -233,6 +233,21 @@ def test_flicker_is_that_of_the_last_results_however_often_tasks_ran(shot: Path,
     assert "4 of 6 changes were looked at" in task("check", "job/job.json").out
 
 
+def test_a_frame_that_is_made_again_after_all_is_told_beside_the_flicker_of_before(shot: Path, light: None) -> None:
+    written()
+    run_all()
+    assert task("check", "job/job.json").code == 0
+    (before,) = json.loads(Path("job/report.json").read_text())["shots"]
+    Path("out/shot.1004.exr").unlink()
+    run_all()
+    for _ in range(2):
+        ran = task("check", "job/job.json")
+        assert ran.code == 0
+        assert "frames that were made since: 1" in ran.out
+        (after,) = json.loads(Path("job/report.json").read_text())["shots"]
+        assert {**before, "flicker_since": 1} == after
+
+
 def test_tasks_speak_json_alone_where_that_is_asked(shot: Path, light: None) -> None:
     written("--then", "true")
     for words in (

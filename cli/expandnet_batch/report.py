@@ -70,6 +70,8 @@ def flicker_line(shot: Mapping[str, Any]) -> str | None:
     # Frames that were there before are not looked at again.
     compared = shot.get("flicker_changes", last - first)
     part = "" if compared == last - first else f"; {compared} of {last - first} changes were looked at"
+    if since := shot.get("flicker_since"):
+        part += f"; frames that were made since: {since}"
     return (
         f"{shot['sequence']} {first}-{last} ({how}): recovered light changes by "
         f"{shot['flicker_rms']:.3f} stops rms from frame to frame, 95 % by less than {shot['flicker_95']:.3f}{part}"

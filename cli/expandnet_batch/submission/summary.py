@@ -65,10 +65,15 @@ def save_report(job: FarmJob, wrong: Sequence[str], progress: Progress) -> list[
     target = job.folder / "report.json"
     before = _shots_of(target)
     for key, shot in shots.items():
-        flicker = _flicker(job, shot, progress)
+        flicker, made = _flicker(job, shot, progress)
         # Once a job is complete what its tasks kept is gone, and the report holds what came of it.
         known = before.get(key, {"flicker_changes": 0})
-        shot |= known if flicker.changes < known.get("flicker_changes", 0) else flicker_record(flicker)
+        if flicker.changes >= known.get("flicker_changes", 0):
+            shot |= flicker_record(flicker)
+        else:
+            shot |= known
+            if made:
+                shot["flicker_since"] = max(made, known.get("flicker_since", 0))
     data["shots"] = list(shots.values())
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(target, json.dumps(data, indent=1) + "\n")
@@ -101,18 +106,19 @@ def _shots_of(report: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _flicker(job: FarmJob, shot: Mapping[str, Any], progress: Progress) -> Flicker:
-    """Compare the frames of a shot as they were made last; those of which nothing was kept are left out."""
+def _flicker(job: FarmJob, shot: Mapping[str, Any], progress: Progress) -> tuple[Flicker, int]:
+    """Compare the frames of a shot as they were made last; return that, and how many of them something was kept of."""
     first, last = shot["frames"]
-    found, before = Flicker(), None
+    found, made, before = Flicker(), 0, None
     for number in range(first, last + 1):
         path = _glimpse_file(job, shot["sequence"], number)
         try:
             after = Glimpse.load(path) if path.exists() else None
         except InputError:
             after = None
+        made += after is not None
         if before is not None and after is not None:
             found.add(before, after)
         before = after
         progress.stage(f"comparing {shot['sequence']}", number - first + 1, last - first + 1)
-    return found
+    return found, made
