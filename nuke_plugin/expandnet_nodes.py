@@ -80,8 +80,7 @@ def identify(node):
 
 def comes_from_another(node):
     """Tell whether a node was copied from another script, or this one was saved under another name."""
-    known, script = node["of_script"].value(), script_name()
-    return known not in ("", SESSION, script) if script else known not in ("", SESSION)
+    return node["of_script"].value() not in ("", SESSION, script_name())
 
 
 def is_identified(node):

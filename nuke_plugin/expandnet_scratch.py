@@ -134,9 +134,8 @@ class NodeFolder:
         if not NODE.match(os.path.basename(self.path)):
             return 0
         waiting = [job for place in _below(self.path, "k") for job in _below(place, "job-") if _waits(job)]
-        if not waiting:
-            shutil.rmtree(self.path, ignore_errors=True)
-        for place in _below(self.path, "k") + _below(self.path, "plates"):
+        parts = _below(self.path, "k") + _below(self.path, "plates") if waiting else [self.path]
+        for place in parts:
             if not any(job.startswith(place + "/") for job in waiting):
                 shutil.rmtree(place, ignore_errors=True)
         return len(waiting)

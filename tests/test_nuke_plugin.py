@@ -26,6 +26,8 @@ from expandnet_batch.worker.main import command as worker_command
 from nuke_pictures import LETTERS, names_in
 from nuke_tcl import read_script, user_knob_options
 
+from expandnet_ofx.transfer import ENCODINGS
+
 PLUGIN = ROOT / "nuke_plugin"
 GIZMO = (PLUGIN / "ExpandNet.gizmo").read_text(encoding="utf-8")
 SOURCES = sorted(PLUGIN.glob("*.py"))
@@ -122,6 +124,13 @@ def test_knobs_agree_with_what_the_worker_describes(node):
     }
     left_alone = {"preset", "white", "tile", "feather"}
     assert decided | of_the_script | left_alone == known.keys()
+
+
+def test_what_stands_in_the_plug_in_as_well_is_the_same(node):
+    """It can import nothing of ours."""
+    rec709 = {name for name, encoding in ENCODINGS.items() if encoding.to_rec709 is None}
+    assert set(module("expandnet_color").REC709_PRIMARIES) == rec709
+    assert node["result_file"].value() == module("expandnet_nodes").NOT_COMPUTED
 
 
 def test_what_expressions_mention_is_there(node):

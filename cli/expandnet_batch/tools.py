@@ -99,7 +99,9 @@ def analyze(inputs: tuple[str, ...], output: Path, **options: Any) -> None:
     help="Analyses of another view of the shot, which share what is global; may be repeated.",
 )
 @click.option(
-    "--freeze-analysis", is_flag=True, help="Keep the analyses that the output holds; frames that are new join them."
+    "--freeze-analysis",
+    is_flag=True,
+    help="Keep the analyses that the output holds, smoothed in the same way; new frames join them.",
 )
 @SHOWING
 def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
