@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -25,6 +25,9 @@ from expandnet_ofx.swing import MeasuredLight, Swing
 
 SCHEMA = 6
 """Version of the JSON form; a file of another version is refused."""
+
+MOST_ANCHOR = 64
+"""Stops: from the least half float to the largest it is 40."""
 
 MAPS: dict[str, tuple[type[PlateMap], tuple[str, ...]]] = {
     "recovered": (RecoveredLight, ("light.R", "light.G", "light.B", "light.wide")),
@@ -67,18 +70,18 @@ class Analysis:
     """0 for a page (nearly all of it white, so white proves no light), 1 for a scene; scales the gain."""
     output_range: tuple[float, float] | None
     """Smallest and largest prediction, for relative output; None otherwise."""
-    recovered: RecoveredLight | None = None
+    recovered: RecoveredLight | None = field(default=None, hash=False)
     """Light of wide clipped areas, a small map; None where there are none."""
-    rise: Rise | None = None
+    rise: Rise | None = field(default=None, hash=False)
     """How far light may have risen inside clipped areas, a small map; None where nothing clips or nothing is merged."""
-    broad: BroadAreas | None = None
+    broad: BroadAreas | None = field(default=None, hash=False)
     """Where clipped areas are too wide for a sun or a lamp, a small map; None where nothing asks for it."""
-    surround: SurroundColor | None = None
+    surround: SurroundColor | None = field(default=None, hash=False)
     """Color of the light around clipped areas, a small map; None where nothing clips, nothing bright is left, nothing is
     merged, or the plate is gray."""
-    measured: MeasuredLight | None = None
+    measured: MeasuredLight | None = field(default=None, hash=False)
     """What the plate measures, a small map, by which frames of a shot are compared; rendering has no use for it."""
-    swing: Swing | None = None
+    swing: Swing | None = field(default=None, hash=False)
     """How light changes over time, a small map; None but in steady analyses of a shot."""
     nan: int
     infinite: int
@@ -194,6 +197,8 @@ def _fits(data: dict[str, Any]) -> bool:
             isinstance(data[key], int) for key in ("width", "height", "anchor_samples", "nan", "infinite", "negative")
         )
         and all(_is_number(data[key]) for key in ("anchor", "scene"))
+        and abs(data["anchor"]) <= MOST_ANCHOR
+        and 0 <= data["scene"] <= 1
         and (data["boldness"] is None or _is_number(data["boldness"]))
         and (data["output_range"] is None or numbers(data["output_range"], 2))
         and isinstance(data["weights"], str)
@@ -202,7 +207,7 @@ def _fits(data: dict[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _save_maps(path: Path, maps: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from expandnet_ofx.color import BUILT_IN_CONFIG, uses_config
-from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.config_files import config_record
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.weights import Weights
 
@@ -26,8 +26,7 @@ def settings_record(settings: Settings) -> dict[str, Any]:
     del record["memory"]
     config = settings.ocio or (os.environ.get("OCIO") or BUILT_IN_CONFIG if uses_config(settings) else None)
     if config and Path(config).exists():
-        # A path says where the config lies on one machine; its content says what it does.
-        config = f"{Path(config).name} sha256:{content_hash(Path(config))}"
+        config = config_record(config)
     record["ocio"] = config
     return record
 

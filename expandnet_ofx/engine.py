@@ -107,6 +107,8 @@ def open_engine(
         MissingExtraError: the engine's package is not installed.
     """
     check_choices(engine, device, precision)
+    if not isinstance(threads, (int, np.integer)) or threads < 0:
+        raise UsageError(f"threads {threads!r}: give a whole number of processors, 0 for all")
     if engine == "openvino":
         from expandnet_ofx.engine_openvino import OpenVinoEngine
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -53,12 +54,32 @@ ELU_BLOCK = 1 << 18
 """Values per block of the CPU's ELU: 1 MiB, so that its passes stay in the second-level cache."""
 
 
+class _Process:
+    """What is known of PyTorch's threads, of which a fork takes the state along, and none of them."""
+
+    ran = False
+    forked = False
+
+    @classmethod
+    def note_fork(cls) -> None:
+        cls.forked = cls.forked or cls.ran
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.note_fork)
+
+
 class TorchEngine:
     """An `Engine` on PyTorch; see `open_engine` for the arguments and errors."""
 
     name = "torch"
 
     def __init__(self, weights: Weights, *, device: str = "auto", precision: str = "fp32", threads: int = 0) -> None:
+        if _Process.forked:
+            raise DeviceError(
+                "PyTorch ran in the process that this one was forked from, and would wait for its threads for ever; start "
+                "processes by spawn"
+            )
         self.weights = weights
         self.precision = precision
         self._device = open_device(device)
@@ -99,6 +120,7 @@ class TorchEngine:
     @torch.inference_mode()
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
+        _Process.ran = True
         with self._turn():
             return self._network.global_features(self._picture(proxy)).flatten().cpu().numpy()
 
@@ -174,7 +196,8 @@ class TorchEngine:
             return functional.elu_(x, SELU_ALPHA)
         scratch = getattr(self._local, "scratch", None)
         if scratch is None:
-            scratch = self._local.scratch = torch.empty(ELU_BLOCK)
+            # Whatever the host takes numbers for by default.
+            scratch = self._local.scratch = torch.empty(ELU_BLOCK, dtype=torch.float32, device="cpu")
         # As they do but for layers that PyTorch computes by other means. A pixel has 64 or more: blocks are whole vectors, and
         # bits do not depend on a tile's shape.
         flat = x.permute(0, 2, 3, 1).contiguous()

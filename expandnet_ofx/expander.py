@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,14 @@ def spaces_of(settings: Settings) -> tuple[Recoder | None, NDArray[np.float64] |
     if settings.input_space != "auto":
         input_encoding(settings.input_space, ocio=settings.ocio, force=settings.force)
     return recoder(settings), output_matrix(settings.output_space, ocio=settings.ocio)
+
+
+def _whole_numbers(region: Region) -> Region:
+    try:
+        x0, y0, x1, y1 = (operator.index(side) for side in region)
+    except (TypeError, ValueError):
+        raise UsageError(f"region {region!r}: give four whole numbers, x0, y0, x1, y1") from None
+    return x0, y0, x1, y1
 
 
 class Expander:
@@ -181,7 +190,7 @@ class Expander:
                 mask's size differs.
         """
         plate = self._plate(plate)
-        region = region or (0, 0, plate.width, plate.height)
+        region = (0, 0, plate.width, plate.height) if region is None else _whole_numbers(region)
         self._check(plate, analysis, region, mask)
         statistics = statistics if statistics is not None else RenderStatistics()
         predictor = TilePredictor(self.engine, self._workers, plate, analysis, self.settings, statistics)

@@ -74,6 +74,8 @@ def write_onnx(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> 
         import onnx
     except ImportError as error:
         raise MissingExtraError("ONNX needs a package: pip install 'expandnet-ofx[onnx]'") from error
+    sidecar = target.with_suffix(".json")
+    _check_sidecar(sidecar)
     made = model(weights, knobs)
     # Without bands of rows: runtimes plan the memory of a graph, and some hosts know no loops.
     made.pixels = 0
@@ -95,9 +97,20 @@ def write_onnx(target: Path, weights: Path | None, knobs: Mapping[str, Any]) -> 
             ),
             check=lambda path: onnx.checker.check_model(str(path)),
         )
-    sidecar = target.with_suffix(".json")
     write_text(sidecar, json.dumps(flame_description(target.stem), indent=2) + "\n")
     return sidecar
+
+
+def _check_sidecar(path: Path) -> None:
+    """Raise `OutputError` if what lies where Flame's sidecar goes is something else."""
+    if not path.exists():
+        return
+    try:
+        known = "ModelDescription" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise OutputError(f"{path}: is no sidecar of a model, and would be replaced by one; choose another name")
 
 
 def flame_description(name: str) -> dict[str, Any]:

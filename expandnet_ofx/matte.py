@@ -12,7 +12,7 @@ from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.arrays import as_float, cleaned, set_at, zeros
 from expandnet_ofx.pixels import any_channel, picked, put_picked
-from expandnet_ofx.plates import Plate, take_color
+from expandnet_ofx.plates import Plate, hidden, take_color
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import HALF_MAX, full_scale
 
@@ -40,8 +40,9 @@ class PlateMatte:
             return None
         values = cleaned(as_float(picked(color, chosen)) * (1 / scale), -HALF_MAX, HALF_MAX)
         pixels = grade.pointwise_matte(values, self._clips, self._settings)
-        if self._plate.alpha is not None:
-            pixels = pixels * (picked(codes, chosen)[:, self._plate.alpha, None] > 0)
+        unseen = hidden(picked(codes, chosen), self._plate)
+        if unseen is not None:
+            pixels = pixels * ~unseen[:, None]
         matte = zeros(codes, (*codes.shape[:2], 3))
         put_picked(matte, chosen, pixels)
         return matte

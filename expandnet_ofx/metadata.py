@@ -27,7 +27,7 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
         if name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name.startswith("expandnet/"):
             continue
         if name in _RATES and float(attribute.value) > 0:
-            carried.setdefault("FramesPerSecond", _rate(float(attribute.value)))
+            carried.setdefault("FramesPerSecond", film_rate(Fraction(float(attribute.value))))
         if name.startswith(("dpx:", "cineon:", "fits:", "psd:", "gainmap", "uhdr")) or not _is_text(attribute.name):
             continue
         value = attribute.value
@@ -37,10 +37,38 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
     return carried
 
 
-def _rate(value: float) -> Fraction:
-    """Return a frame rate that a file keeps as a decimal: the nearest of NTSC where it is one, such as 24000/1001."""
-    ntsc = Fraction(round(value) * 1000, 1001)
-    return ntsc if abs(value - ntsc) < 1e-3 else Fraction(value).limit_denominator(1000)
+def film_rate(rate: Fraction) -> Fraction:
+    """Return a frame rate that a file rounds: the nearest of NTSC where it is one, such as 24000/1001."""
+    ntsc = Fraction(round(rate) * 1000, 1001)
+    return ntsc if abs(rate - ntsc) < Fraction(1, 1000) else rate.limit_denominator(1000)
+
+
+def pixel_aspect(spec: Any, format_name: str) -> float:
+    """Return the width of a pixel over its height; 1 where a file does not say.
+
+    JPEG and BMP say how many pixels lie in a unit of length, along each axis (JFIF 1.02, APP0; of it OpenImageIO makes the
+    inverse).
+    """
+    x, y = (spec.get_float_attribute(f"{axis}Resolution") for axis in "XY")
+    if format_name in ("jpeg", "bmp") and x > 0 and y > 0:
+        return float(y / x)
+    return float(spec.get_float_attribute("PixelAspectRatio", 1.0))
+
+
+_IN_INCHES = {"in": 1.0, "inch": 1.0, "cm": 2.54, "m": 0.0254}
+
+
+def resolution(spec: Any, *, turned: bool = False) -> dict[str, Any]:
+    """Return how many pixels lie in an inch, as OpenEXR has it; nothing where a file does not say, or in another unit.
+
+    Args:
+        turned: rows become columns.
+    """
+    unit = _IN_INCHES.get(spec.get_string_attribute("ResolutionUnit"))
+    x, y = (spec.get_float_attribute(f"{axis}Resolution") for axis in ("YX" if turned else "XY"))
+    if unit is None or min(x, y) <= 0:
+        return {}
+    return {"XResolution": unit * x, "YResolution": unit * y, "ResolutionUnit": "in"}
 
 
 def _is_text(value: str) -> bool:

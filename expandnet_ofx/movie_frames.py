@@ -32,14 +32,14 @@ from expandnet_ofx.writer import PartLayout
 VIDEO_TRANSFERS = (
     "bt709",
     "smpte170m",
-    "bt470bg",
+    "gamma28",
     "smpte240m",
     "bt2020-10",
     "bt2020-12",
     "unspecified",
     "iec61966-2-4",
 )
-"""Transfers of graded video, all meant for a BT.1886 display."""
+"""Transfers of graded video, all meant for a BT.1886 display; `gamma28` is what old PAL (BT.470) assumes of one."""
 
 PRIMARIES = {
     "bt709": primaries.REC709,
@@ -116,6 +116,7 @@ class MovieFrames:
         except BaseException:
             self._movie.close()
             raise
+        self._of_all = self._movie.info.warnings
 
     def __enter__(self) -> MovieFrames:
         return self
@@ -147,6 +148,13 @@ class MovieFrames:
             source_sha256=hashlib.sha256(place.encode()).hexdigest(),
             mask_sha256=self._mask_sha256(number),
         )
+
+    def _warnings(self, number: int) -> list[str]:
+        """Return what is to be told of a frame; what holds for all of them with the first that is made."""
+        complaint = self._movie.complaint
+        found = [] if complaint is None else [f"frame {number} may be damaged: {complaint}"]
+        found, self._of_all = [*self._of_all, *found], ()
+        return found
 
     def _mask_sha256(self, number: int) -> str | None:
         mask = self._mask_of(number)
@@ -180,7 +188,7 @@ class MovieFrames:
             identity=identity or self.identity(number),
             parts=[Part(plate=plate, layout=layout, survey=surveyed, analysis=analysis)],
             mask=None if mask is None else open_mask(mask, converter.expander.settings),
-            warnings=list(info.warnings),
+            warnings=self._warnings(number),
         )
 
 

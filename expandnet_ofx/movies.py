@@ -5,20 +5,26 @@ libav decodes; `movie_info` reads what the file says about itself, `video_pixels
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
+from expandnet_ofx.metadata import film_rate
 from expandnet_ofx.movie_info import MovieInfo, describe, display_matrix
 from expandnet_ofx.video_pixels import Codes, orient, to_codes
 
 __all__ = ["Movie", "MovieInfo"]
 
 _ATTACHED_PICTURE = 0x400
+
+_REFERRING = ("h264", "hevc", "vvc", "av1")
+"""Codecs that complain of whole files too: of pictures that were cut away before the first one, and that none needs."""
 
 
 class Movie:
@@ -29,7 +35,8 @@ class Movie:
     holds below black or above white, and colors outside R'G'B', are clipped to 0 and 65535. One frame is held at a
     time; each iteration starts at the first frame and ends the one before it.
 
-    A movie of variable frame rate needs `fps`; every stored frame is then kept once, none is repeated or dropped.
+    A movie of variable frame rate needs `fps`; every stored frame is then kept once, none is repeated or dropped. Of an AVI
+    file it is constant.
 
     Args:
         path: the file.
@@ -43,6 +50,8 @@ class Movie:
     """
 
     info: MovieInfo
+    complaint: str | None = None
+    """What the decoder had to say of the frame that was given last, which may be damaged."""
 
     def __init__(self, path: str | Path, fps: Fraction | int | None = None) -> None:
         if fps is not None and fps <= 0:
@@ -52,8 +61,9 @@ class Movie:
         self._reading: Generator[tuple[int, Codes], None, None] | None = None
         self._promised, stamps = _frame_stamps(self._path)
         steady = all(map(_Pace().add, stamps))
+        hole = None if steady else _hole(stamps)
         if not steady and fps is None:
-            raise InputError(_uneven(self._path))
+            raise InputError(_uneven(self._path) if hole is None else _incomplete(self._path, *hole))
         with _open(self._path) as (container, stream):
             frame = next(_decode(self._path, container, stream), None)
             if frame is None:
@@ -62,7 +72,14 @@ class Movie:
             if not rate:
                 raise InputError(f"{self._path}: tells no frame rate; pass --fps, for example --fps 24")
             self.info = describe(
-                self._path, container, stream, frame, fps=Fraction(rate), frames=len(stamps) or None, steady=steady
+                self._path,
+                container,
+                stream,
+                frame[0],
+                fps=Fraction(fps) if fps else film_rate(Fraction(rate)),
+                frames=len(stamps) or None,
+                steady=steady,
+                hole=hole,
             )
 
     def __enter__(self) -> Movie:
@@ -85,15 +102,18 @@ class Movie:
     def _read(self) -> Generator[tuple[int, Codes], None, None]:
         pace, size, index = _Pace(), None, 0
         with _open(self._path) as (container, stream):
-            for frame in _decode(self._path, container, stream):
+            # What AVI counts is the order of decoding.
+            paced = not self._free_pace and container.format.name != "avi"
+            for frame, complaint in _decode(self._path, container, stream):
                 size = size or (frame.width, frame.height)
                 if (frame.width, frame.height) != size:
                     raise InputError(
                         f"{self._path}: frame {index} is {frame.width} x {frame.height}, those before it "
                         f"{size[0]} x {size[1]}; split the movie there"
                     )
-                if not pace.add(frame.pts) and not self._free_pace:
+                if paced and not pace.add(frame.pts):
                     raise InputError(_uneven(self._path))
+                self.complaint = complaint
                 yield index, orient(to_codes(frame, self.info), display_matrix(frame))
                 index += 1
         if self._promised is not None and index < self._promised:
@@ -124,6 +144,26 @@ class _Pace:
         return self._longest - self._shortest <= max(self._shortest / 10, rounding)
 
 
+def _hole(stamps: Sequence[int]) -> tuple[int, int] | None:
+    """Return the frame before the first gap between time stamps that are even otherwise, and the frames all gaps lack.
+
+    None where stamps are uneven in another way.
+    """
+    steps = np.diff(stamps)
+    usual = max(1, int(np.median(steps)))
+    frames = np.rint(steps / usual).astype(int)
+    if (np.abs(steps - frames * usual) > np.maximum(frames, 0) * max(1, usual / 10)).any() or not (frames >= 1).all():
+        return None
+    return int(np.argmax(frames > 1)), int((frames - 1).sum())
+
+
+def _incomplete(path: str, after: int, lacking: int) -> str:
+    return (
+        f"{path}: variable frame rate, or {lacking} frames are missing, the first after frame {after}; copy or export it "
+        "again, or pass --fps, for example --fps 24, to take those that are there one after the other"
+    )
+
+
 def _uneven(path: str) -> str:
     return f"{path}: variable frame rate, its frames last unequally long; pass --fps, for example --fps 24"
 
@@ -141,8 +181,7 @@ def _open(path: str) -> Generator[tuple[Any, Any], None, None]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; check the name")
     try:
-        # The protocol keeps names with a colon from being read as addresses; err_detect stops libav from inventing
-        # what a damaged file lost.
+        # The protocol keeps names with a colon from being read as addresses.
         container = av.open(f"file:{path}", options={"err_detect": "explode"})
     except FFmpegError as error:
         raise InputError(f"{path}: not a movie that can be read ({error.strerror}); export it again") from error
@@ -153,26 +192,52 @@ def _open(path: str) -> Generator[tuple[Any, Any], None, None]:
             raise InputError(f"{path}: holds no picture stream; pass a movie")
         if streams[0].codec_context is None:
             raise InputError(f"{path}: its codec is not supported; export it as ProRes, DNxHR or H.264")
+        if streams[0].codec_context.codec.intra_only:
+            # Else libav invents what a damaged frame lost. Of others pictures may refer to what was cut away.
+            streams[0].codec_context.options = {"err_detect": "explode"}
         yield container, streams[0]
 
 
-def _decode(path: str, container: Any, stream: Any) -> Iterator[Any]:
-    """Yield decoded frames; raise InputError that names the frame which cannot be decoded."""
+def _decode(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
+    """Yield decoded frames, each with what the decoder complains of; raise InputError that names the frame which cannot be
+    decoded.
+
+    A codec without loss holds a frame or it does not; of others a dropout may cost a few blocks.
+    """
     from av.error import FFmpegError
 
-    frames = container.decode(stream)
+    frames, codec = container.decode(stream), stream.codec_context.codec
     for index in count():
         try:
-            frame = next(frames, None)
+            with _complaints(codec.name) as said:
+                frame = next(frames, None)
         except FFmpegError as error:
             raise InputError(
                 f"{path}: frame {index} cannot be decoded ({error.strerror}); copy or export the movie again"
             ) from error
         if frame is None:
             return
-        if frame.is_corrupt:
-            raise InputError(f"{path}: frame {index} is damaged; copy or export the movie again")
-        yield frame
+        if frame.is_corrupt or (said and codec.lossless and codec.name not in _REFERRING):
+            reason = f" ({said[0]})" if said else ""
+            raise InputError(f"{path}: frame {index} is damaged{reason}; copy or export the movie again")
+        yield frame, said[0] if said and codec.name not in _REFERRING else None
+
+
+@contextmanager
+def _complaints(codec: str) -> Iterator[list[str]]:
+    """Collect the errors that a codec tells of in its log alone, such as a check sum that is wrong."""
+    from av import logging
+
+    found: list[str] = []
+    level = logging.get_level()
+    logging.set_level(logging.ERROR)
+    try:
+        # Of all threads, for some codecs decode parts of a frame side by side.
+        with logging.Capture(local=False) as lines:
+            yield found
+    finally:
+        logging.set_level(level)
+    found += [text.strip() for _, who, text in lines if who == codec]
 
 
 def _frame_stamps(path: str) -> tuple[int | None, list[int]]:

@@ -63,7 +63,9 @@ class ExpandNet(nn.Module):
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[np.float32]]) -> ExpandNet:
         """Build a network in evaluation mode from numpy parameters named as in `PARAMETERS`."""
-        network = cls(boldness=BOLDNESS in state, tail=TAIL in state)
+        # Whatever a host takes for the default device and type of numbers.
+        with torch.device("cpu"):
+            network = cls(boldness=BOLDNESS in state, tail=TAIL in state).float()
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
         return network.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -18,6 +19,12 @@ from expandnet_ofx.errors import OutputError
 
 PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
+
+_OWNER = re.compile(rf"\..+\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{6}}{re.escape(PARTIAL)}\.[^.]*")
+"""Host, process and a random part, see `partial_name`: other programs name files alike."""
+
+LONGEST_STEM = 200
+"""Bytes of a name that one of a partial file begins with: file systems take 255 in all."""
 
 SCRATCH = "expandnet-"
 """Begins the names of folders for temporary files."""
@@ -43,7 +50,10 @@ def _host() -> str:
 
 def partial_name(path: Path) -> Path:
     """Return a unique name beside `path`, with its suffix, that tells who writes it."""
-    return path.with_name(f".{path.stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
+    stem = path.stem
+    if len(os.fsencode(stem)) > LONGEST_STEM:
+        stem = os.fsencode(stem)[:LONGEST_STEM].decode(errors="ignore")
+    return path.with_name(f".{stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
 
 
 def write_text(path: Path, text: str, *, executable: bool = False) -> None:
@@ -88,13 +98,18 @@ def is_by_product(path: Path) -> bool:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Give a folder for temporary files, and remove it afterwards; those of killed processes go before."""
-    for left in Path(gettempdir()).glob(f"{SCRATCH}{_host()}-*"):
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """Give a folder for temporary files, and remove it afterwards; those of killed processes go before.
+
+    Args:
+        parent: folder that it is made in, hidden; None for that of all temporary files.
+    """
+    begin, where = (SCRATCH, Path(gettempdir())) if parent is None else (f".{SCRATCH}", parent)
+    for left in where.glob(f"{begin}{_host()}-*"):
         with suppress(OSError, ValueError):
-            if not _alive(int(left.name.removeprefix(SCRATCH).split("-")[1])):
+            if not _alive(int(left.name.removeprefix(begin).split("-")[1])):
                 shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=f"{SCRATCH}{_host()}-{os.getpid()}-") as made:
+    with TemporaryDirectory(prefix=f"{begin}{_host()}-{os.getpid()}-", dir=where) as made:
         yield Path(made)
 
 
@@ -102,16 +117,15 @@ def sweep(folder: Path) -> list[Path]:
     """Remove partial files of this host whose process is gone, and any older than a day; return them."""
     removed = []
     for path in folder.glob(f".*{PARTIAL}.*"):
-        try:
-            owner = path.name.split(PARTIAL)[0].rpartition(".")[2].split("-")
+        owner = _OWNER.fullmatch(path.name)
+        if owner is None:
+            continue
+        # One that a neighbor sweeps in the same moment is gone as well.
+        with suppress(OSError):
             stale = time.time() - path.stat().st_mtime > 86400
-            gone = len(owner) == 3 and owner[0] == _host() and not _alive(int(owner[1]))
-            if stale or gone:
+            if stale or (owner[1] == _host() and not _alive(int(owner[2]))):
                 path.unlink()
                 removed.append(path)
-        except (OSError, ValueError):
-            # Somebody else's file, or swept by a neighbor in the same moment.
-            continue
     return removed
 
 

@@ -10,13 +10,16 @@ from typing import Any
 from expandnet_ofx.errors import UsageError
 
 _MARK = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
+# A run between two dots, as those of a movie's frames are named: `promo@2x.####.exr`.
+_BEFORE_SUFFIX = re.compile(r"(.*\.)(#{2,})((?:\.[^.#@%$<]+)+)")
 
 
 class FramePattern:
     """A file name with a place for frame numbers; its folder is taken as it is, whatever marks it holds.
 
     One `#` means four digits, several mean one digit each. A range may stand before the mark: `shot.1001-1100#.png`; in it
-    `:` means a step, as render farms write it.
+    `:` means a step, as render farms write it. Where `.####` stands before the suffix that is the place, and other marks are
+    part of the name.
     """
 
     def __init__(self, text: str) -> None:
@@ -26,12 +29,18 @@ class FramePattern:
 
         folder, name = os.path.split(text)
         self._folder = Path(folder)
+        before = _BEFORE_SUFFIX.fullmatch(name)
+        if before and _MARK.search(before[1]):
+            # The library would read marks in what stands before as well.
+            self._names: Any = FileSequence(f"x.{'@' * len(before[2])}{before[3]}")
+            self._names.setBasename(before[1])
+            return
         if len(re.findall(r"#+", name)) > 1:
             raise UsageError(f"{text}: one place for frame numbers, please; write shot.####.png")
         name = re.sub(r"#{2,}", lambda run: "@" * len(run.group()), name)
         name = name.replace(":", "x") if re.search(r"\d:\d", name) else name
         try:
-            self._names: Any = FileSequence(name)
+            self._names = FileSequence(name)
         except FileSeqException as error:
             raise UsageError(f"{text}: not a pattern of frames; write shot.####.png") from error
         if not self._names.padding():
@@ -48,13 +57,16 @@ class FramePattern:
 
     def on_disk(self) -> list[int]:
         """Return the frames whose files exist, ascending; their numbers have as many digits as the pattern says."""
+        names = (path.name for path in self._folder.iterdir()) if self._folder.is_dir() else ()
+        return sorted(number for name in names if (number := self.number(name)) is not None)
+
+    def number(self, name: str) -> int | None:
+        """Return the frame that a file of this name in the pattern's folder is; None for none."""
         start, end = self._names.basename(), self._names.extension()
-        found = []
-        for name in (path.name for path in self._folder.iterdir()) if self._folder.is_dir() else ():
-            number = name[len(start) : len(name) - len(end)]
-            if name.startswith(start) and name.endswith(end) and re.fullmatch(r"-?\d+", number):
-                found += [int(number)] if str(self._names.frame(int(number))) == name else []
-        return sorted(found)
+        number = name[len(start) : len(name) - len(end)]
+        if not (name.startswith(start) and name.endswith(end) and re.fullmatch(r"-?\d+", number)):
+            return None
+        return int(number) if str(self._names.frame(int(number))) == name else None
 
 
 def as_pattern(text: str) -> FramePattern | None:

@@ -120,10 +120,39 @@ def refuse_collisions(
         for path in written:
             real = os.path.realpath(path)
             if other := taken.get(real):
-                raise UsageError(
-                    f"{path}: both {other.path} and {source.path} would be written there; name frames such as x.####.exr, "
-                    "or a folder for each"
-                )
+                raise _collision(path, other, source)
             if real in inputs:
                 raise UsageError(f"{path}: is an input as well; choose another output")
             taken[real] = source
+    movies = {path: source for path, source in taken.items() if source.is_movie and is_pattern(path)}
+    numbered = FrameFiles(movies)
+    for real, source in taken.items():
+        if (pattern := numbered.pattern_of(real)) is not None and real not in movies:
+            raise _collision(Path(real), movies[pattern], source)
+    for real in inputs:
+        if numbered.pattern_of(real) is not None:
+            raise UsageError(
+                f"{real}: is an input, and a frame of a movie would be written there; choose another output"
+            )
+
+
+def _collision(path: Path, one: Source, other: Source) -> UsageError:
+    return UsageError(
+        f"{path}: both {one.path} and {other.path} would be written there; name frames such as x.####.exr, "
+        "or a folder for each"
+    )
+
+
+class FrameFiles:
+    """Files that patterns stand for, whatever their number."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns: dict[str, list[tuple[str, FramePattern]]] = {}
+        for pattern in patterns:
+            self._patterns.setdefault(os.path.split(pattern)[0], []).append((pattern, FramePattern(pattern)))
+
+    def pattern_of(self, path: str) -> str | None:
+        """Return the first pattern that a path is a frame of; None for none."""
+        folder, name = os.path.split(path)
+        own = self._patterns.get(folder, ())
+        return next((text for text, pattern in own if pattern.number(name) is not None), None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import namespace, taken
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.transfer import Encoding
+from expandnet_ofx.transfer import Encoding, full_scale
 
 Codes = NDArray[Any]
 T = TypeVar("T")
@@ -106,6 +106,14 @@ def take_color(codes: Codes, plate: Plate) -> Codes:
         return codes[..., :3]
     color: Codes = taken(codes, np.array(plate.color), -1)
     return color
+
+
+def hidden(codes: Codes, plate: Plate) -> NDArray[np.bool_] | None:
+    """Return which pixels (...) of codes (..., C) nobody sees, and so have no say in what is seen; None without alpha."""
+    if plate.alpha is None:
+        return None
+    found: NDArray[np.bool_] = codes[..., plate.alpha] < LEAST_ALPHA * full_scale(codes.dtype)
+    return found
 
 
 def needed(codes: Codes, plate: Plate) -> Codes:

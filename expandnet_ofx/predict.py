@@ -24,7 +24,7 @@ from expandnet_ofx.lamps import lift_lamps
 from expandnet_ofx.maps import sample
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.pixels import any_channel, columns_of, picked, put_picked
-from expandnet_ofx.plates import Plate, RowWindow, needed, take_color
+from expandnet_ofx.plates import Plate, RowWindow, hidden, needed, take_color
 from expandnet_ofx.recovered import FLOOR, SMOOTHING_RADIUS, heard, laid_over, smooth_log_light
 from expandnet_ofx.rise import hold
 from expandnet_ofx.settings import Settings
@@ -276,6 +276,10 @@ class TilePredictor:
         seen = self._plate.encoding.encode_for_network(take_color(tile, self._plate))
         if self._low.any() or (self._range != 1).any():
             seen = namespace(seen).clip((seen - beside(seen, self._low)) / beside(seen, self._range), 0, 1)
+        unseen = hidden(tile, self._plate)
+        if unseen is not None:
+            # As to the survey.
+            seen = namespace(seen).where(unseen[:, :, None], 0.0, seen)
         if self._settings.border == "zero":
             rows = np.arange(y - MARGIN, y - MARGIN + tile.shape[0])
             columns = np.arange(x0 - MARGIN, x0 - MARGIN + tile.shape[1])

@@ -130,7 +130,7 @@ class Rendering:
                         if progress is not None:
                             progress(done / total)
             # Not a method: whoever drops this object must not find it held by its own thread.
-            self._calls(_complete, self._writer, self._matte, self._keep_sheet())
+            self._calls(_complete, self._writer, self._matte, self._keep_sheet(), self._preview)
             self._stack = stack.pop_all()
         # A begun frame may wait, and its source may hold a whole plate.
         del self._prepared, self._analyses
@@ -229,13 +229,24 @@ class Rendering:
             yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band
 
 
-def _complete(writer: ImageWriter, matte: ImageWriter | None, keep_sheet: Callable[[], None] | None) -> None:
-    """Give the files of a frame their names, the result's last: where it is, all are."""
-    if matte is not None:
-        matte.commit()
-    if keep_sheet is not None:
-        keep_sheet()
-    writer.commit()
+def _complete(
+    writer: ImageWriter, matte: ImageWriter | None, keep_sheet: Callable[[], None] | None, sheet: Path | None
+) -> None:
+    """Give the files of a frame their names, the result's last: where it is, all are, and where it is not, none is."""
+    named: list[Path] = []
+    try:
+        if matte is not None:
+            matte.commit()
+            named.append(matte.path)
+        if keep_sheet is not None and sheet is not None:
+            keep_sheet()
+            named.append(sheet)
+        writer.commit()
+    except BaseException:
+        for path in named:
+            with suppress(OSError):
+                path.unlink()
+        raise
 
 
 class _AbandonedError(Exception):

@@ -20,6 +20,9 @@ from expandnet_ofx.patterns import FramePattern, is_pattern
 
 MOVIE_SUFFIXES = frozenset(("mov", "mp4", "m4v", "mkv", "mxf", "avi", "webm", "mpg", "mpeg", "ts", "ogv", "wmv"))
 
+MOST_ABSENT = 10_000
+"""Frames that a sequence may lack by itself: a date in a name is no frame number."""
+
 _GLOB = re.compile(r"[*?\[]")
 # A dash is a sign behind a dot or an underscore alone: shot-1001.png is frame 1001.
 _NUMBER = re.compile(r"((?:(?<=[._])-)?\d+)(?=\.[^.]+$)")
@@ -221,7 +224,18 @@ def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[
         present = pattern.on_disk()
         # Frames follow each other, tiles need not.
         tiles = not present or "<UDIM>" in Path(text).name
-        frames = present if tiles else list(range(min(present), max(present) + 1))
+        frames = present if tiles else _gapless(text, present)
     for frame in frames:
         path = pattern.path(frame)
         yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists())
+
+
+def _gapless(text: str, present: Sequence[int]) -> list[int]:
+    """Return all frames from the first to the last that is there; raise `UsageError` if they can be no sequence."""
+    found = range(min(present), max(present) + 1)
+    if len(found) > MOST_ABSENT + 10 * len(present):
+        raise UsageError(
+            f"{text}: frames {found[0]} to {found[-1]}, of which {len(present)} are there; give --frames, or move away "
+            "what is no frame"
+        )
+    return list(found)

@@ -119,6 +119,8 @@ def _read_frame(number: int, entry: Mapping[str, Any], path: Path) -> ShotFrame:
 class ShotWriter:
     """Collects frames of a shot: maps are written at once, the shot's own file when all are there.
 
+    Leaving it as a block without `commit` removes the maps that no file names.
+
     Args:
         path: the file; maps go beside it as `NAME.FRAME.HASH.maps.exr`, so that those of an earlier one stay until this
             one is complete.
@@ -137,10 +139,17 @@ class ShotWriter:
             "smoothing": smoothing,
         }
         self._frames: dict[int, dict[str, Any]] = {}
+        self._maps: set[str] = set()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def __enter__(self) -> ShotWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove(self._maps)
 
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
         """Add a frame; in any order, each once, also in several threads."""
@@ -149,6 +158,7 @@ class ShotWriter:
         if maps := record["maps"]:
             # Named after what they hold, which is known only now.
             maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}.maps.exr"
+            self._maps.add(maps["file"])
             analysis.save_maps(self.path.with_name(maps["file"]))
         self._keep(number, identity, look, record)
 
@@ -169,11 +179,14 @@ class ShotWriter:
         frames = {str(number): self._frames[number] for number in sorted(self._frames)}
         before = _map_files(self.path)
         write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
-        shot = Shot.load(self.path)
-        for name in before - {frame.map_file for frame in shot.frames.values()}:
+        self._remove(before)
+        return Shot.load(self.path)
+
+    def _remove(self, maps: set[str]) -> None:
+        """Remove files of maps, but for those that the shot's file names."""
+        for name in maps - _map_files(self.path):
             with suppress(OSError):
                 self.path.with_name(name).unlink()
-        return shot
 
 
 def _map_files(path: Path) -> set[str]:

@@ -6,35 +6,18 @@ may be rendered in any order, on any machine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.analysis import MAPS, Analysis, Triple
-from expandnet_ofx.lamps import BroadAreas
-from expandnet_ofx.maps import PlateMap, as_half
-from expandnet_ofx.pixels import brightest_channel
-from expandnet_ofx.recovered import RecoveredLight
-from expandnet_ofx.rise import FREE, Rise
-from expandnet_ofx.surround import SurroundColor
-from expandnet_ofx.swing import Swing, alignment, brightening, moved
-
-Array = NDArray[np.float32]
-
-SHARE_APART = 0.3
-"""Standard deviation, of shares of light that a rise lets through, beyond which a neighbor's map says something else."""
-
-COLOR_APART = 0.15
-"""The same for log ratios of color."""
-
-KNEE = 4.0
-"""Stops around which limits of a rise are averaged."""
+from expandnet_ofx.averages import Averages, Neighbor
 
 Load = Callable[[int], Analysis]
+
 Maps = Mapping[str, Any]
 """Maps of an analysis by the names of their fields, None for one that it has not."""
 
@@ -118,130 +101,20 @@ def smooth_maps(load: Load, count: int, at: int, window: int) -> Maps:
         window: frames, odd; only they are read.
     """
     first, weights = window_weights(count, at, window)
-    around = [load(first + k) for k in range(len(weights))]
-    own = around[at - first]
-    if len(around) == 1:
+    own = load(at)
+    if len(weights) == 1:
         return {**maps_of(own), "measured": None}
-    seen = [_Neighbor.of(own, other, float(weight)) for other, weight in zip(around, weights, strict=True)]
-    mean = _mean_change(seen)
-    recovered = _recovered(own, seen, mean)
-    return {
-        "recovered": recovered,
-        "rise": _rise(own, seen, mean, recovered),
-        "broad": _broad(own, seen),
-        "surround": _surround(own, seen),
-        "measured": None,
-        "swing": Swing(as_half(-mean)) if recovered is not None and mean.size > 1 else None,
-    }
+    # Twice through the window, a frame at a time: the maps of a wide one would not fit.
+    seen = [
+        Neighbor.of(own, own if number == at else load(number), float(weight))
+        for number, weight in enumerate(weights, first)
+    ]
+    averages = Averages(own, seen)
+    for number, neighbor in enumerate(seen, first):
+        averages.add(own if number == at else load(number), neighbor)
+    return averages.maps()
 
 
 def maps_of(analysis: Analysis) -> Maps:
     """Return the maps of an analysis, by the names of their fields."""
     return {name: getattr(analysis, name) for name in MAPS}
-
-
-@dataclass(frozen=True, eq=False)
-class _Neighbor:
-    """A frame of the window around another one."""
-
-    analysis: Analysis
-    weight: float
-    shift: tuple[float, float]
-    """What moves its maps onto those of the frame."""
-    change: Array
-    """Stops by which its light is brighter, (h, w, 1), or one 0 where nothing tells."""
-
-    @classmethod
-    def of(cls, own: Analysis, other: Analysis, weight: float) -> _Neighbor:
-        if other is own or own.measured is None or other.measured is None:
-            return cls(other, weight, (0.0, 0.0), np.zeros((1, 1, 1), np.float32))
-        wrap = own.latlong
-        shift, agreement = alignment(own.measured.values[:, :, 0], other.measured.values[:, :, 0], wrap=wrap)
-        seen = moved(other.measured.values, shift, wrap=wrap)
-        if own.recovered is None or other.recovered is None or not agreement:
-            return cls(other, weight * agreement, shift, np.zeros((1, 1, 1), np.float32))
-        return cls(other, weight * agreement, shift, brightening(own.measured.values, seen, wrap=wrap))
-
-    def values(self, name: str) -> Array | None:
-        """Return the values of one of its maps, moved; None without it."""
-        found: PlateMap | None = getattr(self.analysis, name)
-        return None if found is None else moved(found.values, self.shift, wrap=self.analysis.latlong)
-
-
-def _mean_change(seen: Sequence[_Neighbor]) -> Array:
-    """Return by how many stops the mean over time is brighter than a frame: (h, w, 1), or one number."""
-    total = np.zeros((1, 1, 1), np.float32)
-    for neighbor in seen:
-        total = total + np.float32(neighbor.weight) * neighbor.change
-    return np.asarray(total / np.float32(sum(neighbor.weight for neighbor in seen)), np.float32)
-
-
-def _known(seen: Sequence[_Neighbor], name: str) -> list[tuple[Array, _Neighbor]]:
-    return [(values, neighbor) for neighbor in seen if (values := neighbor.values(name)) is not None]
-
-
-def _alike(values: Array, own: Array, sigma: float) -> Array:
-    """Return how far a neighbor's values (h, w, C) say the same as a frame's own: (h, w, 1) in [0, 1]."""
-    apart = brightest_channel(np.abs(values - own))[:, :, None]
-    result: Array = np.exp(-0.5 * (apart / np.float32(sigma)) ** 2)
-    return result
-
-
-def _recovered(own: Analysis, seen: Sequence[_Neighbor], mean: Array) -> RecoveredLight | None:
-    """Average light as if it did not change: each frame's less by how much brighter it is than the mean over time."""
-    # Where a frame has none of its own, its neighbors may all be of another picture, and say nothing either.
-    known = [(values, neighbor) for values, neighbor in _known(seen, "recovered") if neighbor.weight > 0]
-    if not known:
-        return None
-    light = np.zeros((*known[0][0].shape[:2], 3), np.float32)
-    cover = np.zeros_like(light[:, :, :1])
-    heard = np.zeros(cover.shape, np.bool_)
-    for values, neighbor in known:
-        part = np.float32(neighbor.weight)
-        held = np.maximum(values[:, :, 3:], np.float32(1e-3))
-        light = light + part * held * (values[:, :, :3] - neighbor.change + mean)
-        cover = cover + part * held
-        heard |= values[:, :, 3:] > 0
-    wide = (cover / np.float32(sum(neighbor.weight for neighbor in seen))).clip(0, 1)
-    return RecoveredLight(as_half(np.concatenate((light / cover, wide * heard), 2)))
-
-
-def _averaged(known: Sequence[tuple[Array, float]], own: Array, sigma: float, *, guide: int) -> Array:
-    """Average maps over time as far as their first `guide` channels say what a frame's own say."""
-    total, share = np.zeros_like(own), np.zeros_like(own[:, :, :1])
-    for values, weight in known:
-        part = np.float32(weight) * _alike(values[:, :, :guide], own[:, :, :guide], sigma)
-        total, share = total + part * values, share + part
-    return np.asarray(total / share, np.float32)
-
-
-def _rise(own: Analysis, seen: Sequence[_Neighbor], mean: Array, recovered: RecoveredLight | None) -> Rise | None:
-    """Average limits as the share of light that they let through: above `KNEE` stops one is as good as another."""
-    if own.rise is None:
-        return None
-
-    def through(values: Array, change: Array) -> Array:
-        return np.asarray(-np.expm1(-np.where(values < FREE, np.maximum(values - change, 0), FREE) / KNEE), np.float32)
-
-    known = [(through(values, n.change), n.weight) for values, n in _known(seen, "rise")]
-    average = _averaged(known, through(own.rise.values, np.zeros(1, np.float32)), SHARE_APART, guide=3)
-    limit = -KNEE * np.log(np.maximum(1 - average, math.exp(-FREE / KNEE)))
-    if recovered is not None:
-        # Where light is put back to how it changes, the limit is that of its mean.
-        limit = np.where(limit < FREE, np.maximum(limit + recovered.values[:, :, 3:] * mean, 0), limit)
-    return Rise(as_half(np.minimum(limit, np.float32(FREE)).astype(np.float32)))
-
-
-def _surround(own: Analysis, seen: Sequence[_Neighbor]) -> SurroundColor | None:
-    if own.surround is None:
-        return None
-    known = [(values, neighbor.weight) for values, neighbor in _known(seen, "surround")]
-    return SurroundColor(as_half(_averaged(known, own.surround.values, COLOR_APART, guide=2)))
-
-
-def _broad(own: Analysis, seen: Sequence[_Neighbor]) -> BroadAreas | None:
-    known = _known(seen, "broad")
-    if own.broad is None or not known:
-        return None
-    values, weights = [values for values, _ in known], [neighbor.weight for _, neighbor in known]
-    return BroadAreas(as_half(np.average(values, 0, weights=weights).astype(np.float32)))

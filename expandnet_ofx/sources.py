@@ -14,7 +14,7 @@ from expandnet_ofx.expander import Expander
 from expandnet_ofx.hashes import content_hash, pixel_hash
 from expandnet_ofx.images import ImagePlate, open_image
 from expandnet_ofx.masks import Mask, open_mask
-from expandnet_ofx.metadata import carried_attributes
+from expandnet_ofx.metadata import carried_attributes, pixel_aspect, resolution
 from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.predicted import Predicted
@@ -218,11 +218,11 @@ def part_layout(plate: ImagePlate, options: OutputOptions) -> PartLayout:
 
 
 def _attributes(plate: ImagePlate) -> dict[str, Any]:
-    carried = carried_attributes(plate.spec)
-    aspect = plate.spec.get_float_attribute("PixelAspectRatio", 1.0)
-    if plate.turned and aspect > 0:
-        # Width and height have changed places, also those of a pixel.
-        carried["PixelAspectRatio"] = 1 / aspect
+    carried = carried_attributes(plate.spec) | resolution(plate.spec, turned=plate.turned)
+    aspect = pixel_aspect(plate.spec, plate.format_name)
+    if aspect > 0 and (aspect != 1 or "PixelAspectRatio" in carried):
+        # Where width and height have changed places, those of a pixel have, too.
+        carried["PixelAspectRatio"] = 1 / aspect if plate.turned else aspect
     return carried
 
 

@@ -21,8 +21,11 @@ from expandnet_ofx.workers import in_parallel, usable_processors
 
 Progress = Callable[[int, int], None]
 
-WIDEST = 9999
-"""Most frames that may be smoothed over."""
+WIDEST = 499
+"""Most frames that may be smoothed over: of each some 0.3 MB are held by each thread. Longer, a locked frame serves."""
+
+MOST_HELD = 64
+"""Analyses with their maps that are held at a time, some 5 MB each; those of a wider window are read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,16 +172,16 @@ def steady(
         progress: called with the number of frames that are done, and of all.
     """
     made = make_steady(frames, how, beside=beside, kept=kept)
-    writer = ShotWriter(target, settings, smoothing=made.smoothing)
+    with ShotWriter(target, settings, smoothing=made.smoothing) as writer:
 
-    def add(number: int) -> None:
-        writer.add(number, frames[number].identity, frames[number].look, made.load(number))
+        def add(number: int) -> None:
+            writer.add(number, frames[number].identity, frames[number].look, made.load(number))
 
-    with closing(in_parallel(partial(add, number) for number in made.numbers)) as added:
-        for done, _ in enumerate(added, 1):
-            if progress is not None:
-                progress(done, len(frames))
-    return writer.commit()
+        with closing(in_parallel(partial(add, number) for number in made.numbers)) as added:
+            for done, _ in enumerate(added, 1):
+                if progress is not None:
+                    progress(done, len(frames))
+        return writer.commit()
 
 
 def keep_numbers(made: SteadyShot, frames: Mapping[int, ShotFrame], settings: Mapping[str, Any], target: Path) -> Shot:
@@ -206,7 +209,7 @@ def _smoothed(
     shots: Sequence[Sequence[int]], load: Callable[[int], Analysis], window: int
 ) -> dict[int, Callable[[], Maps]]:
     """Return what makes the steady maps of each frame."""
-    held = lru_cache(maxsize=window + usable_processors())(load)
+    held = lru_cache(maxsize=min(window + usable_processors(), MOST_HELD))(load)
 
     def of(shot: Sequence[int], at: int) -> Maps:
         return smooth_maps(lambda k: held(shot[k]), len(shot), at, window)

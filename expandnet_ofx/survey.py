@@ -15,7 +15,7 @@ from expandnet_ofx.arrays import as_float, copied, count, namespace
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.grade import LOWEST_CLIP
 from expandnet_ofx.pixels import any_channel
-from expandnet_ofx.plates import LEAST_ALPHA, Codes, Plate, needed, take_color
+from expandnet_ofx.plates import Codes, Plate, hidden, needed, take_color
 from expandnet_ofx.recovered import WORKING_EDGE
 from expandnet_ofx.reduction import Reduction
 from expandnet_ofx.surround import evidence
@@ -123,17 +123,15 @@ class Surveyor:
         # Every question asked of half floats would convert them again.
         color = as_float(color) if isfloat else color
         seen = self._plate.encoding.encode_for_network(color)
-        hidden = None
-        if self._plate.alpha is not None:
-            hidden = codes[:, :, self._plate.alpha] < LEAST_ALPHA * full_scale(codes.dtype)
+        unseen = hidden(codes, self._plate)
         floats = color if isfloat else color[:0]
         over = any_channel(floats > WHITE_EXCESS)
         low, high = seen, seen
-        if hidden is not None:
-            low, high = (xp.where(hidden[:, :, None], end, seen) for end in (np.inf, -np.inf))
+        if unseen is not None:
+            low, high = (xp.where(unseen[:, :, None], end, seen) for end in (np.inf, -np.inf))
             # What files keep under no alpha differs from one format to another, and nobody sees it.
-            seen = xp.where(hidden[:, :, None], 0.0, seen)
-            over = over & ~hidden[: len(over)]
+            seen = xp.where(unseen[:, :, None], 0.0, seen)
+            over = over & ~unseen[: len(over)]
         return _Rows(
             low=float(low.min()),
             high=float(high.max()),
@@ -143,9 +141,9 @@ class Surveyor:
             above=count(over),
             proxy=self._proxy.part(y, seen),
             working=self._working.part(y, seen),
-            surround=self._evidence(y, seen, hidden),
-            peak=peaks(y, color, hidden, self._down, self._across),
-            histograms=histograms(color, hidden, self._levels),
+            surround=self._evidence(y, seen, unseen),
+            peak=peaks(y, color, unseen, self._down, self._across),
+            histograms=histograms(color, unseen, self._levels),
         )
 
     def add(self, rows: _Rows) -> None:
@@ -164,13 +162,13 @@ class Surveyor:
         at, cells = rows.peak
         self._peak[at] = np.maximum(self._peak[at], cells)
 
-    def _evidence(self, y: int, seen: Array, hidden: NDArray[np.bool_] | None) -> list[tuple[slice, Array]]:
+    def _evidence(self, y: int, seen: Array, unseen: NDArray[np.bool_] | None) -> list[tuple[slice, Array]]:
         parts, step = [], EVIDENCE_ROWS * self._stride
         for first in range(-y % self._stride, len(seen), step):
             part = np.s_[first : first + step : self._stride, :: self._stride]
             said = evidence(copied(seen[part]), self._tops)
-            if hidden is not None:
-                said[hidden[part]] = 0
+            if unseen is not None:
+                said[unseen[part]] = 0
             parts.append(self._surround.part((y + first) // self._stride, said))
         return parts
 

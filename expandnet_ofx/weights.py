@@ -230,6 +230,7 @@ def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract:
     check_state(state, path, contract)
     partial = partial_name(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(_sorted_file(state, contract.to_metadata()))
         partial.replace(path)
     except OSError as error:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import pickle
 import struct
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.weights import AUTHORS, Contract, Weights, check_state, expected_shapes, load_weights, save_weights
+
+MOST_BYTES = 64 << 20
+"""Of an archive whose check sums are looked at: twenty times what ExpandNet takes."""
 
 UNPICKLING_FAILURES = (
     pickle.UnpicklingError,
@@ -47,10 +52,25 @@ def import_pth(source: Path | str, target: Path | str, *, contract: Contract = A
     return load_weights(target)
 
 
+def _check_sums(source: Path) -> None:
+    """Raise `WeightsError` if a part of the archive is not what its check sum says, which PyTorch does not look at."""
+    try:
+        with ZipFile(source) as archive:
+            whole = sum(part.file_size for part in archive.infolist())
+            # A small archive can name parts of any size.
+            damaged = archive.testzip() if whole <= MOST_BYTES else None
+    except (OSError, EOFError, BadZipFile, RuntimeError, NotImplementedError, ValueError, zlib.error):
+        # Files of old PyTorch are none; and what else is wrong shows when it is read.
+        return
+    if damaged is not None:
+        raise WeightsError(f"{source}: damaged at {damaged}; copy it again")
+
+
 def _plain_state(source: Path) -> dict[str, NDArray[np.float32]]:
     import torch
 
     refused = f"{source}: refused, not a plain state dict of tensors (nothing in it was run)"
+    _check_sums(source)
     try:
         with warnings.catch_warnings():
             # A damaged archive makes the unpickler warn before it fails; the failure says it all.
@@ -66,7 +86,8 @@ def _plain_state(source: Path) -> dict[str, NDArray[np.float32]]:
     state = {}
     for name, value in loaded.items():
         # Before anything is copied: a small file can name a tensor of any size.
-        fits = value.layout == torch.strided and value.is_floating_point() and shapes.get(name) == tuple(value.shape)
+        held = value.layout == torch.strided and value.device.type == "cpu"
+        fits = held and value.is_floating_point() and shapes.get(name) == tuple(value.shape)
         if not fits:
             raise WeightsError(f"{source}: of another network, {name} is {value.dtype} {tuple(value.shape)}")
         state[str(name)] = value.detach().to(torch.float32).contiguous().numpy()

@@ -15,6 +15,8 @@ from contextlib import suppress
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from expandnet_ofx.errors import UsageError
+
 if TYPE_CHECKING:
     from expandnet_ofx.engine import Engine
 
@@ -138,14 +140,24 @@ class Workers:
         self.threads = min(MOST_BESIDE, engine.threads)
         """Threads for what is done beside the engine on the CPU, over all that are doing it."""
         self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")
+        self._process = os.getpid()
         self._turn, self._counting = Lock(), Lock()
         self._unfinished = 0
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1 or engine.device == "cpu":
             self._pool = ThreadPoolExecutor(self.count, "expandnet-tile", initializer=engine.enter_worker)
 
+    def _check_process(self) -> None:
+        """Raise `UsageError` in a process that was forked from the one that has the threads: it would wait for ever."""
+        if os.getpid() != self._process:
+            raise UsageError(
+                "made in another process, whose threads a fork does not take along; start processes by spawn, and make an "
+                "Expander in each"
+            )
+
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Start a call; its result or exception comes from the future."""
+        self._check_process()
         if self._pool is not None:
             return self._counted(self._pool.submit(function, *arguments))
         future: Future[T] = Future()
@@ -194,6 +206,7 @@ class Workers:
         Args:
             most: calls in work or waiting; with 1 they are made in the caller's thread.
         """
+        self._check_process()
         if self.threads == 1 or most == 1:
             yield from (call() for call in calls)
         else:

@@ -127,6 +127,8 @@ class ImageWriter:
         elif self.path.suffix.lower() != ".hdr":
             spec.attribute("compression", "zip")
             spec.attribute("tiff:half", int(self._options.pixel == "half"))
+            # Uncalibrated (Exif 2.32, 4.6.5): readers take other pictures with camera metadata for sRGB.
+            spec.attribute("Exif:ColorSpace", 65535)
         return spec
 
     def write(self, start: int, pixels: NDArray[Any]) -> None:

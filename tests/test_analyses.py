@@ -27,7 +27,7 @@ triples = st.tuples(finite, finite, finite)
 @settings(max_examples=50, deadline=None)
 @given(
     features=st.lists(finite, min_size=64, max_size=64).map(tuple), low=triples, high=triples, clips=triples,
-    anchor=finite, scene=finite, ranges=st.none() | st.tuples(finite, finite), boldness=st.none() | finite,
+    anchor=st.floats(-64, 64), scene=st.floats(0, 1), ranges=st.none() | st.tuples(finite, finite), boldness=st.none() | finite,
 )  # fmt: skip
 def test_an_analysis_survives_its_file_exactly(
     features, low, high, clips, anchor, scene, ranges, boldness, tmp_path_factory
@@ -62,7 +62,8 @@ def test_files_that_are_no_analysis_are_input_errors(tmp_path):
         json.dumps(good | {"features": [0.0] * 63}), json.dumps(good | {"features": 5}),
         json.dumps(good | {"features": None}), json.dumps(good | {"clip_levels": [1.0, 1.0]}),
         json.dumps(good | {"anchor": "high"}), json.dumps(good | {"boldness": "high"}),
-        json.dumps(good | {"low": ["a", "b", "c"]}),
+        json.dumps(good | {"low": ["a", "b", "c"]}), json.dumps(good | {"scene": 9}), json.dumps(good | {"anchor": 1e5}),
+        json.dumps(good | {"anchor": 10**400}),
     ):  # fmt: skip
         path.write_text(content)
         with pytest.raises(InputError) as caught:
@@ -73,6 +74,12 @@ def test_files_that_are_no_analysis_are_input_errors(tmp_path):
         Analysis.load(path)
     with pytest.raises(InputError):
         Analysis.load(tmp_path / "none.json")
+
+
+def test_an_analysis_can_be_a_key(plain_expander, natural_plate):
+    one, other = (plain_expander.analyze(natural_plate) for _ in range(2))
+    assert one.recovered is not None
+    assert len({one, other}) == 1
 
 
 def test_an_analysis_of_something_else_is_refused():

@@ -207,6 +207,22 @@ def test_transparent_pixels_come_back_as_they_are_and_tell_nothing():
         assert light[60, 60].min() > 1
 
 
+@pytest.mark.parametrize("region", [(), (1, 2, 3), (1, 2, 3, 4, 5), (0.0, 0, 9, 9), "abcd", 7])
+def test_a_region_is_four_whole_numbers(region):
+    plate = noise(20, 30)
+    expander = box()
+    with pytest.raises(UsageError, match="four whole numbers"):
+        expander.render(plate, expander.analyze(plate), region=region)
+    given = np.array([3, 4, 9, 9])
+    assert expander.render(plate, expander.analyze(plate), region=given).shape == (5, 6, 3)
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, "2", None])
+def test_threads_are_a_whole_number(threads):
+    with pytest.raises(UsageError, match="threads"):
+        Expander(threads=threads)
+
+
 def test_opaque_alpha_changes_nothing():
     codes = noise(70, 80, 5)
     with_alpha = np.dstack((codes, np.full((70, 80), 255, np.uint8)))

@@ -191,6 +191,16 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_of_the_user_is_no_sidecar(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shot.json").write_text('{"mine": 1}')
+    ran = invoke(tools, "export", "onnx", "-o", "shot.onnx")
+    assert ran.code == 1
+    assert "shot.json" in ran.complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["shot.json"]
+    assert Path("shot.json").read_text() == '{"mine": 1}'
+
+
 def test_weights_of_another_curve_are_refused(authors_weights, tmp_path_factory):
     from expandnet_ofx.errors import WeightsError
     from expandnet_ofx.weights import save_weights

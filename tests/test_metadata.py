@@ -76,6 +76,35 @@ def test_a_scan_keeps_its_frame_rate(tmp_path, name, stored, rate):
     assert tuple(made.getattribute("FramesPerSecond")) == rate
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "bmp", "png", "tif"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_no_squares_stay(tmp_path, suffix, turned):
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    words = {} if suffix == "bmp" else {"exif": exif}
+    Image.fromarray(CODES[:, :, :3]).save(tmp_path / f"a.{suffix}", dpi=(300, 150), **words)
+    made = spec_of(convert(tmp_path / f"a.{suffix}", tmp_path / "a.exr"))
+    # A pixel is a 300th of an inch wide and a 150th high.
+    turned = turned and suffix != "bmp"
+    assert made.getattribute("PixelAspectRatio") == pytest.approx(2.0 if turned else 0.5, rel=1e-3)
+    assert made.getattribute("XResolution") == pytest.approx(150 if turned else 300, rel=1e-3)
+
+
+def test_inches_are_made_of_centimeters(tmp_path):
+    Image.fromarray(CODES[:, :, :3]).save(tmp_path / "a.tif", resolution_unit=3, x_resolution=100, y_resolution=100)
+    made = spec_of(convert(tmp_path / "a.tif", tmp_path / "a.exr"))
+    assert made.getattribute("XResolution") == pytest.approx(254)
+
+
+def test_a_tiff_with_camera_metadata_is_not_taken_for_srgb(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x829A] = IFDRational(1, 50)
+    Image.fromarray(CODES[:, :, :3]).save(tmp_path / "a.jpg", exif=exif)
+    made = spec_of(convert(tmp_path / "a.jpg", tmp_path / "a.tif"))
+    assert made.getattribute("ExposureTime") == pytest.approx(0.02)
+    assert "srgb" not in made.get_string_attribute("oiio:ColorSpace")
+
+
 def test_camera_metadata_of_a_jpeg_survives_and_its_profile_does_not(tmp_path):
     exif = Image.Exif()
     exif[271], exif[272] = "Maker", "Model 7"

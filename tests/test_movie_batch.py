@@ -13,6 +13,7 @@ from commands import batch, files_in, invoke, pixels_of, replace_network, save
 from expandnet_batch.tools import command as tools
 
 from expandnet_ofx.movie_frames import MovieFrames
+from expandnet_ofx.movies import Movie
 from expandnet_ofx.timecode import time_code
 
 av = pytest.importorskip("av")
@@ -90,7 +91,10 @@ def test_frames_that_a_movie_has_not_are_told() -> None:
     assert ran.code == 1
     assert "has frames 1 to 5, not 6" in ran.err
     assert files_in(Path("out")) == ["clip.0004.exr", "clip.0005.exr"]
-    assert batch("clip.mkv", "-o", "none/c.####.exr", "--frames", "50-60").code == 1
+    for words in ((), ("--missing", "skip")):
+        ran = batch("clip.mkv", "-o", "none/c.####.exr", "--frames", "50-60", *words)
+        assert ran.code == 1
+        assert "has frames 1 to 5, not 50; change --frames" in ran.complaint
     assert batch("clip.mkv", "-o", "out/clip.####.exr", "--frames", "4-9", "--missing", "skip").code == 0
 
 
@@ -146,6 +150,13 @@ def test_results_of_a_movie_carry_its_time_code(monkeypatch: pytest.MonkeyPatch)
         assert spec.get_string_attribute("smpte:TimeCode") == expected
 
 
+def test_results_beside_a_movie_are_no_plates() -> None:
+    assert batch(".", "-o", ".").code == 0
+    ran = batch(".", "-o", ".", "--existing", "skip")
+    assert ran.code == 0, ran.err
+    assert "5 up to date" in ran.out
+
+
 def test_existing_error_finds_one_frame() -> None:
     Path("out").mkdir()
     Path("out/clip.0003.exr").write_text("mine")
@@ -175,6 +186,22 @@ def test_a_damaged_movie_is_one_line() -> None:
     ran = batch("clip.mkv", "-o", "out/clip.####.exr")
     assert ran.code == 1
     assert "clip.mkv" in ran.complaint
+
+
+def test_what_holds_for_all_frames_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Movie, "complaint", property(lambda _: "a dropout", lambda *_: None))
+        ran = batch("clip.mkv", "-o", "out/c.####.exr", "--fps", "25", "--frames", "2-4")
+    assert [f"frame {n} may be damaged: a dropout" in ran.out for n in range(1, 6)] == [False, True, True, True, False]
+    path = Path("clip.mkv")
+    with av.open("alpha.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva444p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 4), 90, np.uint8), "rgba")))
+        container.mux(stream.encode())
+    assert path.exists()
+    assert batch("alpha.mkv", "-o", "out/a.####.exr").out.count("its alpha channel is left out") == 1
 
 
 def test_each_frame_of_a_movie_has_its_mask() -> None:

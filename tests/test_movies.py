@@ -377,6 +377,35 @@ def test_variable_rate_needs_fps(tmp_path, name):
     assert any("variable frame rate" in text for text in info.warnings)
 
 
+@pytest.mark.parametrize("stamps", [[0, 1, 2, 3, 7, 8, 9], [0, 1, 2, 3, 4, 6, 8]])
+def test_frames_that_are_missing_are_told(tmp_path, stamps):
+    path = write(tmp_path / "a.mkv", noise(7), stamps=stamps)
+    first = stamps.index(next(stamp for stamp in stamps if stamp + 1 not in stamps))
+    said = f"{stamps[-1] - 6} frames are missing, the first after frame {first}"
+    with pytest.raises(InputError, match=rf"{said}.*--fps"):
+        Movie(path)
+    info, frames = read(path, fps=24)
+    assert len(frames) == 7
+    assert any(said in text for text in info.warnings)
+
+
+def test_avi_counts_in_the_order_of_decoding(tmp_path):
+    frames = [frame_of(planes_of([(40 + 8 * i, 128, 128)], "yuv420p"), "yuv420p") for i in range(12)]
+    path = write(tmp_path / "a.avi", frames, codec="libx264", options={"qp": "0", "bf": "3", "b-adapt": "0"}, rate=25)
+    info, found = read(path)
+    assert (info.fps, info.warnings) == (25, ())
+    expected = [(24 + 8 * i) / 219 * 65535 for i in range(12)]
+    np.testing.assert_allclose([codes[5, 5, 1] for codes in found], expected, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"), [(Fraction(19001, 317), (60000, 1001)), (Fraction(2997, 100), (30000, 1001))]
+)
+def test_a_rate_that_a_file_rounds_is_that_of_ntsc(tmp_path, told, rate):
+    assert read(write(tmp_path / "a.mov", noise(2), codec="libx264", rate=told))[0].fps == Fraction(*rate)
+    assert read(tmp_path / "a.mov", fps=told)[0].fps == told, "what is asked for stays"
+
+
 def test_fps_replaces_the_file_rate(tmp_path):
     assert read(write(tmp_path / "a.mov", noise(2), codec="libx264"), fps=25)[0].fps == 25
 
@@ -508,6 +537,39 @@ def test_damage_in_the_middle_names_the_frame(tmp_path, codec, fmt, options):
     with pytest.raises(InputError, match=r"frame \d+ ") as caught, Movie(path) as movie:
         seen += [index for index, _ in movie]
     assert "frame 7 " in str(caught.value)
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "mjpeg", "dvvideo"])
+def test_a_frame_that_a_decoder_makes_up_is_told(tmp_path, codec):
+    """A few bytes are wrong: some decoders say so in their log alone."""
+    shape = {"ffv1": ("yuv420p", WIDTH, HEIGHT), "mjpeg": ("yuvj420p", WIDTH, HEIGHT), "dvvideo": ("yuv420p", 720, 576)}
+    fmt, width, height = shape[codec]
+    rng = np.random.default_rng(3)
+    sizes = [(p.height, p.width) for p in av.VideoFormat(fmt, width, height).components]
+    frames = [
+        frame_of([rng.integers(40, 200, size) for size in sizes], fmt, width=width, height=height) for _ in range(3)
+    ]
+    options = {"level": "3", "slicecrc": "1"} if codec == "ffv1" else {}
+    name = "a.mkv" if codec == "ffv1" else "a.mov"
+    path = write(tmp_path / name, frames, codec=codec, options=options, rate=25)
+    with av.open(str(path)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][1]
+    whole = path.read_bytes()
+    found, intact = 0, read(path)[1]
+    for _ in range(20):
+        data, at = bytearray(whole), position + int(rng.integers(size // 8, size - 40))
+        data[at : at + 40] = rng.bytes(40)
+        path.write_bytes(bytes(data))
+        with Movie(path) as movie:
+            try:
+                for index, codes in movie:
+                    told = movie.complaint is not None
+                    found += told and not np.array_equal(codes, intact[index])
+                    assert not told or index == 1
+            except InputError as error:
+                assert "frame 1 " in str(error)
+                found += 1
+    assert found >= {"ffv1": 20, "mjpeg": 5, "dvvideo": 5}[codec]
 
 
 def test_unsupported_matrix(tmp_path):

@@ -82,6 +82,39 @@ def test_a_small_disk_for_temporary_files_is_told_before_any_work(
     assert not list(place.iterdir())
 
 
+def test_results_that_are_there_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        save(Path(f"in/s.{number}.png"), plate())
+    words = ("in/s.%d.png", "-o", "out", "--steady", "off", "--existing", "skip")
+    assert batch(*words).code == 0
+    free = sum(path.stat().st_size for path in Path("out").iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert "3 up to date" in batch(*words).out
+    Path("out/s.2.exr").unlink()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    assert "1 done, 2 up to date" in batch(*words).out
+
+
+def test_a_result_that_cannot_get_its_name_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    save(Path("s.png"), plate())
+    Path("out/s.exr").mkdir(parents=True)
+    ran = batch("s.png", "-o", "out", "--output-space", "aces2065-1", "--matte", "--preview", "all")
+    assert ran.code == 1
+    assert files_in(Path("out")) == []
+
+
+def test_names_that_a_log_cannot_show_are_no_fault(tmp_path: Path) -> None:
+    save(Path("in/\u65e5\u672c.png"), plate())
+    save(Path("in/z.png"), plate())
+    process = start(
+        "in", "-o", "out", cwd=tmp_path, before=f"import sys; sys.stdout.reconfigure(encoding='latin-1');{LIGHT}"
+    )
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "\\u65e5\\u672c" in out
+    assert files_in(Path("out")) == ["z.exr", "\u65e5\u672c.exr"]
+
+
 def _mount(folder: Path, size: str, flags: int = 0) -> bool:
     """Mount a small file system, read-only with flag 1 (mount(2)); False without the right to."""
     libc = ctypes.CDLL(None, use_errno=True)

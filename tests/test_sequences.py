@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.patterns import FramePattern
 from expandnet_ofx.placing import place_outputs, refuse_collisions
 from expandnet_ofx.sequences import Source, find_sources, frame_number, parse_frames, without_number
 
@@ -169,6 +170,25 @@ def test_a_name_has_one_place_for_numbers(shots):
             place_outputs(find_sources(["shot.####.png"], frames="1001-1002"), f"out/{name}")
 
 
+@pytest.mark.parametrize("stem", ["promo@2x", "take#2", "a_%d", "b.$F4"])
+def test_a_movie_may_have_a_mark_in_its_name(shots, stem):
+    (shots / f"{stem}.mov").touch()
+    (output,) = place_outputs(find_sources([f"{stem}.mov"]), "exr")
+    pattern = FramePattern(str(output))
+    assert pattern.path(7) == Path("exr", f"{stem}.0007.exr")
+    for name in (f"{stem}.0007.exr", f"{stem}.-001.exr", f"{stem}.x.exr"):
+        (shots / "exr").mkdir(exist_ok=True)
+        (shots / "exr" / name).touch()
+    assert pattern.on_disk() == [-1, 7]
+
+
+def test_a_date_is_no_frame(shots):
+    (shots / "shot.20231015.png").touch()
+    with pytest.raises(UsageError, match="1001 to 20231015, of which 6 are there"):
+        find_sources(["shot.####.png"])
+    assert len(find_sources(["shot.####.png"], frames="1001-1006")) == 6
+
+
 def test_views(shots):
     sources = find_sources(["%V/eye.####.exr"], views=("left", "right"))
     assert [(source.view, source.frame) for source in sources] == [("left", 1), ("left", 2), ("right", 1), ("right", 2)]
@@ -280,6 +300,19 @@ def test_an_input_is_never_an_output(shots):
     (shots / "link").symlink_to(shots / "left")
     with pytest.raises(UsageError, match="is an input as well"):
         place_outputs(find_sources(["left/eye.####.exr"]), "link/eye.####.exr")
+
+
+@pytest.mark.parametrize("name", ["clip.0001.png", "clip.-002.tif", "clip.10000.png"])
+def test_frames_of_a_movie_take_no_still_s_place(shots, name):
+    (shots / "clip.mov").touch()
+    (shots / name).touch()
+    with pytest.raises(UsageError, match=r"both .*clip\.mov and .* would be written there"):
+        place_outputs(find_sources(["clip.mov", name]), "exr")
+    (shots / "clip.0003.exr").touch()
+    with pytest.raises(UsageError, match=r"clip\.0003\.exr: is an input, and a frame of a movie"):
+        refuse_collisions(find_sources(["clip.mov", "clip.0003.exr"]), [[Path("clip.####.exr")], [Path("x/y.exr")]])
+    (shots / "clip.1.png").touch()
+    assert len(place_outputs(find_sources(["clip.mov", "clip.1.png"]), "exr")) == 2
 
 
 def test_movies_get_patterns(shots):

@@ -104,6 +104,51 @@ def test_results_that_can_stay_are_not_analyzed_again(footage: Path, monkeypatch
     assert len(analyzed) > 9
 
 
+def test_parts_of_a_shot_are_not_taken_for_the_whole(footage: Path) -> None:
+    for part in ("1001-1003", "1004-1006", "1007-1009"):
+        assert batch("in/shot.####.png", "--frames", part, "-o", "out").code == 0
+    ran = batch("in/shot.####.png", "-o", "out", "--existing", "skip")
+    assert "9 done" in ran.out
+    assert batch("in/shot.####.png", "-o", "whole").code == 0
+    for number in range(1001, 1010):
+        np.testing.assert_array_equal(*(pixels_of(Path(folder, f"shot.{number}.exr")) for folder in ("out", "whole")))
+    assert "9 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
+
+
+def test_a_frame_that_was_not_analyzed_is_not_made_without_its_shot(
+    footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, path = Path("in/shot.1003.png").read_bytes(), Path("in/shot.1003.png")
+    path.write_bytes(whole[: len(whole) // 2])
+    commit = ShotWriter.commit
+
+    def late(writer: ShotWriter) -> Shot:
+        # As where plates are still being copied.
+        path.write_bytes(whole)
+        return commit(writer)
+
+    monkeypatch.setattr(ShotWriter, "commit", late)
+    ran = batch("in/shot.####.png", "-o", "out")
+    assert ran.code == 1
+    assert "shot.1003.png: damaged" in ran.complaint
+    assert len(list(Path("out").iterdir())) == 8
+    assert "6 done, 3 up to date" in batch("in/shot.####.png", "-o", "out", "--existing", "skip").out
+
+
+def test_an_analysis_that_ends_early_leaves_no_maps(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("analyze", "in/shot.####.png", "-o", "a/a.json")
+    before = {path.name for path in Path("a").iterdir()}
+
+    def lost(*_: object) -> Shot:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShotWriter, "commit", lost)
+        assert invoke(tools, "analyze", "in/shot.####.png", "--threshold", "0.9", "-o", "a/a.json").code == 1
+    assert {path.name for path in Path("a").iterdir()} == before
+    assert all(frame.load().width == 200 for frame in Shot.load("a/a.json").frames.values())
+
+
 def test_views_share_what_is_global_and_keep_their_maps(footage: Path) -> None:
     for k in range(4):
         picture = scenery(0)[::2, 4 * k : 4 * k + 200].copy()

@@ -352,6 +352,34 @@ def test_check_finds_what_is_missing_damaged_or_of_other_plates(shot: Path, ligh
     assert list(Path("job/scratch/analyses").glob("*.maps.exr")), "a job that is not done keeps what it needs"
 
 
+def test_check_looks_beside_the_results(shot: Path, light: None) -> None:
+    written("--output-space", "aces2065-1", "--matte", "--preview", "all")
+    run_all()
+    matte, sheet = Path("out/shot.1002.matte.exr"), Path("out/shot.1003.preview.png")
+    matte.write_bytes(matte.read_bytes()[:2000])
+    sheet.write_bytes(b"")
+    ran = task("check", "job/job.json")
+    assert ran.code == 1
+    assert "5 of 7" in ran.out
+    assert "shot.1002.exr: is damaged" in ran.err
+    assert "shot.1003.exr: is damaged" in ran.err
+    run_all()
+    assert task("check", "job/job.json").code == 0
+
+
+def test_a_frame_that_is_complete_after_all_is_not_called_failed(shot: Path, light: None) -> None:
+    written()
+    run_all()
+    kept = Path("in/shot.1002.png").rename("away.png")
+    assert task("task", "job/job.json", "expand", "--chunk", 0).code == 1
+    kept.rename("in/shot.1002.png")
+    assert task("task", "job/job.json", "expand", "--chunk", 0).code == 0
+    assert task("check", "job/job.json").code == 0
+    report = json.loads(Path("job/report.json").read_text())
+    assert {frame["status"] for frame in report["frames"]} == {"done"}
+    assert all(frame["width"] for frame in report["frames"])
+
+
 def test_steps_that_come_too_early_say_what_is_missing(shot: Path, light: None) -> None:
     written()
     ran = task("task", "job/job.json", "smooth")

@@ -18,7 +18,7 @@ from expandnet_training.recipe import Recipe, load_recipe
 from expandnet_training.sheet import sheet
 from panoramas import CONFIGS, seeded, small
 
-from expandnet_ofx.errors import InputError, UsageError
+from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 # Losses
@@ -226,6 +226,27 @@ def test_another_recipe_does_not_go_on(tmp_path: Path, images: list[HDRImage]) -
     (tmp_path / "optimizer.pt").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"optimizer\.pt"):
         Trainer(images, small(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": {}}, {"optimizer": {}}, {"average": {}}, {"step": "x"}, {"plateau": 3}, {"recipe": "[]"}, {"network": None},
+    ],
+)  # fmt: skip
+def test_an_incomplete_checkpoint_is_named(tmp_path: Path, images: list[HDRImage], change: dict) -> None:
+    Trainer(images, small(steps=1), tmp_path).run()
+    state = torch.load(tmp_path / "optimizer.pt", weights_only=True) | change
+    torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / "optimizer.pt")
+    with pytest.raises(InputError, match=r"optimizer\.pt: .*remove it to start anew"):
+        Trainer(images, small(), tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_first_step(tmp_path: Path, images: list[HDRImage]) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", Path("/proc/run")):
+        with pytest.raises(OutputError, match="choose another folder"):
+            Trainer(images, small(), folder)
 
 
 def test_a_run_starts_from_weights_that_are_told_less(tmp_path: Path, images: list[HDRImage]) -> None:

@@ -46,6 +46,24 @@ def test_an_image_without_light_is_named(tmp_path: Path, name: str, write: objec
         load_folder(find_images(tmp_path))
 
 
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.97])
+def test_a_damaged_image_is_named(tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "cut.exr"
+    save(path, np.random.default_rng(0).random((64, 48, 3)).astype(np.float32))
+    whole = path.read_bytes()
+    assert len(load_folder([path])) == 1
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(InputError, match=r"cut\.exr"):
+        load_folder([path])
+
+
+@pytest.mark.parametrize("entry", ['validation = [["a"]]', "validation = [1]", 'validation = []\npanoramas = "a"'])
+def test_a_split_of_other_things_is_named(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "split.toml").write_text(entry)
+    with pytest.raises(InputError, match=r"split\.toml: not a split"):
+        read_split(tmp_path / "split.toml", ["a"])
+
+
 def test_an_empty_folder_and_doubles_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no HDR images"):
         find_images(tmp_path)

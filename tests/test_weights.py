@@ -374,10 +374,28 @@ def test_tensors_that_no_network_holds_are_refused(odd, tmp_path):
     refusal(lambda: import_pth(path, tmp_path / "net.safetensors"), path)
 
 
-def test_an_import_into_the_wrong_place_is_refused(tmp_path):
+def test_any_bit_of_an_archive_that_is_wrong_is_seen(tmp_path):
+    path, rng = tmp_path / "net.pth", np.random.default_rng(1)
+    torch.save(plain_network.random_state(9), path)
+    whole = path.read_bytes()
+    sound = import_pth(path, tmp_path / "sound.safetensors").sha256
+    refused = 0
+    for position in rng.integers(5000, len(whole) - 20000, 20):
+        content = bytearray(whole)
+        content[position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        try:
+            assert import_pth(path, tmp_path / "net.safetensors").sha256 == sound, "padding between parts"
+        except WeightsError as error:
+            refused += "damaged at" in str(error)
+    assert refused > 15
+
+
+def test_an_import_makes_folders_and_into_the_wrong_place_is_refused(tmp_path):
     source = tmp_path / "net.pth"
     torch.save(plain_network.random_state(9), source)
-    for target in (tmp_path / "net.pt", tmp_path / "none" / "net.safetensors"):
+    assert import_pth(source, tmp_path / "none" / "net.safetensors")
+    for target in (tmp_path / "net.pt", source / "net.safetensors"):
         refusal(lambda target=target: import_pth(source, target), target)
 
 

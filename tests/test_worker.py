@@ -179,7 +179,7 @@ def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
     )
     assert answer["ok"], answer
     assert answer["result"]["frames"] == 4
-    assert not list(tmp_path.glob(".frames-*"))
+    assert not list(tmp_path.glob(".expandnet-*"))
     for n in names:
         analysis = {"shot": str(tmp_path / "shot.json"), "frame": n}
         assert host.ask(**render(tmp_path, f"shot.{n}", analysis=analysis))["ok"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -80,6 +83,64 @@ def test_the_last_tiles_are_cut_for_idle_threads_and_their_light_stays(count):
     np.testing.assert_array_equal(light, other)
     assert len(whole) <= 2
     assert len(parts) >= count
+
+
+FORKED = """
+import os, sys, signal
+import numpy as np
+from expandnet_ofx import Expander
+plate = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+used = Expander(threads=2)
+used(plate)
+reader, writer = os.pipe()
+if os.fork() == 0:
+    signal.alarm(60)
+    for make in (lambda: used, Expander):
+        try:
+            make()(plate)
+            said = "made"
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writer, (said + "\\n").encode())
+    os._exit(0)
+_, status = os.wait()
+os.close(writer)
+sys.stdout.write(os.read(reader, 9999).decode() + str(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_is_told_instead_of_waiting_for_threads_that_it_has_not():
+    ran = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120, check=False)
+    used, new, status = ran.stdout.splitlines()
+    assert used.startswith("UsageError: made in another process"), ran.stderr
+    assert new.startswith("DeviceError: PyTorch ran in the process")
+    assert "spawn" in used
+    assert "spawn" in new
+    assert status == "0"
+
+
+HOST = """
+import sys
+import numpy as np
+import torch
+from expandnet_ofx import Expander
+plate = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+plate[10:30, 10:30] = 255
+before = Expander(threads=1)(plate)
+one = Expander(threads=1)
+torch.set_default_dtype(getattr(torch, sys.argv[1]))
+if sys.argv[2] == "meta":
+    torch.set_default_device("meta")
+for made in (one, Expander(threads=1)):
+    assert np.array_equal(made(plate), before)
+"""
+
+
+@pytest.mark.parametrize("words", [("float64", "cpu"), ("bfloat16", "cpu"), ("float32", "meta")])
+def test_what_a_host_makes_of_pytorch_s_defaults_changes_nothing(words):
+    ran = subprocess.run([sys.executable, "-c", HOST, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_an_analysis_that_fails_gives_up_what_the_network_has_not_begun():

@@ -353,6 +353,29 @@ def test_leftovers_of_the_dead_are_swept_and_no_others(tmp_path, monkeypatch):
     assert sweep(tmp_path) == []
 
 
+def test_files_of_other_programs_are_never_swept(tmp_path):
+    names = [".notes.partial.txt", ".render.partial.mov", ".x.abc-1-2.partial.exr", ".y.12345678-77-zzzzzz.partial.exr"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 1))
+    ours = partial_name(tmp_path / "shot.exr")
+    ours.touch()
+    os.utime(ours, (1, 1))
+    assert sweep(tmp_path) == [ours]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("stem", ["x" * 251, "\u65e5" * 83])
+def test_the_longest_name_that_a_disk_takes_can_be_written(tmp_path, stem):
+    path = tmp_path / f"{stem}.exr"
+    assert len(os.fsencode(path.name)) in (253, 255)
+    layout = PartLayout(width=2, height=2, channels=("R", "G", "B"), formats=("half",) * 3, attributes={})
+    with image_writer(path, [layout], OutputOptions()) as output:
+        output.write(0, np.ones((2, 2, 3), np.float32))
+        output.commit()
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
 def test_sweeping_a_folder_that_is_not_there(tmp_path):
     assert sweep(tmp_path / "missing") == []
 

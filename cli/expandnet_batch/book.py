@@ -32,17 +32,21 @@ class Book:
     def __init__(self) -> None:
         self._given: dict[tuple[Path, int], Callable[[Identity], Given]] = {}
         self._records: dict[tuple[Path, int], ShotRecord] = {}
+        self._failed: dict[Path, BaseException] = {}
         self.shot: Shot | None = None
         """One for all frames, by number alone."""
         self.records: list[ShotRecord] = []
         """What was taken for a shot, for the report."""
 
     def __call__(self, path: Path, number: int | None, identity: Identity) -> Given | None:
-        """Return the analysis of a frame; None where it is no frame of a shot."""
+        """Return the analysis of a frame; None where it is no frame of a shot. Raises what its analysis failed with."""
         if self.shot is not None:
             frame = self.shot.frame(number, identity)
             return Given(key=frame.key, load=frame.load)
         found = self._given.get((path, number or 0))
+        if found is None and path in self._failed:
+            # It may be readable by now, but its neighbors were made steady without it.
+            raise self._failed[path]
         return None if found is None else found(identity)
 
     def record_of(self, path: Path, number: int | None) -> ShotRecord | None:
@@ -96,6 +100,10 @@ class Book:
 
         for path, number in _frames_of(sequence, frames):
             self._given[path, number] = given(path, number)
+
+    def fail(self, failures: Mapping[Path, BaseException]) -> None:
+        """Remember why files could not be analyzed: frames of them that have no analysis fail too."""
+        self._failed |= failures
 
     def settle(self, sequence: FrameSequence, keys: Mapping[int, str]) -> None:
         """Add a sequence whose results all exist and can stay: nothing of it is analyzed."""

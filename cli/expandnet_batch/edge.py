@@ -89,6 +89,9 @@ def run_command(command: click.Command) -> int:
     keep_products_single()
     _listen()
     sys.unraisablehook = _hear_again
+    with suppress(AttributeError):
+        # A file name that a terminal or a log cannot show must not end a batch.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         result: Any = command.main(standalone_mode=False)
         return result if isinstance(result, int) else DONE

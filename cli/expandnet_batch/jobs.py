@@ -117,10 +117,11 @@ class Job:
                 if wanted is not None and number >= max(wanted):
                     break
             absent = sorted(n for n in wanted or () if not first <= n <= number)
-            if absent and options["missing"] == "error":
+            none = wanted is not None and len(absent) == len(wanted)
+            if none or (absent and options["missing"] == "error"):
                 raise InputError(
-                    f"{self.source.path}: has frames {first} to {number}, not {absent[0]}; change --frames, or pass "
-                    "--missing skip"
+                    f"{self.source.path}: has frames {first} to {number}, not {absent[0]}; change --frames"
+                    + ("" if none else ", or pass --missing skip")
                 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from expandnet_batch.book import FrameSequence
+from expandnet_batch.failures import failure_text
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import open_converter, picture_settings
 from expandnet_batch.planning import check_apart, check_folder, check_replaceable, views_of
@@ -54,10 +55,10 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
     converter = open_converter(options)
     with open_progress("none" if options["quiet"] else options["progress"], total=len(jobs)) as progress:
         sequence = FrameSequence(name=inputs[0], jobs=jobs)
-        failures: list[str] = []
+        failures: dict[Path, BaseException] = {}
         shot = analyze_frames(sequence, converter, options, output, progress, failures=failures)
-        for text in failures:
-            click.echo(f"failed  {text}", err=True)
+        for path, error in failures.items():
+            click.echo(f"failed  {failure_text(error, path)}", err=True)
         progress.say(f"{output}  {len(shot.frames)} frames")
     return 1 if failures else 0
 

@@ -16,7 +16,7 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
 from expandnet_ofx.partials import is_special, sweep
 from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
-from expandnet_ofx.placing import place_outputs, placed, refuse_collisions
+from expandnet_ofx.placing import FrameFiles, place_outputs, placed, refuse_collisions
 from expandnet_ofx.results import is_result
 from expandnet_ofx.sequences import Source, find_sources, frame_number
 
@@ -117,7 +117,9 @@ class JobPlan:
                 break
         else:
             return
-        raw = size.width * size.height * (6 + 3 * options["matte"] * 2) * len(self.jobs)
+        # What is there already stays, or makes room for what takes its place.
+        absent = sum(job.source.is_movie or not job.output.exists() for job in self.jobs)
+        raw = size.width * size.height * (6 + 3 * options["matte"] * 2) * absent
         raw *= 2 if self.options.pixel == "float" else 1
         needed = raw * (1 if self.options.compression == "none" else ZIP_SHARE)
         folder = job.output.parent.absolute()
@@ -180,12 +182,14 @@ def _without_results(sources: list[Source], output: str) -> list[Source]:
     """Leave out what an earlier run of this batch has put into the folders that it searches."""
     if not any(source.found for source in sources):
         return sources
-    targets = {os.path.realpath(path) for path in placed(sources, output)}
-    return [
-        source
-        for source in sources
-        if not (source.found and os.path.realpath(source.path) in targets and is_result(source.path))
-    ]
+    places = [(os.path.realpath(path), source) for path, source in zip(placed(sources, output), sources, strict=True)]
+    targets, frames = {path for path, _ in places}, FrameFiles(path for path, source in places if source.is_movie)
+
+    def is_earlier(source: Source) -> bool:
+        path = os.path.realpath(source.path)
+        return (path in targets or frames.pattern_of(path) is not None) and is_result(source.path)
+
+    return [source for source in sources if not (source.found and is_earlier(source))]
 
 
 def views_of(options: dict[str, Any]) -> list[str]:

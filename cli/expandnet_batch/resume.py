@@ -36,8 +36,14 @@ OF_THE_MACHINE = ("device", "engine", "precision")
 """What a result says of where it was made."""
 
 
-def made_from(converter: Converter, identity: Identity, output: Path, *, analysis: str | None) -> bool:
+def made_from(
+    converter: Converter, identity: Identity, output: Path, *, analysis: str | None, preview: Path | None = None
+) -> bool:
     """Tell whether a result is complete and of this source and these settings, whatever device it was made on."""
     expected = converter.provenance(replace(identity, analysis_sha256=analysis))
     found = read_provenance(output) or {}
-    return {**found, **{name: expected[name] for name in OF_THE_MACHINE}} == expected
+    if {**found, **{name: expected[name] for name in OF_THE_MACHINE}} != expected:
+        return False
+    if preview is not None and not shows(preview, as_text(found)):
+        return False
+    return not converter.options.separate_matte or read_provenance(matte_file(output)) == found

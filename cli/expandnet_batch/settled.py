@@ -25,7 +25,10 @@ def steady_keys(
     settings: Mapping[str, Any],
     how: Steadying,
 ) -> dict[int, str]:
-    """Return for each frame what its steady analysis was made from: span, plates, settings."""
+    """Return for each frame what its steady analysis was made from: span, plates, settings, and the plates beyond its ends.
+
+    Those say that there was a cut, where the frames of a part of a shot just end.
+    """
     plates = [{number: frame.identity.source_sha256 for number, frame in view.items()} for view in views]
     return {n: key for first, last in spans for n, key in _span_keys(first, last, plates, settings, how).items()}
 
@@ -35,7 +38,8 @@ def _span_keys(
 ) -> dict[int, str]:
     numbers = sorted({n for view in plates for n in view if first <= n <= last})
     made_from = [[[n, view.get(n)] for n in numbers] for view in plates]
-    record = json.dumps([made_from, settings, how.window, how.tiles], sort_keys=True)
+    beyond = [[n, view[n]] for view in plates for n in (first - 1, last + 1) if n in view]
+    record = json.dumps([made_from, settings, how.window, how.tiles, *([] if how.tiles else beyond)], sort_keys=True)
     key = f"{first}-{last} {hashlib.sha256(record.encode()).hexdigest()}"
     return {number: key for number in numbers if number in plates[0]}
 

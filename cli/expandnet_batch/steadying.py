@@ -9,7 +9,7 @@ from typing import Any
 
 from expandnet_batch.ahead import open_ahead
 from expandnet_batch.book import Book, FrameSequence
-from expandnet_batch.failures import FRAME_FAILURES, failure_text
+from expandnet_batch.failures import FRAME_FAILURES
 from expandnet_batch.jobs import Job
 from expandnet_batch.planning import check_room
 from expandnet_batch.progress import Progress
@@ -130,7 +130,12 @@ def _analyze_views(
     progress: Progress,
 ) -> None:
     settings = converter.expander.analyses_depend_on
-    shots = [analyze_frames(view, converter, options, scratch / f"{k}.json", progress) for k, view in enumerate(views)]
+    failures: dict[Path, BaseException] = {}
+    shots = [
+        analyze_frames(view, converter, options, scratch / f"{k}.json", progress, failures=failures)
+        for k, view in enumerate(views)
+    ]
+    book.fail(failures)
     known = [(view, shot.frames) for view, shot in zip(views, shots, strict=True) if shot.frames]
     for (view, frames), steady in zip(known, make_steady_views([frames for _, frames in known], how), strict=True):
         spans = steady.smoothing["shots"]
@@ -146,26 +151,25 @@ def analyze_frames(
     target: Path,
     progress: Progress,
     *,
-    failures: list[str] | None = None,
+    failures: dict[Path, BaseException],
 ) -> Shot:
     """Analyze the frames of a sequence into a shot's file; those that cannot be read are left out.
 
-    A batch has no use for their failures: they fail again, and are reported, when they are expanded.
-
     Args:
-        failures: gets a line for each frame that failed.
+        failures: gets why a file could not be analyzed.
     """
-    writer = ShotWriter(target, converter.expander.analyses_depend_on)
     total = None if any(job.source.is_movie for job in sequence.jobs) else len(sequence.jobs)
-    with closing(analyzed(sequence.jobs, converter, options)) as frames:
+    with (
+        ShotWriter(target, converter.expander.analyses_depend_on) as writer,
+        closing(analyzed(sequence.jobs, converter, options)) as frames,
+    ):
         for done, (job, frame) in enumerate(frames, 1):
             if isinstance(frame, BaseException):
-                if failures is not None:
-                    failures.append(failure_text(frame, job.source.path))
+                failures[job.source.path] = frame
             else:
                 writer.add(job.number or 0, *frame)
             progress.stage(f"analyzing {sequence.name}", done, total)
-    return writer.commit()
+        return writer.commit()
 
 
 def analyzed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from expandnet_ofx.errors import InputError
+from expandnet_ofx.errors import InputError, OutputError
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.weights import save_weights
 from expandnet_ofx.weights_import import UNPICKLING_FAILURES
@@ -25,6 +25,17 @@ OTHER_FORMAT = "expandnet-comparison-1"
 def weights_file(folder: Path, name: str) -> Path:
     """Return where the weights of a run lie."""
     return folder / f"{name}.safetensors"
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder of a run; raise `OutputError` if checkpoints cannot be put there."""
+    probe = partial_name(folder / OPTIMIZER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from error
 
 
 def save_checkpoint(trainer: Trainer, folder: Path) -> None:
@@ -68,6 +79,8 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     try:
         state = torch.load(path, map_location=trainer.device, weights_only=True)
         before = json.loads(state["recipe"])
+        if not isinstance(before, dict):
+            raise TypeError(f"recipe is {before!r}")
     except (OSError, *UNPICKLING_FAILURES) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}); remove it to start anew") from error
     now = json.loads(json.dumps(trainer.recipe.to_dict()))
@@ -83,8 +96,10 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
             f"{path}: trained on other images ({len(images)}, now {len(trainer.images)}; {', '.join(other[:3])}); give the "
             "same --data and --split, or take another folder"
         )
-    trainer.network.load_state_dict(state["network"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.average = state["average"]
-    trainer.step = state["step"]
-    trainer.plateau = state["plateau"]
+    try:
+        trainer.network.load_state_dict(state["network"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.step, trainer.plateau = int(state["step"]), {**trainer.plateau, **state["plateau"]}
+        trainer.average = {name: state["average"][name] for name in trainer.average}
+    except UNPICKLING_FAILURES as error:
+        raise InputError(f"{path}: incomplete ({type(error).__name__}); remove it to start anew") from error

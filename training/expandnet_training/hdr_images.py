@@ -77,7 +77,11 @@ def read_light(path: Path) -> NDArray[np.float32]:
         raise InputError(
             f"{path}: holds {buffer.spec().format} codes, not scene-linear light; give EXR, Radiance or PFM"
         )
+    # Rows are decoded when they are asked for: what is damaged shows only then.
     pixels = None if buffer.has_error else buffer.get_pixels(oiio.FLOAT)
+    if buffer.has_error:
+        said = (buffer.geterror() or "no reason given").splitlines()[0]
+        raise InputError(f"{path}: missing or damaged ({said}); copy it again, or leave it out")
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
         raise InputError(f"{path}: not a color image that can be read; leave it out")
     light: NDArray[np.float32] = pixels[:, :, :3]
@@ -129,8 +133,10 @@ def read_split(path: Path, names: Sequence[str]) -> Split:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         held = data["validation"]
-        if not isinstance(held, list):
-            raise TypeError(f"validation is {held!r}")
+        for name in ("validation", "panoramas", "photographs"):
+            given = data.get(name, [])
+            if not (isinstance(given, list) and all(isinstance(item, str) for item in given)):
+                raise TypeError(f"{name} is {given!r}")
         kinds = {name: kind == "panoramas" for kind in ("panoramas", "photographs") for name in data.get(kind, ())}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a split ({error}); it needs a list named validation") from error

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from expandnet_ofx.errors import UsageError
 from expandnet_training import losses
 from expandnet_training.batches import Batch, Batches
-from expandnet_training.checkpoint import load_checkpoint, save_checkpoint
+from expandnet_training.checkpoint import check_writable, load_checkpoint, save_checkpoint
 from expandnet_training.hdr_images import HDRImage
 from expandnet_training.models import open_network
 from expandnet_training.recipe import Recipe
@@ -97,6 +97,8 @@ class Trainer:
         self.images = sorted(image.name for image in images)
         self.plateau = {"rate": recipe.rate, "best": math.inf, "since": 0, "mean": math.nan}
         self.batches = Batches(images, recipe, self.device)
+        # Not after hours of work.
+        check_writable(folder)
         load_checkpoint(self, folder)
 
     def run(self, *, save_every: int = 1000, report: Report | None = None) -> None:

@@ -15,5 +15,7 @@ def named_files(option: str, texts: Sequence[str]) -> dict[str, Path]:
         name, _, path = text.partition("=")
         if not name or not path:
             raise UsageError(f"{option} {text}: write NAME=FILE")
+        if name in found:
+            raise UsageError(f"{option} {text}: {name} is there twice; give each its own name")
         found[name] = Path(path)
     return found

@@ -46,6 +46,7 @@ def save_report(job: FarmJob, wrong: Sequence[str], progress: Progress) -> list[
     Of a frame that was done twice the later task's word counts.
     """
     frames: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     shots: dict[str, dict[str, Any]] = {}
     run: dict[str, Any] = {}
     damaged: list[str] = []
@@ -56,24 +57,25 @@ def save_report(job: FarmJob, wrong: Sequence[str], progress: Progress) -> list[
             damaged.append(f"{path}: damaged, so the report lacks what it said of its frames")
             continue
         for output, status, frame in done:
-            # A task that ran again had nothing left to do, and knows less than the one before.
-            if status != "skipped" or output not in frames:
-                frames[output] = frame
+            # A task that ran again had nothing left to do, and knows less than the one before that made the frame.
+            if status == "done":
+                made[output] = frame
+            frames[output] = made.get(output, frame) if status == "skipped" else frame
         shots |= spans
         run = {name: value for name, value in report.items() if name not in OF_ONE_RUN}
     data = {**run, "job": job.name, "complete": not wrong, "wrong": list(wrong)}
     target = job.folder / "report.json"
     before = _shots_of(target)
     for key, shot in shots.items():
-        flicker, made = _flicker(job, shot, progress)
+        flicker, seen = _flicker(job, shot, progress)
         # Once a job is complete what its tasks kept is gone, and the report holds what came of it.
         known = before.get(key, {"flicker_changes": 0})
         if flicker.changes >= known.get("flicker_changes", 0):
             shot |= flicker_record(flicker)
         else:
             shot |= known
-            if made:
-                shot["flicker_since"] = max(made, known.get("flicker_since", 0))
+            if seen:
+                shot["flicker_since"] = max(seen, known.get("flicker_since", 0))
     data["shots"] = list(shots.values())
     data["frames"] = [frames[name] for name in sorted(frames)]
     write_text(target, json.dumps(data, indent=1) + "\n")

@@ -314,6 +314,10 @@ def _fault(frame: Job, converter: Converter, book: Book) -> str | None:
     for path in frame.files(converter.options):
         if not path.exists():
             return f"{path}: is not there; run the expand task of frame {frame.number} again"
-    if not made_from(converter, identity, frame.output, analysis=None if given is None else given.key):
-        return f"{frame.output}: is damaged, or not of this plate and these settings; run its expand task again"
+    key = None if given is None else given.key
+    if not made_from(converter, identity, frame.output, analysis=key, preview=frame.preview):
+        return (
+            f"{frame.output}: is damaged, or not of this plate and these settings, or what is stored beside it is; run its "
+            "expand task again"
+        )
     return None

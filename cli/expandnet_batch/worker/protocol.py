@@ -48,7 +48,10 @@ class Request:
 
     def path(self, name: str) -> Path:
         """Return an absolute path; raise `ProtocolError` if it is missing or relative: a host stands in another folder."""
-        value = self.values.get(name)
+        return self.path_in(name, self.values.get(name))
+
+    def path_in(self, name: str, value: object) -> Path:
+        """Return what a value holds, or a part of it, as `path` does."""
         if not isinstance(value, str) or not value or "\0" in value:
             raise ProtocolError(f"{self.name}: needs {name}, a path")
         path = Path(value)

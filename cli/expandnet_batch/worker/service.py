@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any, cast
 
 from expandnet_batch.book import FrameSequence
+from expandnet_batch.failures import failure_text
 from expandnet_batch.jobs import Job
 from expandnet_batch.opening import open_converter
 from expandnet_batch.planning import check_apart, check_folder, output_options
@@ -31,6 +31,7 @@ from expandnet_ofx.dependence import differing
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
+from expandnet_ofx.partials import scratch_folder
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.provenance import prediction_settings
 from expandnet_ofx.sequences import Source
@@ -209,14 +210,14 @@ class Service:
                 return told_of(target, there, kept=True)
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
-        sequence, failures = FrameSequence(name=target.stem, jobs=jobs), list[str]()
+        sequence, failures = FrameSequence(name=target.stem, jobs=jobs), dict[Path, BaseException]()
         told = _Told(token, parts=2)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".frames-", dir=target.parent) as folder:
-            raw = Path(folder) / "frames.json"
+        with scratch_folder(target.parent) as folder:
+            raw = folder / "frames.json"
             shot = analyze_frames(sequence, converter, {**options, **_STILLS}, raw, told, failures=failures)
-            if failures:
-                raise InputError(failures[0])
+            for path, error in failures.items():
+                raise InputError(failure_text(error, path)) from error
             made = steady(shot.frames, shot.settings, target, how, progress=lambda n, of: told.part(1, n, of))
         return told_of(target, made, kept=False)
 

@@ -53,7 +53,7 @@ def frames_of(request: Request) -> Sequence[tuple[int, Path]]:
     for item in given:
         if not (isinstance(item, list) and len(item) == 2 and is_whole(item[0]) and isinstance(item[1], str)):
             raise ProtocolError("analyze: frames must be a list of [number, path]")
-        found.append((item[0], Path(item[1])))
+        found.append((item[0], request.path_in("frames", item[1])))
     if len({number for number, _ in found}) < len(found):
         raise ProtocolError("analyze: a frame is there twice")
     return found
