@@ -23,7 +23,7 @@ __all__ = ["Movie", "MovieInfo"]
 
 _ATTACHED_PICTURE = 0x400
 
-_REFERRING = ("h264", "hevc", "vvc", "av1")
+_REFERRING = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9")
 """Codecs that complain of whole files too: of pictures that were cut away before the first one, and that none needs."""
 
 
@@ -217,7 +217,7 @@ def _decode(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str |
             ) from error
         if frame is None:
             return
-        if frame.is_corrupt or (said and codec.lossless and codec.name not in _REFERRING):
+        if frame.is_corrupt or (said and codec.lossless and not codec.lossy):
             reason = f" ({said[0]})" if said else ""
             raise InputError(f"{path}: frame {index} is damaged{reason}; copy or export the movie again")
         yield frame, said[0] if said and codec.name not in _REFERRING else None
