@@ -33,6 +33,10 @@ SHEET = ".preview.png"
 """Ends the name of a preview sheet; a folder's sheets are not taken for its plates."""
 
 
+MAPS = ".maps.exr"
+"""Ends the name of the maps of an analysis."""
+
+
 def sheet_file(result: Path) -> Path:
     """Return where the preview sheet of a result goes."""
     return result.with_suffix(SHEET)
@@ -93,8 +97,8 @@ def is_partial(path: Path) -> bool:
 
 
 def is_by_product(path: Path) -> bool:
-    """Tell whether a file is unfinished or a preview sheet, which nobody means when they name a folder."""
-    return is_partial(path) or path.name.endswith(SHEET)
+    """Tell whether a file is unfinished, a preview sheet or maps of an analysis, which nobody means when they name a folder."""
+    return is_partial(path) or path.name.endswith((SHEET, MAPS))
 
 
 @contextmanager

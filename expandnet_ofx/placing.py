@@ -25,13 +25,6 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
     Raises:
         UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
     """
-    outputs = placed(sources, output, suffix=suffix)
-    refuse_collisions(sources, [[output] for output in outputs])
-    return outputs
-
-
-def placed(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
-    """Return what `place_outputs` does, whatever lies there or goes there as well."""
     if is_pattern(output) and not Path(output).is_dir():
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
     elif names_a_file(output):
@@ -39,6 +32,7 @@ def placed(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> l
     else:
         base = _mirror_base(sources)
         outputs = [_viewed(Path(output), source) / _mirrored(source, base, suffix) for source in sources]
+    refuse_collisions(sources, [[output] for output in outputs])
     return outputs
 
 
@@ -125,7 +119,7 @@ def refuse_collisions(
                 raise UsageError(f"{path}: is an input as well; choose another output")
             taken[real] = source
     movies = {path: source for path, source in taken.items() if source.is_movie and is_pattern(path)}
-    numbered = FrameFiles(movies)
+    numbered = _FrameFiles(movies)
     for real, source in taken.items():
         if (pattern := numbered.pattern_of(real)) is not None and real not in movies:
             raise _collision(Path(real), movies[pattern], source)
@@ -143,7 +137,7 @@ def _collision(path: Path, one: Source, other: Source) -> UsageError:
     )
 
 
-class FrameFiles:
+class _FrameFiles:
     """Files that patterns stand for, whatever their number."""
 
     def __init__(self, patterns: Iterable[str]) -> None:

@@ -155,6 +155,13 @@ def test_results_beside_a_movie_are_no_plates() -> None:
     ran = batch(".", "-o", ".", "--existing", "skip")
     assert ran.code == 0, ran.err
     assert "5 up to date" in ran.out
+    ran = batch(".", "-o", "elsewhere")
+    assert "5 results of earlier runs in folders that were named are no inputs" in ran.out
+    assert "5 done" in ran.out
+    ran = batch("elsewhere", "-o", "again")
+    assert ran.code == 2
+    assert "holds results of earlier runs alone" in ran.complaint
+    assert batch("elsewhere/clip.0001.exr", "-o", "again", "--input-space", "srgb", "--force").code == 0, "it was named"
 
 
 def test_existing_error_finds_one_frame() -> None:

@@ -132,6 +132,8 @@ class _Batch:
         check_places(self._plan, self._options)
         for path in self._plan.left_out:
             self._progress.say(f"{path}: missing, left out")
+        if self._plan.results:
+            self._progress.say(f"{self._plan.results} results of earlier runs in folders that were named are no inputs")
         converter = self._open_converter()
         self.report.describe(converter, self._options)
         self._plan.sweep(self._progress)

@@ -70,7 +70,7 @@ PICTURE = _group(
                      help="Bundle of settings; authors reproduces the paper's program (needs its weights)."),
         click.option("--input-space", default="auto", show_default=True, metavar="NAME",
                      help="Encoding of the plates: srgb, rec709-scene, bt1886, gamma2.2, gamma2.4, linear, display-p3, "
-                          "adobe-rgb, prophoto, or an OpenColorIO space; auto reads the file's tags."),
+                          "adobe-rgb, prophoto, rec2020-bt1886, or an OpenColorIO space; auto reads the file's tags."),
         click.option("--linearized", default=None, metavar="NAME",
                      help="Linear space that a host has brought the plates to (Nuke's working space): what --input-space "
                           "says was undone already."),

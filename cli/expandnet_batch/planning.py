@@ -13,10 +13,10 @@ from expandnet_batch.jobs import Job, frame_rate
 from expandnet_batch.progress import Progress
 from expandnet_ofx.declared import declared
 from expandnet_ofx.errors import UsageError
-from expandnet_ofx.output_options import OutputOptions, check_suffix
+from expandnet_ofx.output_options import SUFFIXES, OutputOptions, check_suffix
 from expandnet_ofx.partials import is_special, sweep
 from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
-from expandnet_ofx.placing import FrameFiles, place_outputs, placed, refuse_collisions
+from expandnet_ofx.placing import place_outputs, refuse_collisions
 from expandnet_ofx.results import is_result
 from expandnet_ofx.sequences import Source, find_sources, frame_number
 
@@ -75,6 +75,8 @@ class JobPlan:
     options: OutputOptions
     left_out: list[Path]
     """Frames of a range that are not there, and were to be skipped."""
+    results: int = 0
+    """Results of earlier runs in the folders that were named, which are no inputs."""
 
     @property
     def frames(self) -> int | None:
@@ -164,7 +166,8 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         sources = [source for source in sources if not source.missing]
         if not sources:
             raise UsageError(f"{inputs[0]}: all {len(missing)} frames of the range are missing; check the path")
-    sources = _without_results(sources, output)
+    plates = _without_results(sources)
+    results, sources = len(sources) - len(plates), plates
     outputs = place_outputs(sources, output)
     masks = _masks(sources, options["mask"])
     sheets = _sheets(len(outputs), options["preview"])
@@ -175,21 +178,19 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
     how = output_options(options)
     refuse_collisions(sources, [job.files(how) for job in jobs], also=masks)
     left_out = [source.path for source in missing if options["missing"] == "skip"]
-    return JobPlan(jobs=jobs, options=how, left_out=left_out)
+    return JobPlan(jobs=jobs, options=how, left_out=left_out, results=results)
 
 
-def _without_results(sources: list[Source], output: str) -> list[Source]:
-    """Leave out what an earlier run of this batch has put into the folders that it searches."""
-    if not any(source.found for source in sources):
-        return sources
-    places = [(os.path.realpath(path), source) for path, source in zip(placed(sources, output), sources, strict=True)]
-    targets, frames = {path for path, _ in places}, FrameFiles(path for path, source in places if source.is_movie)
+def _without_results(sources: list[Source]) -> list[Source]:
+    """Leave out results of earlier runs that lie in the folders that are searched: they are expanded already."""
 
     def is_earlier(source: Source) -> bool:
-        path = os.path.realpath(source.path)
-        return (path in targets or frames.pattern_of(path) is not None) and is_result(source.path)
+        return source.found and source.path.suffix.lower() in SUFFIXES and is_result(source.path)
 
-    return [source for source in sources if not (source.found and is_earlier(source))]
+    kept = [source for source in sources if not is_earlier(source)]
+    if not kept:
+        raise UsageError(f"{sources[0].path.parent}: holds results of earlier runs alone; name what is to be expanded")
+    return kept
 
 
 def views_of(options: dict[str, Any]) -> list[str]:

@@ -146,7 +146,8 @@ def smooth(shots: tuple[Path, ...], output: Path, **options: Any) -> None:
 def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
     """Write a farm job that does what expandnet-batch would: analyze in chunks, smooth, expand in chunks, check.
 
-    Options are those of expandnet-batch, but for the short -o, which is the job's folder here.
+    Options are those of expandnet-batch, but for the short -o, which is the job's folder here. A job keeps what is done
+    already and reports by itself: --existing, --analysis, --dry-run, --json, --progress, -q and -v are not for it.
     """
     from expandnet_batch.submission.submit import submit as run
 
