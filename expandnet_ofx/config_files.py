@@ -8,45 +8,47 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from expandnet_ofx.hashes import content_hash
 
-_HEADER = b"ocio_profile_version"
-_TABLE = re.compile(r"\bsrc:[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|(?:\$\{\w+\}|[^,}\n])+)")
-_SEARCH_PATH = re.compile(r"^search_path:(.*(?:\n[ \t]*- .*)*)", re.MULTILINE)
-_ENVIRONMENT = re.compile(r"^environment:[ \t]*(\{[^}]*\}|(?:\n[ \t]+\S.*)*)", re.MULTILINE)
-_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|%(\w+)%")
+ARCHIVE = b"PK"
+"""Begins an archive, which holds its tables itself."""
+
+MOST_NESTED = 8
+"""Times that variables are looked for in the values of variables."""
 
 
-@lru_cache(maxsize=8)
 def config_record(path: str) -> str:
     """Return what tells a config from another: its name, and a SHA-256 of it and of the tables that it names.
 
-    A path says where they lie on one machine, content what they do. Asked once per process, since OpenColorIO reads them
-    once as well. Which table a name leads to follows its rules: variables of the environment, or else of the config, in
-    what is looked for and where (https://opencolorio.readthedocs.io/en/latest/guides/authoring/overview.html).
+    A path says where they lie on one machine, content what they do. A config is read each time, as OpenImageIO reads it; a
+    table once per process, as OpenColorIO keeps it. Which table a name leads to follows its rules: variables of the
+    environment, or else of the config, in what is looked for and where
+    (https://opencolorio.readthedocs.io/en/latest/guides/authoring/overview.html).
     """
-    digest, config = content_hash(Path(path)), Path(path)
-    tables = _tables(config)
-    if tables:
-        said = hashlib.sha256(digest.encode())
-        for name, table in sorted(tables.items()):
-            said.update(f"\0{name}\0{content_hash(table)}".encode())
-        digest = said.hexdigest()
-    return f"{config.name} sha256:{digest}"
-
-
-def _tables(config: Path) -> dict[str, Path]:
-    """Return the files that a config names, by what it calls them; those that are not there are left out."""
+    config = Path(path)
     content = config.read_bytes()
-    if not content.lstrip().startswith(_HEADER):
-        # An archive holds its tables itself.
+    digest = hashlib.sha256(content)
+    for name, table in sorted(_tables(config, content).items()):
+        digest.update(f"\0{name}\0{_table_hash(str(table.absolute()))}".encode(errors="surrogateescape"))
+    return f"{config.name} sha256:{digest.hexdigest()}"
+
+
+@lru_cache(maxsize=4096)
+def _table_hash(path: str) -> str:
+    return content_hash(Path(path))
+
+
+def _tables(config: Path, content: bytes) -> dict[str, Path]:
+    """Return the files that a config names, by what it calls them; those that are not there are left out."""
+    if content.startswith(ARCHIVE):
         return {}
-    text = content.decode(errors="replace")
-    variables = {**_defaults(text), **os.environ}
-    folders = [config.parent / part for part in _search_path(text, variables)] or [config.parent]
+    names, search_path, defaults = _parsed(content)
+    variables = {**dict(defaults), **os.environ}
+    folders = [config.parent / _expanded(part, variables) for part in search_path] or [config.parent]
     found = {}
-    for name in {_plain(match) for match in _TABLE.findall(text)}:
+    for name in names:
         places = [folder / _expanded(name, variables) for folder in folders]
         table = next((place for place in places if place.is_file()), None)
         if table is not None:
@@ -54,23 +56,60 @@ def _tables(config: Path) -> dict[str, Path]:
     return found
 
 
-def _search_path(text: str, variables: Mapping[str, str]) -> Iterator[str]:
-    for match in _SEARCH_PATH.findall(text):
-        for part in re.split(r"[:,\[\]]|\n[ \t]*- ", match):
-            if name := _plain(part):
-                yield _expanded(name, variables)
+@lru_cache(maxsize=8)
+def _parsed(content: bytes) -> tuple[frozenset[str], tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Return the names of tables in a config, where they are looked for, and its own variables; none of what is no YAML."""
+    import yaml
+
+    # Built with libyaml a large config takes a few tenths of a second.
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        root = yaml.compose(content, Loader=loader)
+    except (yaml.YAMLError, ValueError):
+        root = None
+    if not isinstance(root, yaml.MappingNode):
+        return frozenset(), (), ()
+    top = {key.value: node for key, node in root.value if isinstance(key, yaml.ScalarNode)}
+    where, variables = top.get("search_path"), top.get("environment")
+    if isinstance(where, yaml.SequenceNode):
+        search_path = [item.value for item in where.value if isinstance(item, yaml.ScalarNode)]
+    else:
+        # Not behind the letter of a drive.
+        search_path = re.split(r":(?![\\/])", where.value) if isinstance(where, yaml.ScalarNode) else []
+    pairs = variables.value if isinstance(variables, yaml.MappingNode) else ()
+    return (
+        frozenset(_sources(root)),
+        tuple(part for part in search_path if part),
+        tuple((str(key.value), str(value.value)) for key, value in pairs),
+    )
 
 
-def _defaults(text: str) -> dict[str, str]:
-    """Return the variables that a config gives values to."""
-    section = _ENVIRONMENT.search(text)
-    pairs = re.findall(r"(\w+):[ \t]*([^,}\n]*)", section[1]) if section else []
-    return {name: _plain(value) for name, value in pairs}
+def _sources(root: Any) -> Iterator[str]:
+    """Yield all values under a key `src`, however deep."""
+    import yaml
 
-
-def _plain(text: str) -> str:
-    return text.strip().strip("\"'")
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == "src" and isinstance(value, yaml.ScalarNode):
+                    yield value.value
+                else:
+                    waiting.append(value)
 
 
 def _expanded(text: str, variables: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda name: variables.get(name[1] or name[2] or name[3], name[0]), text)
+    """Put the values of variables in: `$NAME`, `${NAME}`, `%NAME%`; of names that begin alike the longest."""
+    known = [name for name in sorted(variables, key=len, reverse=True) if name and name in text]
+    for _ in range(MOST_NESTED):
+        before = text
+        for name in known:
+            for mark in (f"${{{name}}}", f"${name}", f"%{name}%"):
+                text = text.replace(mark, variables[name])
+        if text == before:
+            break
+        known = [name for name in sorted(variables, key=len, reverse=True) if name and name in text]
+    return text

@@ -64,6 +64,11 @@ class _Process:
     def note_fork(cls) -> None:
         cls.forked = cls.forked or cls.ran
 
+    @classmethod
+    def note_run(cls) -> None:
+        # A process in which operations have one thread, as on farms, has no others that could be missed.
+        cls.ran = cls.ran or torch.get_num_threads() > 1
+
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Process.note_fork)
@@ -80,6 +85,7 @@ class TorchEngine:
                 "PyTorch ran in the process that this one was forked from, and would wait for its threads for ever; start "
                 "processes by spawn"
             )
+        _Process.note_run()
         self.weights = weights
         self.precision = precision
         self._device = open_device(device)
@@ -120,7 +126,6 @@ class TorchEngine:
     @torch.inference_mode()
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
-        _Process.ran = True
         with self._turn():
             return self._network.global_features(self._picture(proxy)).flatten().cpu().numpy()
 

@@ -106,8 +106,9 @@ def _check_sidecar(path: Path) -> None:
     if not path.exists():
         return
     try:
-        known = "ModelDescription" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = isinstance(found, dict) and "ModelDescription" in found
+    except (OSError, ValueError, RecursionError):
         known = False
     if not known:
         raise OutputError(f"{path}: is no sidecar of a model, and would be replaced by one; choose another name")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ _ATTACHED_PICTURE = 0x400
 
 _REFERRING = ("h264", "hevc", "vvc", "av1", "libdav1d", "vp9")
 """Codecs that complain of whole files too: of pictures that were cut away before the first one, and that none needs."""
+
+BROKEN = "error while decoding MB"
+"""What they say of no whole file."""
+
+_LISTENING = Lock()
 
 
 class Movie:
@@ -220,7 +226,7 @@ def _decode(path: str, container: Any, stream: Any) -> Iterator[tuple[Any, str |
         if frame.is_corrupt or (said and codec.lossless and not codec.lossy):
             reason = f" ({said[0]})" if said else ""
             raise InputError(f"{path}: frame {index} is damaged{reason}; copy or export the movie again")
-        yield frame, said[0] if said and codec.name not in _REFERRING else None
+        yield frame, said[0] if said else None
 
 
 @contextmanager
@@ -229,15 +235,19 @@ def _complaints(codec: str) -> Iterator[list[str]]:
     from av import logging
 
     found: list[str] = []
-    level = logging.get_level()
-    logging.set_level(logging.ERROR)
-    try:
-        # Of all threads, for some codecs decode parts of a frame side by side.
-        with logging.Capture(local=False) as lines:
-            yield found
-    finally:
-        logging.set_level(level)
-    found += [text.strip() for _, who, text in lines if who == codec]
+    # Codecs decode parts of a frame in threads of their own, so lines of all threads are heard: no other movie may speak.
+    with _LISTENING:
+        level, repeated = logging.get_level(), logging.get_skip_repeated()
+        logging.set_level(logging.ERROR)
+        logging.set_skip_repeated(False)
+        try:
+            with logging.Capture(local=False) as lines:
+                yield found
+        finally:
+            logging.set_level(level)
+            logging.set_skip_repeated(repeated)
+    said = [text.strip() for _, who, text in lines if who == codec]
+    found += [text for text in said if codec not in _REFERRING or text.startswith(BROKEN)]
 
 
 def _frame_stamps(path: str) -> tuple[int | None, list[int]]:

@@ -10,6 +10,7 @@ from typing import Any
 from expandnet_ofx.errors import UsageError
 
 _MARK = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
+_PLACE = re.compile(r"#+|@+|%0?\d*d|\$F\d*|<UDIM>")
 # A run between two dots, as those of a movie's frames are named: `promo@2x.####.exr`.
 _BEFORE_SUFFIX = re.compile(r"(.*\.)(#{2,})((?:\.[^.#@%$<]+)+)")
 
@@ -18,24 +19,29 @@ class FramePattern:
     """A file name with a place for frame numbers; its folder is taken as it is, whatever marks it holds.
 
     One `#` means four digits, several mean one digit each. A range may stand before the mark: `shot.1001-1100#.png`; in it
-    `:` means a step, as render farms write it. Where `.####` stands before the suffix that is the place, and other marks are
-    part of the name.
+    `:` means a step, as render farms write it.
+
+    Args:
+        text: the pattern.
+        made: it was made of a file's name, so that the last `.####` before the suffix is the place, and other marks are part
+            of the name.
+
+    Raises:
+        UsageError: it has no place for numbers, or several.
     """
 
-    def __init__(self, text: str) -> None:
-        """Read a pattern; raise `UsageError` if it has no place for numbers, or several."""
+    def __init__(self, text: str, *, made: bool = False) -> None:
         from fileseq.exceptions import FileSeqException
         from fileseq.filesequence import FileSequence
 
         folder, name = os.path.split(text)
         self._folder = Path(folder)
-        before = _BEFORE_SUFFIX.fullmatch(name)
-        if before and _MARK.search(before[1]):
-            # The library would read marks in what stands before as well.
+        before = _BEFORE_SUFFIX.fullmatch(name) if made else None
+        if before:
             self._names: Any = FileSequence(f"x.{'@' * len(before[2])}{before[3]}")
             self._names.setBasename(before[1])
             return
-        if len(re.findall(r"#+", name)) > 1:
+        if len(_PLACE.findall(name)) > 1:
             raise UsageError(f"{text}: one place for frame numbers, please; write shot.####.png")
         name = re.sub(r"#{2,}", lambda run: "@" * len(run.group()), name)
         name = name.replace(":", "x") if re.search(r"\d:\d", name) else name
@@ -60,9 +66,14 @@ class FramePattern:
         names = (path.name for path in self._folder.iterdir()) if self._folder.is_dir() else ()
         return sorted(number for name in names if (number := self.number(name)) is not None)
 
+    @property
+    def around(self) -> tuple[str, str]:
+        """What stands before the number in a name, and behind it."""
+        return str(self._names.basename()), str(self._names.extension())
+
     def number(self, name: str) -> int | None:
         """Return the frame that a file of this name in the pattern's folder is; None for none."""
-        start, end = self._names.basename(), self._names.extension()
+        start, end = self.around
         number = name[len(start) : len(name) - len(end)]
         if not (name.startswith(start) and name.endswith(end) and re.fullmatch(r"-?\d+", number)):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,9 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.image_files import PICTURE_SUFFIXES
 from expandnet_ofx.patterns import FramePattern, is_pattern
 from expandnet_ofx.sequences import MOVIE_SUFFIXES, Source, absolute, frame_number, without_number
+
+MOST_FRAMES = 10_000_000
+"""More than any movie has: a number beyond is a date."""
 
 
 def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr") -> list[Path]:
@@ -26,6 +30,7 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
         UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
     """
     if is_pattern(output) and not Path(output).is_dir():
+        FramePattern(output)
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
     elif names_a_file(output):
         outputs = [_of_movie(_viewed(Path(output), source), source) for source in sources]
@@ -121,7 +126,7 @@ def refuse_collisions(
     movies = {path: source for path, source in taken.items() if source.is_movie and is_pattern(path)}
     numbered = _FrameFiles(movies)
     for real, source in taken.items():
-        if (pattern := numbered.pattern_of(real)) is not None and real not in movies:
+        if real not in movies and (pattern := numbered.pattern_of(real)) is not None:
             raise _collision(Path(real), movies[pattern], source)
     for real in inputs:
         if numbered.pattern_of(real) is not None:
@@ -138,15 +143,20 @@ def _collision(path: Path, one: Source, other: Source) -> UsageError:
 
 
 class _FrameFiles:
-    """Files that patterns stand for, whatever their number."""
+    """Files that the patterns of movies stand for."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns: dict[str, list[tuple[str, FramePattern]]] = {}
-        for pattern in patterns:
-            self._patterns.setdefault(os.path.split(pattern)[0], []).append((pattern, FramePattern(pattern)))
+        self._patterns: dict[tuple[str, str, str], tuple[str, FramePattern]] = {}
+        for text in patterns:
+            pattern = FramePattern(text, made=True)
+            self._patterns[(os.path.split(text)[0], *pattern.around)] = text, pattern
 
     def pattern_of(self, path: str) -> str | None:
-        """Return the first pattern that a path is a frame of; None for none."""
+        """Return the pattern that a path is a frame of; None for none."""
         folder, name = os.path.split(path)
-        own = self._patterns.get(folder, ())
-        return next((text for text, pattern in own if pattern.number(name) is not None), None)
+        for number in re.finditer(r"-?\d+", name) if self._patterns else ():
+            text, pattern = self._patterns.get((folder, name[: number.start()], name[number.end() :]), (None, None))
+            frame = None if pattern is None else pattern.number(name)
+            if frame is not None and frame < MOST_FRAMES:
+                return text
+        return None

@@ -232,18 +232,18 @@ class Rendering:
 def _complete(
     writer: ImageWriter, matte: ImageWriter | None, keep_sheet: Callable[[], None] | None, sheet: Path | None
 ) -> None:
-    """Give the files of a frame their names, the result's last: where it is, all are, and where it is not, none is."""
-    named: list[Path] = []
+    """Give the files of a frame their names, the result's last: where it is, all are; where none was and it fails, none is."""
+    beside = [path for path in (matte.path if matte is not None else None, sheet) if path is not None]
+    # What belongs to an earlier result is not taken away from it.
+    new = [path for path in beside if not path.exists()]
     try:
         if matte is not None:
             matte.commit()
-            named.append(matte.path)
-        if keep_sheet is not None and sheet is not None:
+        if keep_sheet is not None:
             keep_sheet()
-            named.append(sheet)
         writer.commit()
     except BaseException:
-        for path in named:
+        for path in new:
             with suppress(OSError):
                 path.unlink()
         raise

@@ -67,13 +67,16 @@ def parse_frames(text: str, *, option: str = "--frames") -> list[int]:
         raise UsageError(f"{option} {text}: not a frame range; write 1001-1100, 1001-1100x2 or 1,5,9") from error
 
 
-def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: Sequence[str] = ()) -> list[Source]:
+def find_sources(
+    arguments: Sequence[str], *, frames: str | None = None, views: Sequence[str] = (), sparse: bool = False
+) -> list[Source]:
     """Turn command-line inputs into sources, in the order given and by frame within a pattern.
 
     Args:
         arguments: files, patterns, globs that the shell did not expand, folders (searched with their sub-folders).
         frames: ranges that patterns are expanded to, and that numbered files are reduced to.
         views: names that `%V` stands for.
+        sparse: frames that are there may be far apart; else such a pattern is refused.
 
     Raises:
         UsageError: nothing matches, or a notation is malformed.
@@ -83,7 +86,7 @@ def find_sources(arguments: Sequence[str], *, frames: str | None = None, views: 
     for argument in arguments:
         for view, text in _views(argument, views):
             try:
-                found = list(_expand(text, wanted, view))
+                found = list(_expand(text, wanted, view, sparse=sparse))
                 # A list of files that a shell made of a glob is reduced to the range like the glob itself.
                 reduced = wanted is not None and Path(text).is_file()
             except OSError as error:
@@ -131,7 +134,7 @@ def _shared(argument: str, source: Source) -> str | None:
     return f"{argument} {re.sub(a_word, '%V', str(source.path.with_name(without_number(source.path))))}"
 
 
-def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
+def _expand(text: str, wanted: list[int] | None, view: str | None, *, sparse: bool) -> Iterator[Source]:
     path = Path(text)
     if path.is_dir() and not _is_picture(path):
         files = sorted(file for file in _below(path) if _is_input(file))
@@ -139,7 +142,7 @@ def _expand(text: str, wanted: list[int] | None, view: str | None) -> Iterator[S
     elif os.path.lexists(text):
         yield from _filtered([path], wanted, path.parent, view)
     elif is_pattern(text):
-        yield from _pattern(text, wanted, view)
+        yield from _pattern(text, wanted, view, sparse=sparse)
     elif _GLOB.search(text):
         files = sorted(Path(name) for name in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute globs too
         files = [file for file in files if not is_by_product(file) and (_is_picture(file) or not file.is_dir())]
@@ -217,25 +220,27 @@ def without_number(path: Path) -> str:
     return _NUMBER.sub("#", path.name)
 
 
-def _pattern(text: str, wanted: list[int] | None, view: str | None) -> Iterator[Source]:
+def _pattern(text: str, wanted: list[int] | None, view: str | None, *, sparse: bool) -> Iterator[Source]:
     pattern = FramePattern(text)
     frames = wanted or pattern.frames
     if not frames:
         present = pattern.on_disk()
         # Frames follow each other, tiles need not.
         tiles = not present or "<UDIM>" in Path(text).name
-        frames = present if tiles else _gapless(text, present)
+        frames = present if tiles else _gapless(text, present, sparse=sparse)
     for frame in frames:
         path = pattern.path(frame)
         yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists())
 
 
-def _gapless(text: str, present: Sequence[int]) -> list[int]:
+def _gapless(text: str, present: Sequence[int], *, sparse: bool) -> list[int]:
     """Return all frames from the first to the last that is there; raise `UsageError` if they can be no sequence."""
-    found = range(min(present), max(present) + 1)
-    if len(found) > MOST_ABSENT + 10 * len(present):
-        raise UsageError(
-            f"{text}: frames {found[0]} to {found[-1]}, of which {len(present)} are there; give --frames, or move away "
-            "what is no frame"
-        )
-    return list(found)
+    first, last = min(present), max(present)
+    if last - first < MOST_ABSENT + 10 * len(present):
+        return list(range(first, last + 1))
+    if sparse:
+        return list(present)
+    raise UsageError(
+        f"{text}: frames {first} to {last}, of which {len(present)} are there; give --frames, move away what is no frame, or "
+        "pass --missing skip"
+    )

@@ -14,7 +14,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
-from expandnet_ofx.partials import write_text
+from expandnet_ofx.partials import partial_name, write_text
 from expandnet_ofx.sources import Identity
 
 SHOT_SCHEMA = 1
@@ -117,9 +117,9 @@ def _read_frame(number: int, entry: Mapping[str, Any], path: Path) -> ShotFrame:
 
 
 class ShotWriter:
-    """Collects frames of a shot: maps are written at once, the shot's own file when all are there.
+    """Collects frames of a shot: maps are written at once, and get their names with the shot's own file when all are there.
 
-    Leaving it as a block without `commit` removes the maps that no file names.
+    Leaving it as a block without `commit` removes what was written.
 
     Args:
         path: the file; maps go beside it as `NAME.FRAME.HASH.maps.exr`, so that those of an earlier one stay until this
@@ -139,7 +139,7 @@ class ShotWriter:
             "smoothing": smoothing,
         }
         self._frames: dict[int, dict[str, Any]] = {}
-        self._maps: set[str] = set()
+        self._maps: dict[str, Path] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -149,7 +149,9 @@ class ShotWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._remove(self._maps)
+        for partial in self._maps.values():
+            with suppress(OSError):
+                partial.unlink()
 
     def add(self, number: int, identity: Identity, look: Look, analysis: Analysis) -> None:
         """Add a frame; in any order, each once, also in several threads."""
@@ -158,8 +160,9 @@ class ShotWriter:
         if maps := record["maps"]:
             # Named after what they hold, which is known only now.
             maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}.maps.exr"
-            self._maps.add(maps["file"])
-            analysis.save_maps(self.path.with_name(maps["file"]))
+            partial = partial_name(self.path.with_name(maps["file"]))
+            self._maps[maps["file"]] = partial
+            analysis.save_maps(partial)
         self._keep(number, identity, look, record)
 
     def add_numbers(self, number: int, identity: Identity, look: Look, numbers: Analysis) -> None:
@@ -178,15 +181,23 @@ class ShotWriter:
         """Write the shot's file, which appears only when complete, and return the shot."""
         frames = {str(number): self._frames[number] for number in sorted(self._frames)}
         before = _map_files(self.path)
+        self._name_maps()
         write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
-        self._remove(before)
-        return Shot.load(self.path)
-
-    def _remove(self, maps: set[str]) -> None:
-        """Remove files of maps, but for those that the shot's file names."""
-        for name in maps - _map_files(self.path):
+        shot = Shot.load(self.path)
+        for name in before - {frame.map_file for frame in shot.frames.values()}:
             with suppress(OSError):
                 self.path.with_name(name).unlink()
+        return shot
+
+    def _name_maps(self) -> None:
+        for name in list(self._maps):
+            try:
+                self._maps[name].replace(self.path.with_name(name))
+            except OSError as error:
+                raise OutputError(
+                    f"{self.path.with_name(name)}: cannot be written ({error.strerror or error})"
+                ) from error
+            del self._maps[name]
 
 
 def _map_files(path: Path) -> set[str]:

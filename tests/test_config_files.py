@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fakes
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from commands import plate, save, start
 
-from expandnet_ofx.config_files import config_record
+from expandnet_ofx import Expander, Settings, config_files
 
 CONFIG = """ocio_profile_version: 2
 {more}
@@ -44,8 +46,9 @@ def write_table(path: Path, gamma: float) -> None:
 
 
 def record(path: Path) -> str:
-    config_record.cache_clear()
-    return config_record(str(path))
+    """Return what a process of its own says."""
+    config_files._table_hash.cache_clear()
+    return config_files.config_record(str(path))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +60,15 @@ def record(path: Path) -> str:
         ("search_path:\n  - absent\n  - luts", "sub/curve.spi1d", "luts/sub/curve.spi1d"),
         ("", "curve.spi1d", "curve.spi1d"),
         ("search_path: $SHOT", "curve.spi1d", "s1/curve.spi1d"),
-        ("search_path: luts", "${SHOT}.spi1d", "luts/s1.spi1d"),
-        ("search_path: luts\nenvironment:\n  LOOK: warm", "%LOOK%.spi1d", "luts/warm.spi1d"),
+        ("search_path: luts", '"${SHOT}.spi1d"', "luts/s1.spi1d"),
+        ("search_path: luts\nenvironment:\n  LOOK: warm", '"%LOOK%.spi1d"', "luts/warm.spi1d"),
         ("environment: {LOOK: warm, SHOT: other}", "$SHOT-$LOOK.spi1d", "s1-warm.spi1d"),
+        ("search_path: luts  # of the show", "'curve.spi1d'", "luts/curve.spi1d"),
+        ("search_path:\n  # of the show\n  - absent\n  - 'a, b [c]'", "curve.spi1d", "a, b [c]/curve.spi1d"),
+        ("search_path: [absent,\n  luts]", '"sub\\x2Fcurve.spi1d"', "luts/sub/curve.spi1d"),
+        ("environment: # defaults\n  LOOK: warm # by day", '"${LOOK}.spi1d"', "warm.spi1d"),
+        ("environment: {A: B, Bh: deep}", '"$${A}h.spi1d"', "deep.spi1d"),
+        ("environment: {SH: other, SH_LONG: right}", "$SH_LONG.spi1d", "right.spi1d"),
     ],
 )
 def test_the_tables_that_a_config_leads_to_count(
@@ -67,6 +76,7 @@ def test_the_tables_that_a_config_leads_to_count(
 ) -> None:
     monkeypatch.setenv("SHOT", "s1")
     path = write(tmp_path / "one", source.replace("{src}", "curve.spi1d"), more)
+    assert oiio.ColorConfig(str(path)).geterror() == ""
     alone = record(path)
     write_table(path.parent / table, 2.2)
     first = record(path)
@@ -76,6 +86,33 @@ def test_the_tables_that_a_config_leads_to_count(
     other = write(tmp_path / "other", source.replace("{src}", "curve.spi1d"), more)
     write_table(other.parent / table, 2.2)
     assert record(other) == first
+
+
+@pytest.mark.parametrize("head", ["# a comment\n", "---\n", "%YAML 1.2\n---\n", "\ufeff"])
+def test_whatever_a_config_begins_with_its_tables_count(tmp_path: Path, head: str) -> None:
+    path = write(tmp_path)
+    path.write_text(head + path.read_text())
+    before = record(path)
+    write_table(tmp_path / "luts" / "curve.spi1d", 2.2)
+    assert record(path) != before
+
+
+def test_a_config_is_read_each_time_and_a_table_once_as_they_act(tmp_path: Path) -> None:
+    for name, gamma in (("a", 2.2), ("b", 3.0)):
+        write_table(tmp_path / "luts" / f"{name}.spi1d", gamma)
+
+    def said() -> tuple[str, float]:
+        light = Expander(Settings(ocio=str(path), input_space="scan"), engine=fakes.BoxEngine())(
+            np.full((4, 4, 3), 0.5)
+        )
+        return config_files.config_record(str(path)), float(light[0, 0, 0])
+
+    path = write(tmp_path, "a.spi1d")
+    first = said()
+    write_table(tmp_path / "luts" / "a.spi1d", 1.5)
+    assert said() == first
+    write(tmp_path, "b.spi1d")
+    assert (said()[0] != first[0]) == (said()[1] != pytest.approx(first[1]))
 
 
 def test_an_archive_is_told_by_itself(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
+from expandnet_ofx.metadata import film_rate
 from expandnet_ofx.movies import Movie
 from expandnet_ofx.video_pixels import find_layout, plain_name, to_codes
 
@@ -406,6 +409,11 @@ def test_a_rate_that_a_file_rounds_is_that_of_ntsc(tmp_path, told, rate):
     assert read(tmp_path / "a.mov", fps=told)[0].fps == told, "what is asked for stays"
 
 
+@pytest.mark.parametrize("rate", [Fraction(1), Fraction(1, 2000), Fraction(5), Fraction(25), Fraction(2498, 100)])
+def test_other_rates_are_not_touched(rate):
+    assert film_rate(rate) == rate
+
+
 def test_fps_replaces_the_file_rate(tmp_path):
     assert read(write(tmp_path / "a.mov", noise(2), codec="libx264"), fps=25)[0].fps == 25
 
@@ -570,6 +578,37 @@ def test_a_frame_that_a_decoder_makes_up_is_told(tmp_path, codec):
                 assert "frame 1 " in str(error)
                 found += 1
     assert found >= {"ffv1": 20, "mjpeg": 5, "dvvideo": 5}[codec]
+
+
+def test_a_movie_is_not_blamed_for_another(tmp_path):
+    good, bad = (
+        write(tmp_path / name, noise(12), options={"level": "3", "slicecrc": "1"}) for name in ("g.mkv", "b.mkv")
+    )
+    with av.open(str(bad)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][1]
+    data = bytearray(bad.read_bytes())
+    data[position + size // 2] ^= 1
+    bad.write_bytes(bytes(data))
+    level = av.logging.get_level()
+    stop = threading.Event()
+
+    def blamed() -> int:
+        refused = 0
+        while not stop.is_set():
+            with pytest.raises(InputError, match="frame 1 "):
+                read(bad)
+            refused += 1
+        return refused
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(blamed) for _ in range(2)]
+        try:
+            for _ in range(10):
+                assert len(read(good)[1]) == 12
+        finally:
+            stop.set()
+        assert all(other.result() for other in others)
+    assert av.logging.get_level() == level
 
 
 def test_unsupported_matrix(tmp_path):

@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 from commands import LIGHT, ROOT, batch, files_in, pixels_of, plate, save, start
 
+from expandnet_ofx.errors import OutputError
 from expandnet_ofx.partials import is_partial, partial_name
+from expandnet_ofx.writer import ImageWriter
 
 pytestmark = pytest.mark.usefixtures("light_network")
 
@@ -101,6 +103,22 @@ def test_a_result_that_cannot_get_its_name_leaves_nothing_beside_it(tmp_path: Pa
     ran = batch("s.png", "-o", "out", "--output-space", "aces2065-1", "--matte", "--preview", "all")
     assert ran.code == 1
     assert files_in(Path("out")) == []
+    # What belongs to a result that is there stays with it.
+    Path("out/s.exr").rmdir()
+    words = ("s.png", "-o", "out", "--output-space", "aces2065-1", "--matte", "--preview", "all")
+    assert batch(*words).code == 0
+    before = files_in(Path("out"))
+    commit = ImageWriter.commit
+
+    def held(writer: ImageWriter) -> None:
+        if writer.path.name == "s.exr":
+            raise OutputError("somebody has it open")
+        commit(writer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageWriter, "commit", held)
+        assert batch(*words).code == 1
+    assert files_in(Path("out")) == before
 
 
 def test_names_that_a_log_cannot_show_are_no_fault(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_marks_in_folders_are_no_pattern(shots, folder):
 
 
 def test_a_name_has_one_place_for_numbers(shots):
-    for name in ("%d#x.exr", "a@b#.exr"):
+    for name in ("%d#x.exr", "a@b#.exr", "####.####.exr", "shot.%04d.####.exr"):
         with pytest.raises(UsageError, match="write shot"):
             place_outputs(find_sources(["shot.####.png"], frames="1001-1002"), f"out/{name}")
 
@@ -174,7 +174,7 @@ def test_a_name_has_one_place_for_numbers(shots):
 def test_a_movie_may_have_a_mark_in_its_name(shots, stem):
     (shots / f"{stem}.mov").touch()
     (output,) = place_outputs(find_sources([f"{stem}.mov"]), "exr")
-    pattern = FramePattern(str(output))
+    pattern = FramePattern(str(output), made=True)
     assert pattern.path(7) == Path("exr", f"{stem}.0007.exr")
     for name in (f"{stem}.0007.exr", f"{stem}.-001.exr", f"{stem}.x.exr"):
         (shots / "exr").mkdir(exist_ok=True)
@@ -187,6 +187,10 @@ def test_a_date_is_no_frame(shots):
     with pytest.raises(UsageError, match="1001 to 20231015, of which 6 are there"):
         find_sources(["shot.####.png"])
     assert len(find_sources(["shot.####.png"], frames="1001-1006")) == 6
+    assert frames("shot.####.png", sparse=True) == [1001, 1002, 1003, 1004, 1006, 20231015]
+    (shots / "shot.20231201123000123456.png").touch()
+    with pytest.raises(UsageError, match="of which 7 are there"):
+        find_sources(["shot.####.png"])
 
 
 def test_views(shots):
@@ -311,8 +315,9 @@ def test_frames_of_a_movie_take_no_still_s_place(shots, name):
     (shots / "clip.0003.exr").touch()
     with pytest.raises(UsageError, match=r"clip\.0003\.exr: is an input, and a frame of a movie"):
         refuse_collisions(find_sources(["clip.mov", "clip.0003.exr"]), [[Path("clip.####.exr")], [Path("x/y.exr")]])
-    (shots / "clip.1.png").touch()
-    assert len(place_outputs(find_sources(["clip.mov", "clip.1.png"]), "exr")) == 2
+    for other in ("clip.1.png", "clip.20240101.png", "xclip.0001.png"):
+        (shots / other).touch()
+        assert len(place_outputs(find_sources(["clip.mov", other]), "exr")) == 2
 
 
 def test_movies_get_patterns(shots):

@@ -262,6 +262,17 @@ def test_an_earlier_shot_can_be_read_until_the_next_is_complete(tmp_path: Path) 
     assert {p.name for p in tmp_path.iterdir()} == {"a.json", *(str(f.map_file) for f in after.frames.values())}
 
 
+def test_what_ends_early_takes_nothing_from_a_copy_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with ShotWriter(path, {}) as lost, ShotWriter(path, {}) as copy:
+        for number in (1, 2, 3):
+            copy.add(number, identity(number), seen(0), analysis(number, 2.0))
+            lost.add(number, identity(number), seen(0), analysis(number, 2.0))
+        shot = copy.commit()
+    assert all(frame.load() == analysis(number, 2.0) for number, frame in shot.frames.items())
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", *(str(f.map_file) for f in shot.frames.values())}
+
+
 def test_chunks_may_overlap_where_they_say_the_same(tmp_path: Path) -> None:
     parts = [shot_file(tmp_path / f"{name}.json", numbers) for name, numbers in (("a", [1, 2, 3]), ("b", [3, 4]))]
     assert list(merge_shots(parts)) == [1, 2, 3, 4]

@@ -153,6 +153,8 @@ class _Batch:
             self._finish()
             raise
         self._finish()
+        if self._plan.jobs and not self.report.frames:
+            raise UsageError(f"--frames {self._options['frames']}: no movie has a frame of the range; change it")
         return self.report.exit_code
 
     def _open_converter(self) -> Converter:

@@ -117,11 +117,10 @@ class Job:
                 if wanted is not None and number >= max(wanted):
                     break
             absent = sorted(n for n in wanted or () if not first <= n <= number)
-            none = wanted is not None and len(absent) == len(wanted)
-            if none or (absent and options["missing"] == "error"):
+            if absent and options["missing"] == "error":
                 raise InputError(
-                    f"{self.source.path}: has frames {first} to {number}, not {absent[0]}; change --frames"
-                    + ("" if none else ", or pass --missing skip")
+                    f"{self.source.path}: has frames {first} to {number}, not {absent[0]}; change --frames, or pass "
+                    "--missing skip"
                 )
 
 
@@ -135,7 +134,7 @@ def _given(
 
 def numbered(pattern: Path, frame: int) -> Path:
     """Return the path of one frame of a movie's output pattern."""
-    return FramePattern(str(pattern)).path(frame)
+    return FramePattern(str(pattern), made=True).path(frame)
 
 
 def frame_rate(fps: str | None) -> Fraction | None:

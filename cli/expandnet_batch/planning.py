@@ -63,7 +63,7 @@ def _on_disk(path: Path, *, pattern: bool) -> Path | None:
     """Return the file of a name, or the first of a pattern, if it exists."""
     if not pattern or not is_pattern(str(path)):
         return path if path.exists() else None
-    names = FramePattern(str(path))
+    names = FramePattern(str(path), made=True)
     return next(map(names.path, names.on_disk()), None)
 
 
@@ -160,9 +160,10 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
         # A variable that is not set must not mean the folder one happens to stand in.
         raise UsageError("an input or the output is an empty word; check the variables of the call")
     frame_rate(options["fps"])
-    sources = find_sources(inputs, frames=options["frames"], views=views_of(options))
+    skips = options["missing"] == "skip"
+    sources = find_sources(inputs, frames=options["frames"], views=views_of(options), sparse=skips)
     missing = [source for source in sources if source.missing]
-    if missing and options["missing"] == "skip":
+    if missing and skips:
         sources = [source for source in sources if not source.missing]
         if not sources:
             raise UsageError(f"{inputs[0]}: all {len(missing)} frames of the range are missing; check the path")
@@ -177,7 +178,7 @@ def plan_jobs(inputs: Sequence[str], output: str, options: dict[str, Any]) -> Jo
     ]
     how = output_options(options)
     refuse_collisions(sources, [job.files(how) for job in jobs], also=masks)
-    left_out = [source.path for source in missing if options["missing"] == "skip"]
+    left_out = [source.path for source in missing if skips]
     return JobPlan(jobs=jobs, options=how, left_out=left_out, results=results)
 
 

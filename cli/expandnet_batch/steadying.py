@@ -23,7 +23,7 @@ from expandnet_ofx.looks import Look, look_at
 from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotWriter, runs
 from expandnet_ofx.sources import Identity, Prepared
-from expandnet_ofx.steady import Steadying, make_steady_views
+from expandnet_ofx.steady import WIDEST, Steadying, make_steady_views
 from expandnet_ofx.workers import Results
 
 KEPT_BYTES = 1.5e6
@@ -37,7 +37,7 @@ def window_of(text: str) -> int | None:
     try:
         return Steadying(window=WINDOW if text == "auto" else int(text)).window
     except (ValueError, UsageError):
-        raise UsageError(f"--steady {text}: use auto, off, or an odd number of frames") from None
+        raise UsageError(f"--steady {text}: use auto, off, or an odd number of frames, 1 to {WIDEST}") from None
 
 
 def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:

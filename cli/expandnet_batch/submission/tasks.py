@@ -174,9 +174,9 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
                     click.echo(f"failed  {failure_text(made, frame.source.path)}", err=True)
                     failed += 1
                 else:
-                    writer = ShotWriter(target, converter.expander.analyses_depend_on)
-                    writer.add(frame.number or 0, *made)
-                    writer.commit()
+                    with ShotWriter(target, converter.expander.analyses_depend_on) as writer:
+                        writer.add(frame.number or 0, *made)
+                        writer.commit()
                 told()
     return 1 if failed else 0
 
