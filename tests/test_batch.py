@@ -242,7 +242,7 @@ def test_linked_folders_are_searched_once(shot: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_read_is_told(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> list[Source]:
+    def refuse(*_: object, **__: object) -> list[Source]:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     # As for a user who may not enter it; whoever runs the tests may be allowed everything.
