@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from commands import needs_torch
 from fakes import BoxEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,6 +111,7 @@ sys.stdout.write(os.read(reader, 9999).decode() + str(status))
 """
 
 
+@needs_torch
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("made", ["run", "not"])
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -145,6 +147,7 @@ for made in (one, Expander(threads=1)):
 """
 
 
+@needs_torch
 @pytest.mark.parametrize("words", [("float64", "cpu"), ("bfloat16", "cpu"), ("float32", "meta")])
 def test_what_a_host_makes_of_pytorch_s_defaults_changes_nothing(words):
     ran = subprocess.run([sys.executable, "-c", HOST, *words], capture_output=True, text=True, timeout=120, check=False)
