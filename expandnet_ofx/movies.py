@@ -5,7 +5,7 @@ libav decodes; `movie_info` reads what the file says about itself, `video_pixels
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
@@ -13,11 +13,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
 from expandnet_ofx.metadata import film_rate
 from expandnet_ofx.movie_info import MovieInfo, describe, display_matrix
+from expandnet_ofx.movie_pace import Pace, hole_of, uneven
 from expandnet_ofx.video_pixels import Codes, orient, to_codes
 
 __all__ = ["Movie", "MovieInfo"]
@@ -66,10 +65,10 @@ class Movie:
         self._free_pace = fps is not None
         self._reading: Generator[tuple[int, Codes], None, None] | None = None
         self._promised, stamps = _frame_stamps(self._path)
-        steady = all(map(_Pace().add, stamps))
-        hole = None if steady else _hole(stamps)
+        steady = all(map(Pace().add, stamps))
+        hole = None if steady else hole_of(stamps)
         if not steady and fps is None:
-            raise InputError(_uneven(self._path) if hole is None else _incomplete(self._path, *hole))
+            raise InputError(uneven(self._path, hole))
         with _open(self._path) as (container, stream):
             frame = next(_decode(self._path, container, stream), None)
             if frame is None:
@@ -106,7 +105,7 @@ class Movie:
         return self._reading
 
     def _read(self) -> Generator[tuple[int, Codes], None, None]:
-        pace, size, index = _Pace(), None, 0
+        pace, size, index = Pace(), None, 0
         with _open(self._path) as (container, stream):
             # What AVI counts is the order of decoding.
             paced = not self._free_pace and container.format.name != "avi"
@@ -118,7 +117,7 @@ class Movie:
                         f"{size[0]} x {size[1]}; split the movie there"
                     )
                 if paced and not pace.add(frame.pts):
-                    raise InputError(_uneven(self._path))
+                    raise InputError(uneven(self._path, None))
                 self.complaint = complaint
                 yield index, orient(to_codes(frame, self.info), display_matrix(frame))
                 index += 1
@@ -127,51 +126,6 @@ class Movie:
                 f"{self._path}: frame {index} is missing, the file promises {self._promised} frames and ends there; "
                 "copy or export it again"
             )
-
-
-class _Pace:
-    """Tells whether frames follow one another evenly, from their time stamps in ticks."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-        self._shortest = self._longest = 0
-
-    def add(self, stamp: int | None) -> bool:
-        """Take the next frame's stamp; return False once durations differ by more than a tick or a tenth of a frame."""
-        if stamp is None:
-            return True
-        if self._last is not None:
-            step = stamp - self._last
-            self._shortest = min(self._shortest or step, step)
-            self._longest = max(self._longest, step)
-        self._last = stamp
-        # Containers that count milliseconds round 1/24 s to 41 or 42: a tick is no change, unless it is a whole frame.
-        rounding = 1 if self._shortest > 1 else 0
-        return self._longest - self._shortest <= max(self._shortest / 10, rounding)
-
-
-def _hole(stamps: Sequence[int]) -> tuple[int, int] | None:
-    """Return the frame before the first gap between time stamps that are even otherwise, and the frames all gaps lack.
-
-    None where stamps are uneven in another way.
-    """
-    steps = np.diff(stamps)
-    usual = max(1, int(np.median(steps)))
-    frames = np.rint(steps / usual).astype(int)
-    if (np.abs(steps - frames * usual) > np.maximum(frames, 0) * max(1, usual / 10)).any() or not (frames >= 1).all():
-        return None
-    return int(np.argmax(frames > 1)), int((frames - 1).sum())
-
-
-def _incomplete(path: str, after: int, lacking: int) -> str:
-    return (
-        f"{path}: variable frame rate, or {lacking} frames are missing, the first after frame {after}; copy or export it "
-        "again, or pass --fps, for example --fps 24, to take those that are there one after the other"
-    )
-
-
-def _uneven(path: str) -> str:
-    return f"{path}: variable frame rate, its frames last unequally long; pass --fps, for example --fps 24"
 
 
 @contextmanager
