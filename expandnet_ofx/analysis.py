@@ -17,7 +17,7 @@ from expandnet_ofx.arrays import taken
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.lamps import BroadAreas
 from expandnet_ofx.maps import PlateMap
-from expandnet_ofx.partials import write_text
+from expandnet_ofx.partials import MAP_FILE, write_text
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
@@ -137,7 +137,7 @@ class Analysis:
     def save(self, path: Path | str) -> None:
         """Write the numbers as JSON and the maps as half-float EXR beside it; both appear only when complete."""
         path = Path(path)
-        map_path = self.save_maps(path.with_name(f"{path.stem}.maps.exr"))
+        map_path = self.save_maps(path.with_name(f"{path.stem}{MAP_FILE}"))
         write_text(path, self.to_json(map_name=map_path.name if map_path else None))
 
     def save_maps(self, path: Path) -> Path | None:

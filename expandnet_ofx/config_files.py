@@ -24,8 +24,7 @@ def config_record(path: str) -> str:
 
     A path says where they lie on one machine, content what they do. A config is read each time, as OpenImageIO reads it; a
     table once per process, as OpenColorIO keeps it. Which table a name leads to follows its rules: variables of the
-    environment, or else of the config, in what is looked for and where
-    (https://opencolorio.readthedocs.io/en/latest/guides/authoring/overview.html).
+    environment, or else of the config, in what is looked for and where (OpenColorIO.h, class Context).
     """
     config = Path(path)
     content = config.read_bytes()
@@ -103,13 +102,12 @@ def _sources(root: Any) -> Iterator[str]:
 
 def _expanded(text: str, variables: Mapping[str, str]) -> str:
     """Put the values of variables in: `$NAME`, `${NAME}`, `%NAME%`; of names that begin alike the longest."""
-    known = [name for name in sorted(variables, key=len, reverse=True) if name and name in text]
+    longest_first = sorted(filter(None, variables), key=len, reverse=True)
     for _ in range(MOST_NESTED):
         before = text
-        for name in known:
-            for mark in (f"${{{name}}}", f"${name}", f"%{name}%"):
+        for name in longest_first:
+            for mark in (f"${{{name}}}", f"${name}", f"%{name}%") if name in text else ():
                 text = text.replace(mark, variables[name])
         if text == before:
             break
-        known = [name for name in sorted(variables, key=len, reverse=True) if name and name in text]
     return text

@@ -27,7 +27,7 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
         if name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name.startswith("expandnet/"):
             continue
         if name in _RATES and float(attribute.value) > 0:
-            carried.setdefault("FramesPerSecond", film_rate(_fraction(float(attribute.value))))
+            carried.setdefault("FramesPerSecond", film_rate(Fraction(float(attribute.value)).limit_denominator(1001)))
         if name.startswith(("dpx:", "cineon:", "fits:", "psd:", "gainmap", "uhdr")) or not _is_text(attribute.name):
             continue
         value = attribute.value
@@ -41,11 +41,6 @@ def film_rate(rate: Fraction) -> Fraction:
     """Return a frame rate that a file rounds: the nearest of NTSC where it is one, such as 24000/1001."""
     ntsc = Fraction(round(rate) * 1000, 1001)
     return ntsc if abs(rate - ntsc) < rate / 20_000 else rate
-
-
-def _fraction(rate: float) -> Fraction:
-    """Return the fraction that a file keeps as a number of single precision."""
-    return Fraction(rate).limit_denominator(1001)
 
 
 def pixel_aspect(spec: Any, format_name: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.movie_pace import lacking
 
 SITINGS = {
     "left": (0.0, 0.5),
@@ -88,10 +89,9 @@ def describe(
     width, height, aspect = frame.width, frame.height, Fraction(stream.sample_aspect_ratio or 1)
     if turn[0] == 0:
         width, height, aspect = height, width, 1 / aspect
-    lacking = "" if hole is None else f", or {hole[1]} frames are missing, the first after frame {hole[0]}"
     notes = [
         (interlaced, "interlaced: both fields stay woven into one frame; deinterlace the movie first"),
-        (not steady, f"variable frame rate{lacking}: every frame is kept once and taken as {fps} per second"),
+        (not steady, f"variable frame rate{lacking(hole)}: every frame is kept once and taken as {fps} per second"),
         (is_rgb(pixel) and not full, "R'G'B' tagged as limited range: 16 to 235 of 255 is taken as black to white"),
         (len(pixel.components) in (2, 4), "its alpha channel is left out"),
         (0 not in turn[:2], "turned by other than a right angle: shown as it is stored"),

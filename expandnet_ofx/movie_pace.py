@@ -31,26 +31,23 @@ class Pace:
 def hole_of(stamps: Sequence[int]) -> tuple[int, int] | None:
     """Return the frame before the first gap between time stamps that are even otherwise, and the frames all gaps lack.
 
-    None where stamps are uneven in another way.
+    None where stamps are uneven in another way, or lack none.
     """
     steps = np.diff(stamps)
     usual = max(1, int(np.median(steps)))
     frames = np.rint(steps / usual).astype(int)
-    if (np.abs(steps - frames * usual) > np.maximum(frames, 0) * max(1, usual / 10)).any() or not (frames >= 1).all():
+    off = np.abs(steps - frames * usual) > np.maximum(frames, 0) * max(1, usual / 10)
+    if off.any() or frames.min() < 1 or frames.max() == 1:
         return None
     return int(np.argmax(frames > 1)), int((frames - 1).sum())
 
 
-def uneven(path: str, hole: tuple[int, int] | None) -> str:
-    """Return what is said of a movie whose frames do not follow evenly.
+def lacking(hole: tuple[int, int] | None) -> str:
+    """Return what a gap may mean, to be said behind a variable frame rate; nothing without one, see `hole_of`."""
+    return "" if hole is None else f", or {hole[1]} frames are missing, the first after frame {hole[0]}"
 
-    Args:
-        hole: see `hole_of`.
-    """
-    if hole is None:
-        return f"{path}: variable frame rate, its frames last unequally long; pass --fps, for example --fps 24"
-    after, lacking = hole
-    return (
-        f"{path}: variable frame rate, or {lacking} frames are missing, the first after frame {after}; copy or export it "
-        "again, or pass --fps, for example --fps 24, to take those that are there one after the other"
-    )
+
+def uneven(path: str, hole: tuple[int, int] | None) -> str:
+    """Return what is said of a movie whose frames do not follow evenly."""
+    advice = "" if hole is None else "copy or export it again, or "
+    return f"{path}: variable frame rate{lacking(hole)}; {advice}pass --fps, for example --fps 24, to take all that are there"

@@ -32,9 +32,8 @@ SCRATCH = "expandnet-"
 SHEET = ".preview.png"
 """Ends the name of a preview sheet; a folder's sheets are not taken for its plates."""
 
-
-MAPS = ".maps.exr"
-"""Ends the name of the maps of an analysis."""
+MAP_FILE = ".maps.exr"
+"""Ends the name of the maps of an analysis; nor are those."""
 
 
 def sheet_file(result: Path) -> Path:
@@ -98,7 +97,7 @@ def is_partial(path: Path) -> bool:
 
 def is_by_product(path: Path) -> bool:
     """Tell whether a file is unfinished, a preview sheet or maps of an analysis, which nobody means when they name a folder."""
-    return is_partial(path) or path.name.endswith((SHEET, MAPS))
+    return is_partial(path) or path.name.endswith((SHEET, MAP_FILE))
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import Any
 
 from expandnet_ofx.errors import UsageError
 
-_MARK = re.compile(r"#|@|%0?\d*d|\$F\d*|<UDIM>")
-_PLACE = re.compile(r"#+|@+|%0?\d*d|\$F\d*|<UDIM>")
+_MARK = re.compile(r"#+|@+|%0?\d*d|\$F\d*|<UDIM>")
 # A run between two dots, as those of a movie's frames are named: `promo@2x.####.exr`.
 _BEFORE_SUFFIX = re.compile(r"(.*\.)(#{2,})((?:\.[^.#@%$<]+)+)")
 
@@ -41,7 +40,7 @@ class FramePattern:
             self._names: Any = FileSequence(f"x.{'@' * len(before[2])}{before[3]}")
             self._names.setBasename(before[1])
             return
-        if len(_PLACE.findall(name)) > 1:
+        if len(_MARK.findall(name)) > 1:
             raise UsageError(f"{text}: one place for frame numbers, please; write shot.####.png")
         name = re.sub(r"#{2,}", lambda run: "@" * len(run.group()), name)
         name = name.replace(":", "x") if re.search(r"\d:\d", name) else name

@@ -30,6 +30,7 @@ def place_outputs(sources: Sequence[Source], output: str, *, suffix: str = ".exr
         UsageError: two results would get one name, one would replace an input, or a pattern meets a still.
     """
     if is_pattern(output) and not Path(output).is_dir():
+        # For movies it is only read again frame by frame, as one that was made of a name.
         FramePattern(output)
         outputs = [_numbered(source, output) for source in _with_frames(sources, output)]
     elif names_a_file(output):

@@ -14,7 +14,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
-from expandnet_ofx.partials import partial_name, write_text
+from expandnet_ofx.partials import MAP_FILE, partial_name, write_text
 from expandnet_ofx.sources import Identity
 
 SHOT_SCHEMA = 1
@@ -159,7 +159,7 @@ class ShotWriter:
         record = analysis.to_dict(map_name=self.path.name)
         if maps := record["maps"]:
             # Named after what they hold, which is known only now.
-            maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}.maps.exr"
+            maps["file"] = f"{self.path.stem}.{number:04d}.{maps['sha256'][:8]}{MAP_FILE}"
             partial = partial_name(self.path.with_name(maps["file"]))
             self._maps[maps["file"]] = partial
             analysis.save_maps(partial)

@@ -199,14 +199,12 @@ def test_what_holds_for_all_frames_is_said_once(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(Movie, "complaint", property(lambda _: "a dropout", lambda *_: None))
         ran = batch("clip.mkv", "-o", "out/c.####.exr", "--fps", "25", "--frames", "2-4")
     assert [f"frame {n} may be damaged: a dropout" in ran.out for n in range(1, 6)] == [False, True, True, True, False]
-    path = Path("clip.mkv")
     with av.open("alpha.mkv", "w") as container:
         stream = container.add_stream("ffv1", rate=24)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva444p"
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 4), 90, np.uint8), "rgba")))
         container.mux(stream.encode())
-    assert path.exists()
     assert batch("alpha.mkv", "-o", "out/a.####.exr").out.count("its alpha channel is left out") == 1
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from expandnet_ofx.errors import InputError, MissingExtraError, UsageError
 from expandnet_ofx.metadata import film_rate
+from expandnet_ofx.movie_pace import hole_of
 from expandnet_ofx.movies import Movie
 from expandnet_ofx.video_pixels import find_layout, plain_name, to_codes
 
@@ -390,6 +391,12 @@ def test_frames_that_are_missing_are_told(tmp_path, stamps):
     info, frames = read(path, fps=24)
     assert len(frames) == 7
     assert any(said in text for text in info.warnings)
+
+
+def test_uneven_frames_lack_none():
+    assert hole_of([0, 92, 200, 308, 400]) is None
+    assert hole_of([0, 33, 73, 123]) is None
+    assert hole_of([0, 42, 83, 167, 208]) == (2, 1)
 
 
 def test_avi_counts_in_the_order_of_decoding(tmp_path):

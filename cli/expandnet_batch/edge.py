@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Timer, main_thread
 from typing import Any, NoReturn
@@ -89,9 +90,9 @@ def run_command(command: click.Command) -> int:
     keep_products_single()
     _listen()
     sys.unraisablehook = _hear_again
-    with suppress(AttributeError):
+    if isinstance(sys.stdout, TextIOWrapper):
         # A file name that a terminal or a log cannot show must not end a batch.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result: Any = command.main(standalone_mode=False)
         return result if isinstance(result, int) else DONE
