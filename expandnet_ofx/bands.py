@@ -17,9 +17,10 @@ from expandnet_ofx.engine import Engine
 from expandnet_ofx.matte import PlateMatte
 from expandnet_ofx.pixels import columns_of
 from expandnet_ofx.plates import Plate, needed, take_color
-from expandnet_ofx.predict import MARGIN, Region
+from expandnet_ofx.predict import Region
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.tile_light import MARGIN
 from expandnet_ofx.transfer import HALF_MAX, full_scale
 from expandnet_ofx.workers import MOST_BESIDE, Workers
 

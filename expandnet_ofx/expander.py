@@ -21,11 +21,12 @@ from expandnet_ofx.engine import Engine, open_engine
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.linearized import Recoder, encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
-from expandnet_ofx.predict import MARGIN, Region, TilePredictor, extended_rows
+from expandnet_ofx.predict import Region, TilePredictor, extended_rows
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import NARROW, Survey, survey
+from expandnet_ofx.tile_light import MARGIN
 from expandnet_ofx.weights import Weights, load_weights
 from expandnet_ofx.workers import Workers
 

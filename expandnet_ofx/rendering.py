@@ -15,21 +15,19 @@ from numpy.typing import NDArray
 
 from expandnet_ofx import __version__
 from expandnet_ofx.analysis import Analysis
-from expandnet_ofx.arrays import beside, namespace, to_half, to_host
+from expandnet_ofx.arrays import to_host
 from expandnet_ofx.background import BackgroundCalls
 from expandnet_ofx.bands import MERGE_PIXELS_DEVICE, Band
+from expandnet_ofx.columns import columns, passed_on
 from expandnet_ofx.errors import OutputError, UsageError
 from expandnet_ofx.expander import Expander
 from expandnet_ofx.flicker import Glimpse, GlimpseBuilder
-from expandnet_ofx.images import ImagePlate
 from expandnet_ofx.output_options import OutputOptions, matte_file
-from expandnet_ofx.plates import LEAST_ALPHA
 from expandnet_ofx.predict import Region
 from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.results import PROGRAM
-from expandnet_ofx.sources import Part, Prepared, carried_channels
+from expandnet_ofx.sources import Part, Prepared
 from expandnet_ofx.statistics import RenderStatistics
-from expandnet_ofx.transfer import HALF_MAX, full_scale
 from expandnet_ofx.writer import ImageWriter, PartLayout, image_writer, left_out
 
 Array = NDArray[np.float32]
@@ -195,15 +193,12 @@ class Rendering:
         self, part: Part, analysis: Analysis | None
     ) -> Generator[tuple[int, NDArray[Any], Band | None], None, None]:
         """Yield first row, what is written, and the band; parts without color are passed on."""
-        plate, carried = part.plate, carried_channels(part.plate, self._options)
         if analysis is None:
-            step = max(1, (1 << 20) // plate.width)
-            for start in range(0, plate.height, step):
-                codes = plate.rows(start, min(start + step, plate.height))
-                yield start, _normalized(codes, carried), None
+            for start, pixels in passed_on(part.plate, self._options):
+                yield start, pixels, None
             return
         bands = self._expander.bands(
-            plate,
+            part.plate,
             analysis,
             region=self._region,
             mask=self._prepared.mask,
@@ -213,20 +208,7 @@ class Rendering:
         )
         halves = self._as_halves(part.layout)
         for band in bands:
-            columns: list[Any] = [band.light]
-            if carried:
-                extra = _normalized(band.codes, carried)
-                if plate.alpha is not None:
-                    glows = isinstance(plate, ImagePlate) and plate.associated
-                    columns = [_associate(band.light, beside(band.light, extra[:, :, :1]), glows=glows)]
-                columns.append(extra)
-            if self._options.matte_channels:
-                columns.append(band.matte)
-            if halves and namespace(band.light) is not np:
-                # Half as much to bring; on the CPU the writer does it.
-                columns = [to_half(column) for column in columns]
-            columns = [to_host(column) for column in columns]
-            yield band.start, np.concatenate(columns, 2) if len(columns) > 1 else columns[0], band
+            yield band.start, columns(part.plate, band, self._options, halves=halves), band
 
 
 def _complete(
@@ -260,23 +242,6 @@ def _record(made: Mapping[str, Any], target: Path, region: Region | None) -> dic
     if target.suffix.lower() in (".tif", ".tiff"):
         record["ImageDescription"] = text
     return record
-
-
-def _associate(light: Array, cover: Array, *, glows: bool) -> Array:
-    """Multiply light by alpha (n, W, 1); light without cover, as flames have, stays where the source divided none."""
-    xp = namespace(light)
-    cover = xp.nan_to_num(cover, nan=0.0, posinf=1.0, neginf=0.0)
-    if glows:
-        cover = xp.where(cover >= LEAST_ALPHA, cover, 1.0)
-    result: Array = xp.clip(light * cover, -HALF_MAX, HALF_MAX)
-    return result
-
-
-def _normalized(codes: NDArray[Any], channels: Sequence[int] | range) -> Array:
-    picked = codes[:, :, list(channels)]
-    scale = full_scale(codes.dtype)
-    # Floats pass on as they are: arithmetic would touch the bits of what is no number.
-    return picked.astype(np.float32, copy=False) if scale == 1 else picked.astype(np.float32) / np.float32(scale)
 
 
 def _cut(prepared: Prepared, layouts: Sequence[PartLayout], region: Region) -> PartLayout:

@@ -7,7 +7,6 @@ import expandnet_color
 import expandnet_knobs
 import expandnet_scratch
 import nuke
-from expandnet_client import ExpandNetError
 from expandnet_job import running
 from expandnet_nodes import (
     SESSION,
@@ -25,6 +24,7 @@ from expandnet_nodes import (
     show,
     shown_views,
 )
+from expandnet_programs import ExpandNetError
 
 TOLD = ("inputChange", "showPanel")
 """What a host tells like a knob."""

@@ -3,7 +3,7 @@
 import os
 
 import nuke
-from expandnet_client import ExpandNetError
+from expandnet_programs import ExpandNetError
 
 AUTOMATIC = "auto (from the Read)"
 

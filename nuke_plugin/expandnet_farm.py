@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 
-from expandnet_client import ExpandNetError, command_words, run_program
+from expandnet_programs import ExpandNetError, command_words, run_program
 from expandnet_scratch import file_of
 
 FLAGS = ("latlong", "force", "matte")

@@ -11,7 +11,7 @@ import traceback
 
 import expandnet_scratch
 import nuke
-from expandnet_client import Busy, Cancelled, ExpandNetError
+from expandnet_programs import Busy, Cancelled, ExpandNetError
 
 running = {}  # type: dict[str, Job]
 """What runs, by the identifier of its node: names change, and another script may have the same."""
@@ -52,7 +52,7 @@ class Plan:
         steady: how the frames are made a steady shot first, see `expandnet_knobs.steady_of`; None leaves that out.
         in_shot: whether a frame takes its steady analysis from the shot where there is one.
         expands: whether frames are expanded, or only analyzed.
-        command: what the artist set to run our programs, see `expandnet_client.command_words`.
+        command: what the artist set to run our programs, see `expandnet_programs.command_words`.
         device: name of the device to compute on.
         quota: bytes that the scratch folder may hold; 0 for no limit.
         at_work: gives the folders of all nodes of this session that are at work.

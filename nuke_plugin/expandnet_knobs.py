@@ -7,7 +7,7 @@ in `upgrade`.
 import uuid
 
 import expandnet_color
-from expandnet_client import ExpandNetError
+from expandnet_programs import ExpandNetError
 
 VERSION = 1
 

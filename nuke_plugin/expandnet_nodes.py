@@ -8,7 +8,7 @@ import expandnet_color
 import expandnet_knobs
 import expandnet_scratch
 import nuke
-from expandnet_client import Busy, Cancelled, ExpandNetError
+from expandnet_programs import Busy, Cancelled, ExpandNetError
 
 CLASS = "ExpandNet"
 

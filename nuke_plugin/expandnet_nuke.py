@@ -15,7 +15,7 @@ import expandnet_knobs
 import expandnet_scratch
 import nuke
 from expandnet_callbacks import describe, refresh
-from expandnet_client import ExpandNetError, Pool
+from expandnet_client import Pool
 from expandnet_job import Job, Plan, running
 from expandnet_nodes import (
     SESSION,
@@ -34,6 +34,7 @@ from expandnet_nodes import (
     status_of,
     write_plate,
 )
+from expandnet_programs import ExpandNetError
 
 _pool = Pool()
 

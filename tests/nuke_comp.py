@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from commands import ROOT, pixels_of, plate, save
-from fake_nuke import Host, Node
+from fake_nuke import Host
+from nuke_nodes import Node
 
 from expandnet_ofx import Expander, Settings
 

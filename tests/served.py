@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from expandnet_batch.worker.server import Patience, Server, bind
+from expandnet_batch.worker.listening import bind
+from expandnet_batch.worker.server import Patience, Server
 from expandnet_batch.worker.service import Service
 
 SECRET = "a" * 64

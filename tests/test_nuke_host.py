@@ -12,9 +12,9 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import pixels_of, plate, save
-from fake_nuke import Refused
 from fakes import decode_srgb
 from nuke_comp import FRAMES, RGB, codes_of, expected
+from nuke_nodes import Refused
 
 
 def test_a_frame_comes_out_as_the_product_makes_it(comp):

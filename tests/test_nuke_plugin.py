@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import fake_nuke
+import nuke_nodes
 import pytest
 from commands import ROOT, invoke
 from expandnet_batch.tools import command as tools
@@ -43,7 +44,7 @@ def head() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def node() -> fake_nuke.Node:
+def node() -> nuke_nodes.Node:
     host = fake_nuke.Host()
     host.add_gizmo(PLUGIN / "ExpandNet.gizmo")
     return host.create("ExpandNet")
@@ -61,7 +62,7 @@ def module(name: str, nuke: ModuleType | None = None) -> Any:
 
 def test_every_class_is_known_and_every_connection_is_there(node):
     kinds = [kind for kind, _ in read_script(GIZMO)]
-    assert set(kinds) <= {*fake_nuke.CLASSES, "Gizmo", "version", "add_layer", "set", "push", "end_group"}
+    assert set(kinds) <= {*nuke_nodes.CLASSES, "Gizmo", "version", "add_layer", "set", "push", "end_group"}
     assert kinds.count("Output") == 1
     for member in node.members:
         wanted = {"Copy": 2, "Input": 0, "Read": 0}.get(member.kind, 1)
@@ -211,25 +212,25 @@ def test_the_host_side_talks_to_a_worker_from_the_pythons_of_hosts(python, tmp_p
 
 
 def test_the_environment_of_a_child_is_not_the_hosts():
-    client = module("expandnet_client")
+    programs = module("expandnet_programs")
     before = {"PYTHONHOME": "/nuke", "PYTHONPATH": "/nuke", "LD_LIBRARY_PATH": "/nuke", "QT_PLUGIN_PATH": "/nuke"}
     kept = {"OCIO": "/studio.ocio", "CUDA_VISIBLE_DEVICES": "1", "PATH": "/bin"}
-    assert client.clean_environment({**before, **kept}) == kept
+    assert programs.clean_environment({**before, **kept}) == kept
 
 
 def test_commands_are_programs_folders_or_wrappers(tmp_path):
-    client = module("expandnet_client")
-    assert client.command_words("", "expandnet-worker") == ["expandnet-worker"]
+    programs = module("expandnet_programs")
+    assert programs.command_words("", "expandnet-worker") == ["expandnet-worker"]
     (tmp_path / "expandnet-worker").touch()
-    assert client.command_words(str(tmp_path), "expandnet-worker") == [str(tmp_path / "expandnet-worker")]
-    words = client.command_words("rez-env expandnet --", "expandnet-worker")
+    assert programs.command_words(str(tmp_path), "expandnet-worker") == [str(tmp_path / "expandnet-worker")]
+    words = programs.command_words("rez-env expandnet --", "expandnet-worker")
     assert words == ["rez-env", "expandnet", "--", "expandnet-worker"]
-    with pytest.raises(client.ExpandNetError, match="holds no other"):
-        client.command_words(str(tmp_path), "other")
+    with pytest.raises(programs.ExpandNetError, match="holds no other"):
+        programs.command_words(str(tmp_path), "other")
     # CommandLineToArgvW: a backslash is itself, double quotes hold a word together.
-    words = client.split_words(r'"C:\Program Files\rez\rez-env.exe" expandnet --', windows=True)
+    words = programs.split_words(r'"C:\Program Files\rez\rez-env.exe" expandnet --', windows=True)
     assert words == [r"C:\Program Files\rez\rez-env.exe", "expandnet", "--"]
-    assert client.split_words(r"D:\bin\rez.exe it's", windows=True) == [r"D:\bin\rez.exe", "it's"]
+    assert programs.split_words(r"D:\bin\rez.exe it's", windows=True) == [r"D:\bin\rez.exe", "it's"]
 
 
 @pytest.mark.parametrize(
@@ -349,16 +350,16 @@ FAKED = {
     "executeInMainThreadWithResult": fake_nuke.Host.executeInMainThreadWithResult,
     "addOnScriptLoad": fake_nuke.Host.addOnScriptLoad, "addOnScriptSave": fake_nuke.Host.addOnScriptSave,
     "addKnobChanged": fake_nuke.Host.addKnobChanged, "menu": fake_nuke.Host.menu,
-    "Node.knob": fake_nuke.Node.knob, "Node.input": fake_nuke.Node.input, "Node.inputs": fake_nuke.Node.inputs,
-    "Node.setInput": fake_nuke.Node.setInput, "Node.fullName": fake_nuke.Node.fullName, "Node.name": fake_nuke.Node.name,
-    "Node.Class": fake_nuke.Node.Class, "Group.node": fake_nuke.Node.node, "Node.firstFrame": fake_nuke.Root.firstFrame,
-    "Node.lastFrame": fake_nuke.Root.lastFrame, "Node.proxy": fake_nuke.Root.proxy, "Root.setProxy": fake_nuke.Root.setProxy,
-    "Knob.value": fake_nuke.Knob.value, "Knob.setValue": fake_nuke.Knob.setValue, "Knob.name": fake_nuke.Knob.name,
-    "Knob.toScript": fake_nuke.Knob.toScript, "Knob.isAnimated": fake_nuke.Knob.isAnimated,
-    "Knob.Class": fake_nuke.Knob.Class, "Enumeration_Knob.enumName": fake_nuke.Enumeration.enumName,
-    "File_Knob.getEvaluatedValue": fake_nuke.Knob.getEvaluatedValue,
-    "EvalString_Knob.evaluate": fake_nuke.Knob.evaluate, "Array_Knob.valueAt": fake_nuke.Knob.valueAt,
-    "Script_Knob.execute": fake_nuke.Knob.execute, "ProgressTask.setProgress": fake_nuke.Task.setProgress,
+    "Node.knob": nuke_nodes.Node.knob, "Node.input": nuke_nodes.Node.input, "Node.inputs": nuke_nodes.Node.inputs,
+    "Node.setInput": nuke_nodes.Node.setInput, "Node.fullName": nuke_nodes.Node.fullName, "Node.name": nuke_nodes.Node.name,
+    "Node.Class": nuke_nodes.Node.Class, "Group.node": nuke_nodes.Node.node, "Node.firstFrame": nuke_nodes.Root.firstFrame,
+    "Node.lastFrame": nuke_nodes.Root.lastFrame, "Node.proxy": nuke_nodes.Root.proxy, "Root.setProxy": nuke_nodes.Root.setProxy,
+    "Knob.value": nuke_nodes.Knob.value, "Knob.setValue": nuke_nodes.Knob.setValue, "Knob.name": nuke_nodes.Knob.name,
+    "Knob.toScript": nuke_nodes.Knob.toScript, "Knob.isAnimated": nuke_nodes.Knob.isAnimated,
+    "Knob.Class": nuke_nodes.Knob.Class, "Enumeration_Knob.enumName": nuke_nodes.Enumeration.enumName,
+    "File_Knob.getEvaluatedValue": nuke_nodes.Knob.getEvaluatedValue,
+    "EvalString_Knob.evaluate": nuke_nodes.Knob.evaluate, "Array_Knob.valueAt": nuke_nodes.Knob.valueAt,
+    "Script_Knob.execute": nuke_nodes.Knob.execute, "ProgressTask.setProgress": fake_nuke.Task.setProgress,
     "ProgressTask.setMessage": fake_nuke.Task.setMessage, "ProgressTask.isCancelled": fake_nuke.Task.isCancelled,
 }  # fmt: skip
 

@@ -22,9 +22,9 @@ from commands import ROOT, batch, files_in, invoke, pixels_of, plate, replace_ne
 from expandnet_batch.tools import command as tools
 from expandnet_batch.worker.address import Address, runtime_folder
 from expandnet_batch.worker.describe import describe, parse_settings
+from expandnet_batch.worker.listening import bind
 from expandnet_batch.worker.main import command as worker_command
 from expandnet_batch.worker.protocol import WAITING_LIMIT
-from expandnet_batch.worker.server import bind
 from fakes import PointEngine
 from served import HELLO, Host, Running, serving
 

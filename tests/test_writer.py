@@ -1,54 +1,22 @@
-"""Results as stored: types, compressions, headers, files that appear only when complete, and the thread that writes."""
+"""Results in files, read back by OpenImageIO and, for headers, byte by byte."""
 
 from __future__ import annotations
 
-import os
 import struct
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from result_files import LIGHT, layout, read, write
 
-from expandnet_ofx import partials, results
-from expandnet_ofx.background import BackgroundCalls
-from expandnet_ofx.errors import ExpandNetError, OutputError, UsageError
+from expandnet_ofx import results
+from expandnet_ofx.errors import UsageError
 from expandnet_ofx.output_options import OutputOptions, check_suffix
-from expandnet_ofx.partials import is_partial, partial_name, sweep
-from expandnet_ofx.writer import PartLayout, image_writer
+from expandnet_ofx.writer import image_writer
 
-LIGHT = np.random.default_rng(2).normal(0.5, 2.0, (40, 33, 3)).astype(np.float32)
 LOSSLESS = ("zip", "zip:9", "zips", "piz", "none", "rle")
 LOSSY = ("dwaa", "dwaa:45", "dwab", "dwab:10", "pxr24", "b44", "b44a")
-
-
-def layout(pixels: np.ndarray, *, kind: str = "half", **changes: object) -> PartLayout:
-    height, width, count = pixels.shape
-    plain = {"width": width, "height": height, "channels": tuple("RGBA"[:count]), "formats": (kind,) * count}
-    return PartLayout(**{"attributes": {}, **plain, **changes})  # type: ignore[arg-type]
-
-
-def write(path: Path, pixels: np.ndarray, *, kind: str = "half", step: int = 7, **options: object) -> Path:
-    """Write in bands of `step` rows and commit."""
-    stored = OutputOptions(pixel=kind, **options)  # type: ignore[arg-type]
-    with image_writer(path, [layout(pixels, kind=kind)], stored) as output:
-        for start in range(0, len(pixels), step):
-            output.write(start, pixels[start : start + step])
-        output.commit()
-    return path
-
-
-def read(path: Path) -> tuple[np.ndarray, oiio.ImageSpec]:
-    source = oiio.ImageInput.open(str(path))
-    assert source is not None, oiio.geterror()
-    pixels, spec = source.read_image("float"), source.spec()
-    source.close()
-    return pixels, spec
 
 
 def exr_header(path: Path) -> dict[str, tuple[str, bytes]]:
@@ -195,58 +163,6 @@ def test_parts_are_written_one_after_another(tmp_path):
     source.close()
 
 
-@pytest.mark.parametrize("name", ["a.exr", "a.hdr", "a.tif"])
-def test_only_commit_gives_the_name(tmp_path, name):
-    path = tmp_path / "new" / name
-    with image_writer(path, [layout(LIGHT)], OutputOptions()) as output:
-        output.write(0, LIGHT)
-        partial = list(path.parent.iterdir())
-        assert [is_partial(file) for file in partial] == [True]
-        assert partial[0].suffix == path.suffix
-    assert list(path.parent.iterdir()) == []
-
-
-def test_an_exception_keeps_the_old_file(tmp_path):
-    path = write(tmp_path / "a.exr", LIGHT)
-    before = path.read_bytes()
-    with pytest.raises(ZeroDivisionError), image_writer(path, [layout(LIGHT)], OutputOptions()) as output:
-        output.write(0, LIGHT[:20])
-        raise ZeroDivisionError
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_incomplete_picture_is_not_committed_by_leaving(tmp_path):
-    with image_writer(tmp_path / "a.exr", [layout(LIGHT)], OutputOptions()) as output:
-        output.write(0, LIGHT[:20])
-    assert list(tmp_path.iterdir()) == []
-
-
-class CutShort:
-    """An output whose last bytes do not reach the disk, and which says that all is well."""
-
-    def __init__(self, output: object, path: Path) -> None:
-        self._output, self._path = output, path
-
-    def close(self) -> bool:
-        done = self._output.close()
-        os.truncate(self._path, self._path.stat().st_size - 40)
-        return done
-
-
-@pytest.mark.parametrize("name", ["a.exr", "a.tif", "a.hdr"])
-def test_a_file_that_lacks_its_end_gets_no_name(tmp_path, name):
-    pixels = np.random.default_rng(1).random((40, 30, 3), np.float32)
-    with (
-        pytest.raises(OutputError, match="to its end"),
-        image_writer(tmp_path / name, [layout(pixels)], OutputOptions()) as made,
-    ):
-        made.write(0, pixels)
-        made._output = CutShort(made._output, next(tmp_path.iterdir()))
-        made.commit()
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("compression", ["zip", "zips"])
 def test_zip_is_quick_unless_told_otherwise(tmp_path, compression):
     pixels = np.random.default_rng(2).integers(0, 40, (64, 64, 3)).astype(np.float32)
@@ -256,128 +172,6 @@ def test_zip_is_quick_unless_told_otherwise(tmp_path, compression):
     ]
     assert sizes[0] == sizes[1]
     assert len(set(sizes)) == 3
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(OutputError, match="file"),
-        image_writer(tmp_path / "file" / "a.exr", [layout(LIGHT)], OutputOptions()),
-    ):
-        pass
-
-
-def test_a_target_that_is_a_folder_leaves_nothing(tmp_path):
-    (tmp_path / "a.exr").mkdir()
-    with (
-        pytest.raises(OutputError, match="cannot be written"),
-        image_writer(tmp_path / "a.exr", [layout(LIGHT)], OutputOptions()) as output,
-    ):
-        output.write(0, LIGHT)
-        output.commit()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.exr"]
-
-
-FULL_DISK = """
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from expandnet_ofx.errors import OutputError
-from expandnet_ofx.output_options import OutputOptions
-from expandnet_ofx.writer import PartLayout, image_writer
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-path = Path(sys.argv[1])
-noise = np.random.default_rng(0).random((256, 256, 3), np.float32)
-part = PartLayout(width=256, height=256, channels=("R", "G", "B"), formats=("float",) * 3, attributes={})
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-try:
-    with image_writer(path, [part], OutputOptions(pixel="float")) as output:
-        for y in range(0, 256, 16):
-            output.write(y, noise[y : y + 16])
-        output.commit()
-except OutputError as error:
-    print(error)
-    raise SystemExit(3)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
-@pytest.mark.parametrize("limit", [100, 60_000, 150_000])
-@pytest.mark.parametrize("name", ["a.exr", "a.hdr", "a.tif"])
-def test_a_disk_that_fills_up_fails_the_frame_and_leaves_nothing(tmp_path, name, limit):
-    path = tmp_path / name
-    command = [sys.executable, "-c", FULL_DISK, str(path), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 3, done.stderr
-    assert done.stdout.startswith(f"{path}: cannot be written")
-    assert done.stdout.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_partial_names_are_unique_hidden_and_keep_the_suffix(tmp_path):
-    path = tmp_path / "shot.v2.0001.exr"
-    names = {partial_name(path) for _ in range(50)}
-    assert len(names) == 50
-    for name in names:
-        assert name.parent == tmp_path
-        assert name.suffix == ".exr"
-        assert is_partial(name)
-    assert not is_partial(path)
-    assert not is_partial(tmp_path / "a.partial.exr")
-
-
-def dead_process() -> int:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
-
-
-def test_leftovers_of_the_dead_are_swept_and_no_others(tmp_path, monkeypatch):
-    path = tmp_path / "shot.0001.exr"
-    mine = partial_name(path)
-    with monkeypatch.context() as patch:
-        dead = dead_process()
-        patch.setattr(os, "getpid", lambda: dead)
-        left = partial_name(path)
-        patch.setattr(partials.socket, "gethostname", lambda: "another-machine")
-        partials._host.cache_clear()
-        foreign, old = partial_name(path), partial_name(path)
-    partials._host.cache_clear()
-    others = [path, tmp_path / ".hidden.exr", tmp_path / ".odd.partial.exr", tmp_path / ".a.b-c-d.partial.exr"]
-    for file in (mine, left, foreign, old, *others):
-        file.write_text("x")
-    day_ago = time.time() - 2 * 86400
-    os.utime(old, (day_ago, day_ago))
-    assert set(sweep(tmp_path)) == {left, old}
-    assert set(tmp_path.iterdir()) == {mine, foreign, *others}
-    assert sweep(tmp_path) == []
-
-
-def test_files_of_other_programs_are_never_swept(tmp_path):
-    names = [".notes.partial.txt", ".render.partial.mov", ".x.abc-1-2.partial.exr", ".y.12345678-77-zzzzzz.partial.exr"]
-    for name in names:
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (1, 1))
-    ours = partial_name(tmp_path / "shot.exr")
-    ours.touch()
-    os.utime(ours, (1, 1))
-    assert sweep(tmp_path) == [ours]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-
-
-@pytest.mark.parametrize("stem", ["x" * 251, "\u65e5" * 83])
-def test_the_longest_name_that_a_disk_takes_can_be_written(tmp_path, stem):
-    path = tmp_path / f"{stem}.exr"
-    assert len(os.fsencode(path.name)) in (253, 255)
-    layout = PartLayout(width=2, height=2, channels=("R", "G", "B"), formats=("half",) * 3, attributes={})
-    with image_writer(path, [layout], OutputOptions()) as output:
-        output.write(0, np.ones((2, 2, 3), np.float32))
-        output.commit()
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
-
-
-def test_sweeping_a_folder_that_is_not_there(tmp_path):
-    assert sweep(tmp_path / "missing") == []
 
 
 def test_provenance_of_complete_files_only(tmp_path):
@@ -395,96 +189,3 @@ def test_provenance_of_complete_files_only(tmp_path):
         assert results.read_provenance(path) is None
     assert results.read_provenance(write(tmp_path / "b.exr", noise)) is None
     assert results.read_provenance(tmp_path / "missing.exr") is None
-
-
-def test_calls_run_in_order_in_one_thread():
-    seen, threads = [], set()
-
-    def note(value: int) -> None:
-        threads.add(threading.get_ident())
-        seen.append(value)
-
-    with BackgroundCalls(depth=2) as calls:
-        for value in range(100):
-            calls(note, value)
-        calls.wait()
-        assert seen == list(range(100))
-        calls(note, 100)
-        calls.wait()
-    assert seen == list(range(101))
-    assert threading.get_ident() not in threads
-
-
-def test_an_exception_drops_later_calls_and_is_raised_to_the_caller():
-    seen: list[int] = []
-
-    def work(value: int) -> None:
-        if value == 3:
-            raise OutputError("full")
-        seen.append(value)
-
-    with pytest.raises(OutputError, match="full"), BackgroundCalls(depth=2) as calls:
-        for value in range(1000):
-            calls(work, value)
-        calls.wait()
-    assert seen == [0, 1, 2]
-
-
-def test_wait_raises_the_exception_of_the_last_call():
-    def fail() -> None:
-        raise ExpandNetError("last")
-
-    with pytest.raises(ExpandNetError, match="last"), BackgroundCalls(depth=2) as calls:
-        calls(fail)
-        calls.wait()
-
-
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs files in shared memory")
-def test_files_in_shared_memory_are_files():
-    """What lies under /dev is replaced when complete like any other file; only devices, pipes and open outputs are not."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        path = Path(folder, "a.json")
-        for text in ("{}", "[]"):
-            partials.write_text(path, text)
-            assert path.read_text() == text
-    for device in ("/dev/null", "/dev/stdout", "/proc/self/fd/1"):
-        assert partials.is_special(Path(device))
-
-
-def test_a_signal_while_the_thread_starts_is_not_lost(monkeypatch):
-    """`Thread.start` waits for the thread, and a signal raises there; it was taken for a fault of the frame."""
-
-    def interrupted(_: threading.Thread) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), BackgroundCalls(depth=2) as calls:
-        monkeypatch.setattr(threading.Thread, "start", interrupted)
-        calls.wait()
-
-
-def test_waiting_calls_are_bounded():
-    gate, third = threading.Event(), threading.Event()
-    with BackgroundCalls(depth=2) as calls:
-        calls(gate.wait)
-
-        def more() -> None:
-            for _ in range(4):
-                calls(int)
-            third.set()
-
-        thread = threading.Thread(target=more)
-        thread.start()
-        assert not third.wait(0.05)
-        gate.set()
-        assert third.wait(10)
-        thread.join()
-
-
-def test_leaving_by_an_exception_abandons_what_waits():
-    gate, seen = threading.Event(), []
-    with pytest.raises(ZeroDivisionError), BackgroundCalls(depth=4) as calls:
-        calls(gate.wait)
-        calls(seen.append, 1)
-        threading.Timer(0.05, gate.set).start()
-        raise ZeroDivisionError
-    assert seen == []

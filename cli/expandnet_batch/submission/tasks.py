@@ -31,18 +31,16 @@ from expandnet_batch.planning import JobPlan, output_options
 from expandnet_batch.progress import JsonProgress, PlainProgress, open_progress
 from expandnet_batch.resume import made_from
 from expandnet_batch.runtime import tune_process
-from expandnet_batch.settled import steady_keys
 from expandnet_batch.steadying import analyzed
-from expandnet_batch.submission.job import THEN, FarmJob, FrameSet
+from expandnet_batch.submission.analyses import collected, how_steady, is_analyzed, raw_file, steady_book, steady_file
+from expandnet_batch.submission.job import THEN, FarmJob
 from expandnet_batch.submission.summary import forget_glimpses, keep_glimpse, save_report
 from expandnet_ofx import __version__
-from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.convert import Converter
-from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import sweep
-from expandnet_ofx.shots import Shot, ShotFrame, ShotWriter
-from expandnet_ofx.steady import Steadying, keep_numbers, make_steady_views, take_up
+from expandnet_ofx.shots import ShotWriter
+from expandnet_ofx.steady import keep_numbers, make_steady_views
 
 
 def run_task(job: FarmJob, step: str, frames: Sequence[int], *, progress: str, keep_scratch: bool = False) -> int:
@@ -101,8 +99,6 @@ def _then(job: FarmJob, frames: Sequence[int], options: Mapping[str, Any]) -> in
         child.wait()
 
 
-REPLACED = "was replaced since it was analyzed; run all analyze tasks of the job again, then smooth, then this one"
-
 NOTICE = 20.0
 """Seconds in which the command of the last step may end by itself once its task is told to."""
 
@@ -129,18 +125,6 @@ def _converter(job: FarmJob, options: dict[str, Any]) -> Converter:
     return converter
 
 
-def _raw(job: FarmJob, sequence: FrameSet, frame: int) -> Path:
-    return job.scratch / "analyses" / f"{job.sequences.index(sequence)}.{frame:04d}.json"
-
-
-def _steady(job: FarmJob, sequence: FrameSet) -> Path:
-    return job.scratch / f"steady.{job.sequences.index(sequence)}.json"
-
-
-def _how(job: FarmJob, sequence: FrameSet) -> Steadying:
-    return Steadying(window=job.window or 1, tiles=sequence.tiles)
-
-
 def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
     converter = _converter(job, options)
     wanted = [
@@ -158,8 +142,8 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
 
         def missing() -> Iterator[Job]:
             for sequence, number in wanted:
-                target, frame = _raw(job, sequence, number), job.here(sequence, [number]).jobs[0]
-                if _is_analyzed(target, frame, converter):
+                target, frame = raw_file(job, sequence, number), job.here(sequence, [number]).jobs[0]
+                if is_analyzed(target, frame, converter):
                     told()
                 else:
                     waiting.append(target)
@@ -181,19 +165,6 @@ def _analyze(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> in
     return 1 if failed else 0
 
 
-def _is_analyzed(path: Path, frame: Job, converter: Converter) -> bool:
-    """Tell whether an analysis is there already, of this plate and these settings."""
-    try:
-        shot = Shot.load(path)
-        found = shot.frames[frame.number or 0]
-        found.load()
-        if differing(shot.settings, converter.expander.analyses_depend_on) is not None:
-            return False
-        return found.identity == converter.identify(frame.source.path, frame.mask)
-    except (InputError, KeyError):
-        return False
-
-
 def _smooth(job: FarmJob, options: dict[str, Any]) -> int:
     """Find cuts, and make steady what is one for a shot or a few numbers per frame; maps are smoothed where frames are
     expanded, on many nodes instead of one."""
@@ -201,70 +172,13 @@ def _smooth(job: FarmJob, options: dict[str, Any]) -> int:
         for views in job.views():
             if not views[0].shot:
                 continue
-            collected = [_collected(job, view) for view in views]
-            made = make_steady_views([frames for frames, _ in collected], _how(job, views[0]))
-            for view, steady, (frames, settings) in zip(views, made, collected, strict=True):
-                keep_numbers(steady, frames, settings, _steady(job, view))
+            found = [collected(job, view) for view in views]
+            made = make_steady_views([frames for frames, _ in found], how_steady(job, views[0]))
+            for view, steady, (frames, settings) in zip(views, made, found, strict=True):
+                keep_numbers(steady, frames, settings, steady_file(job, view))
                 for first, last in steady.smoothing["shots"]:
                     progress.say(f"{view.name}  frames {first} to {last}")
     return 0
-
-
-def _collected(job: FarmJob, sequence: FrameSet) -> tuple[dict[int, ShotFrame], Mapping[str, Any]]:
-    frames: dict[int, ShotFrame] = {}
-    settings: Mapping[str, Any] = {}
-    for item in sequence.items:
-        path = _raw(job, sequence, item.frame)
-        if not path.exists():
-            raise InputError(f"{item.source}: frame {item.frame} is not analyzed; run its analyze task again")
-        shot = Shot.load(path)
-        frames |= shot.frames
-        settings = shot.settings
-    return frames, settings
-
-
-def _book(job: FarmJob, settings: Mapping[str, Any], frames: Sequence[int] | None) -> Book:
-    """Return the steady analyses of a job, for some of its frames or all."""
-    book = Book()
-    for views in job.views():
-        if job.window is None or not views[0].shot:
-            for view in views:
-                numbers = [item.frame for item in view.items]
-                if numbers and view.shot:
-                    book.note(job.here(view, frames), [(min(numbers), max(numbers))], window=None)
-            continue
-        shots = [_smoothed(job, view) for view in views]
-        for view, shot in zip(views, shots, strict=True):
-            if changed := differing(shot.settings, settings):
-                raise InputError(f"{shot.path}: made with another {changed}; run the job again from its first step")
-            steady = take_up(shot, partial(_as_analyzed, job, view, shot))
-            spans = steady.smoothing["shots"]
-            beside = [other.frames for other in shots if other is not shot]
-            here = job.here(view, frames)
-            keys = steady_keys(spans, [shot.frames, *beside], settings, _how(job, view))
-            book.add(here, shot.frames, steady, keys, replaced=REPLACED)
-            book.note(here, spans, window=job.window)
-    return book
-
-
-def _smoothed(job: FarmJob, sequence: FrameSet) -> Shot:
-    path = _steady(job, sequence)
-    if not path.exists():
-        raise InputError(f"{path}: is not there yet; run the job's analyze tasks and its smooth task, then this one")
-    return Shot.load(path)
-
-
-def _as_analyzed(job: FarmJob, sequence: FrameSet, steady: Shot, frame: int) -> Analysis:
-    """Return what an analyze task made of a frame; raise `InputError` if it is gone or of another plate by now."""
-    path = _raw(job, sequence, frame)
-    if not path.exists():
-        raise InputError(
-            f"{path}: is not there, as after a job is complete; run all analyze tasks of the job again, then this one"
-        )
-    found = Shot.load(path).frames.get(frame)
-    if found is None or found.identity != steady.frames[frame].identity:
-        raise InputError(f"{path}: made from another plate than {steady.path}; run the job's smooth task again")
-    return found.load()
 
 
 def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int:
@@ -275,7 +189,7 @@ def _expand(job: FarmJob, frames: Sequence[int], options: dict[str, Any]) -> int
     plan = JobPlan(jobs=jobs, options=output_options(options), left_out=[])
 
     def open_book(converter: Converter) -> Book:
-        return _book(job, converter.expander.analyses_depend_on, frames)
+        return steady_book(job, converter.expander.analyses_depend_on, frames)
 
     return run_plan(plan, {**options, "report": report}, open_book=open_book, seen=partial(keep_glimpse, job))
 
@@ -285,7 +199,7 @@ def _check(job: FarmJob, options: dict[str, Any], *, keep_scratch: bool) -> int:
     # Whatever made the results, looking at them needs no accelerator.
     plain = {**options, "device": "cpu", "precision": "fp32", "threads": 1}
     converter = open_converter(plain, output_options(options))
-    book = _book(job, converter.expander.analyses_depend_on, None)
+    book = steady_book(job, converter.expander.analyses_depend_on, None)
     wrong: list[str] = []
     jobs = [frame for sequence in job.sequences for frame in job.here(sequence).jobs]
     with open_progress(options["progress"], total=len(jobs)) as progress:

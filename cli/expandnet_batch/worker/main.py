@@ -67,7 +67,8 @@ def _serve(options: dict[str, Any]) -> None:
     from filelock import FileLock, Timeout
 
     from expandnet_batch.runtime import tune_process
-    from expandnet_batch.worker.server import Patience, Server, bind
+    from expandnet_batch.worker.listening import bind
+    from expandnet_batch.worker.server import Patience, Server
     from expandnet_batch.worker.service import Service
 
     folder = runtime_folder()

@@ -8,16 +8,15 @@ import hmac
 import os
 import signal
 import socket
-import struct
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from expandnet_batch.worker.address import FOLDER_VARIABLE
+from expandnet_batch.worker.clients import Asked, Client
+from expandnet_batch.worker.listening import own_user, peer_user
 from expandnet_batch.worker.protocol import (
     CLIENT_LIMIT,
     LINE_LIMIT,
@@ -33,10 +32,6 @@ from expandnet_batch.worker.protocol import (
 )
 from expandnet_batch.worker.service import Service, Token
 from expandnet_ofx import __version__
-from expandnet_ofx.errors import UsageError
-
-LONGEST_SOCKET = 103
-"""Bytes of a socket's path that all systems take (unix(7): 108 with the end; fewer on macOS)."""
 
 GREETING = 10.0
 """Seconds that a connection has to say hello."""
@@ -56,37 +51,6 @@ class Patience:
     """Without a request, until the network's memory is handed back."""
     word: float = 10.0
     """Until a host whose request waits for its turn hears that it does."""
-
-
-@dataclass(eq=False)
-class Asked:
-    """A request that waits or runs."""
-
-    token: Token
-    made: Future[dict[str, Any]]
-
-    def cancel(self) -> None:
-        """Take it back: at once while it waits, before its next tile while it runs."""
-        self.token.cancel()
-        self.made.cancel()
-
-
-@dataclass(eq=False)
-class Client:
-    """One connection."""
-
-    writer: asyncio.StreamWriter
-    asked: dict[int, Asked] = field(default_factory=dict)
-    """Requests that wait or run, by their id."""
-
-    def send(self, line: bytes) -> None:
-        """Send a line; a host that does not read does not hold up the worker."""
-        if self.writer.is_closing():
-            return
-        if self.writer.transport.get_write_buffer_size() > 4 * LINE_LIMIT:
-            self.writer.close()
-            return
-        self.writer.write(line)
 
 
 class Server:
@@ -188,7 +152,7 @@ class Server:
     def _admit(self, request: Request, writer: asyncio.StreamWriter) -> None:
         secret = request.values.get("secret")
         spoken = request.values.get("protocol")
-        same_user = _peer_user(writer) in (None, _own_user())
+        same_user = peer_user(writer) in (None, own_user())
         known = isinstance(secret, str) and hmac.compare_digest(secret.encode(), self._secret.encode())
         if request.name != "hello" or not known or not same_user:
             raise ProtocolError("not admitted: say hello first, with the secret of the worker's address file")
@@ -277,33 +241,3 @@ class Server:
             client.asked.pop(request.id, None)
             self._touched = self._loop.time()
         client.send(line)
-
-
-def _own_user() -> int | None:
-    return os.getuid() if hasattr(os, "getuid") else None
-
-
-def _peer_user(writer: asyncio.StreamWriter) -> int | None:
-    """Return the user at the other end of a UNIX socket (unix(7), SO_PEERCRED), None where the system cannot tell."""
-    made = writer.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED") or made is None or made.family != socket.AF_UNIX:
-        return None
-    return int(struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[1])
-
-
-def bind(folder: Path, name: str, *, tcp: bool) -> socket.socket:
-    """Return a listening socket: UNIX where there is such a thing, else TCP on 127.0.0.1 alone."""
-    if tcp:
-        made = socket.socket(socket.AF_INET)
-        made.bind(("127.0.0.1", 0))
-    else:
-        path = folder / f"{name}.sock"
-        if len(os.fsencode(path)) > LONGEST_SOCKET:
-            raise UsageError(f"{path}: too long for a socket; set {FOLDER_VARIABLE} to a folder with a shorter name")
-        # Whoever holds the lock owns the name; a socket that is there is a dead worker's.
-        path.unlink(missing_ok=True)
-        made = socket.socket(socket.AF_UNIX)
-        made.bind(str(path))
-        path.chmod(0o600)
-    made.listen(CLIENT_LIMIT)
-    return made
