@@ -12,6 +12,7 @@ from expandnet_ofx.errors import MissingExtraError, OutputError, WeightsError
 from expandnet_ofx.export_model import ExpandNetModel, load
 from expandnet_ofx.partials import partial_name, write_text
 from expandnet_ofx.settings import Settings, chosen_boldness
+from expandnet_ofx.systems import give_name
 from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 MERGES = {"highlights": 0, "full": 1}
@@ -148,7 +149,7 @@ def _complete(target: Path, write: Any, check: Any = None) -> None:
         write(partial)
         if check is not None:
             check(partial)
-        partial.replace(target)
+        give_name(partial, target)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{target}: cannot be written ({str(error).splitlines()[0]})") from error
     finally:

@@ -16,6 +16,7 @@ from expandnet_ofx.maps import extreme
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.pixels import darkest_channel, sum_of_channels
 from expandnet_ofx.swing import alignment
+from expandnet_ofx.systems import give_name
 
 Array = NDArray[np.float32]
 
@@ -48,7 +49,7 @@ class Glimpse:
         partial = partial_name(path)
         try:
             np.savez_compressed(partial, light=self.light, matte=self.matte, step=np.array(self.step))
-            partial.replace(path)
+            give_name(partial, path)
         except OSError:
             partial.unlink(missing_ok=True)
             raise

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from expandnet_ofx.errors import OutputError
+from expandnet_ofx.systems import give_name, is_alive
 
 PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
@@ -74,10 +75,11 @@ def write_text(path: Path, text: str, *, executable: bool = False) -> None:
                 file.write(text)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        # Also where lines end otherwise: what runs a script may be another system than what wrote it.
+        partial.write_text(text, encoding="utf-8", newline="\n")
         if executable:
             partial.chmod(partial.stat().st_mode | 0o111)
-        partial.replace(path)
+        give_name(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
@@ -110,7 +112,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     begin, where = (SCRATCH, Path(gettempdir())) if parent is None else (f".{SCRATCH}", parent)
     for left in where.glob(f"{begin}{_host()}-*"):
         with suppress(OSError, ValueError):
-            if not _alive(int(left.name.removeprefix(begin).split("-")[1])):
+            if not is_alive(int(left.name.removeprefix(begin).split("-")[1])):
                 shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(prefix=f"{begin}{_host()}-{os.getpid()}-", dir=where) as made:
         yield Path(made)
@@ -126,17 +128,7 @@ def sweep(folder: Path) -> list[Path]:
         # One that a neighbor sweeps in the same moment is gone as well.
         with suppress(OSError):
             stale = time.time() - path.stat().st_mtime > 86400
-            if stale or (owner[1] == _host() and not _alive(int(owner[2]))):
+            if stale or (owner[1] == _host() and not is_alive(int(owner[2]))):
                 path.unlink()
                 removed.append(path)
     return removed
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.systems import alike
 
 _MARK = re.compile(r"#+|@+|%0?\d*d|\$F\d*|<UDIM>")
 # A run between two dots, as those of a movie's frames are named: `promo@2x.####.exr`.
@@ -72,11 +73,11 @@ class FramePattern:
 
     def number(self, name: str) -> int | None:
         """Return the frame that a file of this name in the pattern's folder is; None for none."""
-        start, end = self.around
+        name, (start, end) = alike(name), map(alike, self.around)
         number = name[len(start) : len(name) - len(end)]
         if not (name.startswith(start) and name.endswith(end) and re.fullmatch(r"-?\d+", number)):
             return None
-        return int(number) if str(self._names.frame(int(number))) == name else None
+        return int(number) if alike(str(self._names.frame(int(number)))) == name else None
 
 
 def as_pattern(text: str) -> FramePattern | None:

@@ -12,6 +12,7 @@ from expandnet_ofx.errors import UsageError
 from expandnet_ofx.image_files import PICTURE_SUFFIXES
 from expandnet_ofx.patterns import FramePattern, is_pattern
 from expandnet_ofx.sequences import MOVIE_SUFFIXES, Source, absolute, frame_number, without_number
+from expandnet_ofx.systems import place_of
 
 MOST_FRAMES = 10_000_000
 """More than any movie has: a number beyond is a date."""
@@ -89,11 +90,15 @@ def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
 
 
 def _mirror_base(sources: Sequence[Source]) -> Path | None:
-    """Return the folder that results are mirrored from, None if all sources lie in one folder."""
+    """Return the folder that results are mirrored from, None if there is none."""
     roots = {absolute(source.root) for source in sources}
     if len(roots) == 1:
         return next(iter(roots))
-    return Path(os.path.commonpath(roots))
+    try:
+        return Path(os.path.commonpath(roots))
+    except ValueError:
+        # On drives of their own nothing is common.
+        return None
 
 
 def _mirrored(source: Source, base: Path | None, suffix: str) -> Path:
@@ -115,10 +120,10 @@ def refuse_collisions(
     """
     taken: dict[str, Source] = {}
     read = [*(source.path for source in sources), *(path for path in also if path is not None)]
-    inputs = {os.path.realpath(path) for path in read}
+    inputs = {place_of(path) for path in read}
     for source, written in zip(sources, files, strict=True):
         for path in written:
-            real = os.path.realpath(path)
+            real = place_of(path)
             if other := taken.get(real):
                 raise _collision(path, other, source)
             if real in inputs:

@@ -16,6 +16,7 @@ from expandnet_ofx.partials import partial_name
 from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.sheet_drawing import SheetContent, draw_sheet, luminance
 from expandnet_ofx.sheet_histogram import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN
+from expandnet_ofx.systems import give_name
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -181,7 +182,7 @@ class SheetBuilder:
                     image.save(file, format="PNG", pnginfo=info)
                     file.flush()
                     os.fsync(file.fileno())
-                temporary.replace(target)
+                give_name(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:

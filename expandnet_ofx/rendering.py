@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from expandnet_ofx.provenance import analysis_record, as_text
 from expandnet_ofx.results import PROGRAM
 from expandnet_ofx.sources import Part, Prepared
 from expandnet_ofx.statistics import RenderStatistics
+from expandnet_ofx.systems import place_of
 from expandnet_ofx.writer import ImageWriter, PartLayout, image_writer, left_out
 
 Array = NDArray[np.float32]
@@ -93,10 +93,10 @@ class Rendering:
     def _refuse_inputs(self) -> None:
         """Raise `UsageError` if a picture that is read would be replaced."""
         mask = self._prepared.mask
-        read = {os.path.realpath(path) for path in (self._prepared.source, *([] if mask is None else [mask.path]))}
+        read = {place_of(path) for path in (self._prepared.source, *([] if mask is None else [mask.path]))}
         beside = matte_file(self._target) if self._options.separate_matte else None
         for path in (self._target, beside, self._preview):
-            if path is not None and os.path.realpath(path) in read:
+            if path is not None and place_of(path) in read:
                 raise UsageError(f"{path}: is an input as well; choose another output")
 
     def _layouts_of(self, prepared: Prepared, analyses: Sequence[Analysis | None]) -> list[PartLayout]:

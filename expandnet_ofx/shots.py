@@ -16,6 +16,7 @@ from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
 from expandnet_ofx.partials import MAP_FILE, partial_name, write_text
 from expandnet_ofx.sources import Identity
+from expandnet_ofx.systems import give_name
 
 SHOT_SCHEMA = 1
 """Version of the file; another one is refused."""
@@ -192,7 +193,7 @@ class ShotWriter:
     def _name_maps(self) -> None:
         for name in list(self._maps):
             try:
-                self._maps[name].replace(self.path.with_name(name))
+                give_name(self._maps[name], self.path.with_name(name))
             except OSError as error:
                 raise OutputError(
                     f"{self.path.with_name(name)}: cannot be written ({error.strerror or error})"

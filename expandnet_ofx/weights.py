@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, TAIL, boldness_basis
 from expandnet_ofx.errors import WeightsError
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.systems import give_name
 from expandnet_ofx.tail import SIZE, tail
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v4.safetensors"
@@ -232,7 +233,7 @@ def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(_sorted_file(state, contract.to_metadata()))
-        partial.replace(path)
+        give_name(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()

@@ -19,6 +19,7 @@ from expandnet_ofx.image_files import oiio_error
 from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.results import ends
+from expandnet_ofx.systems import give_name
 
 ZIP_LEVEL = 1
 """Level of `zip` and `zips` unless told: the library's own, 4, takes a quarter to a third more time for four percent."""
@@ -158,7 +159,7 @@ class ImageWriter:
             # Windows flushes only what may be written.
             with self._partial.open("r+b") as file:
                 os.fsync(file.fileno())
-            self._partial.replace(self.path)
+            give_name(self._partial, self.path)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 

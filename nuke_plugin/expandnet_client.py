@@ -126,7 +126,11 @@ class Worker:
                 raise ExpandNetError(LOST)
             self._pending += part
         line, _, self._pending = self._pending.partition(b"\n")
-        return json.loads(line.decode("utf-8"))
+        try:
+            return json.loads(line.decode("utf-8"))
+        except ValueError:
+            # Another program's port, or memory that went wrong.
+            raise ExpandNetError(LOST)
 
 
 LOST = "the worker has stopped (it may have run out of memory); render again to start it anew"

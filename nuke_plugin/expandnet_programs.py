@@ -94,8 +94,10 @@ def run_program(words, what, cancelled=None):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=clean_environment(),
-            universal_newlines=True,
+            # What it prints may be a path, and code pages do not hold all letters.
+            env=dict(clean_environment(), PYTHONIOENCODING="utf-8"),
+            encoding="utf-8",
+            errors="replace",
             # On Windows a console would flash up; elsewhere there is no such flag.
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )

@@ -8,9 +8,11 @@ import inspect
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import tkinter
 from importlib.util import find_spec
 from pathlib import Path
@@ -216,6 +218,28 @@ def test_the_environment_of_a_child_is_not_the_hosts():
     before = {"PYTHONHOME": "/nuke", "PYTHONPATH": "/nuke", "LD_LIBRARY_PATH": "/nuke", "QT_PLUGIN_PATH": "/nuke"}
     kept = {"OCIO": "/studio.ocio", "CUDA_VISIBLE_DEVICES": "1", "PATH": "/bin"}
     assert programs.clean_environment({**before, **kept}) == kept
+
+
+def test_what_a_program_prints_is_read_whatever_the_code_page(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252:backslashreplace")
+    said = module("expandnet_programs").run_program([sys.executable, "-c", "print('/home/\u0141ukasz')"], "it")
+    assert said == "/home/\u0141ukasz"
+
+
+def test_another_program_at_the_port_of_a_worker_is_one_clear_line():
+    def serve():
+        made, _ = listening.accept()
+        with made:
+            made.recv(4096)
+            made.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+    client = module("expandnet_client")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(client.ExpandNetError, match="render again"):
+            client.Worker({"port": listening.getsockname()[1], "secret": "s"})
+        thread.join()
 
 
 def test_commands_are_programs_folders_or_wrappers(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.partials import write_text
+from expandnet_ofx.toml_files import read_toml
 
 SKIPPED = ("output", "inputs", "configs", "save_config", "dry_run", "help", "version")
 """What belongs to one run and is no entry of a config."""
@@ -75,18 +75,13 @@ def _misfit(parameter: click.Parameter, value: Any) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return read_toml(path)
     except OSError as error:
         raise click.UsageError(f"--config {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--config {path}: not TOML ({error})") from error
+    except ValueError as error:
+        hint = "; write paths with / or in single quotes" if "\\" in str(error) else ""
+        raise click.UsageError(f"--config {path}: not TOML ({error}{hint})") from error
 
 
 def _wanted(parameter: click.Parameter) -> bool:

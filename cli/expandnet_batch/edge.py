@@ -21,6 +21,8 @@ from expandnet_ofx.errors import ExpandNetError, UsageError, WeightsError
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name))
+"""What farms end a command by; SIGBREAK is the CTRL_BREAK of Windows."""
 
 OF_A_PATH = (
     errno.EACCES,
@@ -36,18 +38,18 @@ OF_A_PATH = (
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; unwinds like `KeyboardInterrupt`, so that partial files are removed."""
+    """One of `ENDING` arrived; unwinds like `KeyboardInterrupt`, so that partial files are removed."""
 
 
 def _stop(number: int, _: object) -> NoReturn:
     # Cleaning up must not be interrupted: the first signal is heard, later ones are not.
     _ignore_signals()
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    raise Terminated if number in ENDING else KeyboardInterrupt
 
 
 def _listen() -> None:
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in (*ENDING, signal.SIGINT):
+        signal.signal(number, _stop)
 
 
 def _hear_again(dropped: Any) -> None:
@@ -74,8 +76,8 @@ def _send(number: int) -> None:
 
 def _ignore_signals() -> None:
     """Ignore further signals; while the interpreter closes one would even replace the exit code."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (*ENDING, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def version_text() -> str:

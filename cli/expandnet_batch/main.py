@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   expandnet-batch shots/*.png -o exr/
-  expandnet-batch 'shot.####.png' --frames 1001-1100 -o 'exr/shot.####.exr'
+  expandnet-batch "shot.####.png" --frames 1001-1100 -o "exr/shot.####.exr"
   expandnet-batch plates/ -o exr/ --output-space acescg --matte
 
 Exit codes: 0 all done or skipped, 1 some frames failed, 2 usage or nothing matched, 130 interrupted, 143 terminated.

@@ -19,6 +19,7 @@ from expandnet_ofx.patterns import FramePattern, as_pattern, is_pattern
 from expandnet_ofx.placing import place_outputs, refuse_collisions
 from expandnet_ofx.results import is_result
 from expandnet_ofx.sequences import Source, find_sources, frame_number
+from expandnet_ofx.systems import place_of
 
 ZIP_SHARE = 0.6
 """What ZIP leaves of half-float plates with grain, for the estimate; raw size for the refusal would be too strict."""
@@ -26,8 +27,8 @@ ZIP_SHARE = 0.6
 
 def check_apart(path: Path, option: str, *, others: Iterable[Path | None]) -> None:
     """Raise `UsageError` if a file that is to be written is one of others: an input must not be lost, nor a result."""
-    places = {os.path.realpath(other) for other in others if other is not None}
-    if os.path.realpath(path) in places:
+    places = {place_of(other) for other in others if other is not None}
+    if place_of(path) in places:
         raise UsageError(f"{option} {path}: is an input or a result as well; choose another name")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from typing import Any
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -3, -4, -8
 """Parameters of glibc's mallopt(3)."""
@@ -30,10 +31,8 @@ def tune_process() -> None:
     """
     # Kernels prepared for shapes that never come again would pile up over a batch of stills of many sizes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        # Not glibc: its allocator has no such switch, and needs none to be correct.
+    mallopt = _allocator_switch()
+    if mallopt is None:
         return
     # Tile threads come and go over the same few large blocks: one arena serves them all and grows once.
     mallopt(M_ARENA_MAX, 1)
@@ -42,14 +41,22 @@ def tune_process() -> None:
     mallopt(M_TOP_PAD, 32 << 20)
 
 
+def _allocator_switch() -> Any:
+    """Return glibc's mallopt; None elsewhere, where allocators have no such switch and need none to be correct."""
+    try:
+        return ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        # On Windows there is no library without a name.
+        return None
+
+
 def keep_memory() -> None:
     """Never hand freed blocks back to the kernel: for training, whose every step asks for the same gigabytes again.
 
     Pages that are mapped and zeroed anew cost a sixth of a step.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _allocator_switch()
+    if mallopt is None:
         return
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)

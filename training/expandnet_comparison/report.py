@@ -15,6 +15,7 @@ from expandnet_comparison.methods import BASE, LEAST_SHARE, OURS_SAMPLES, Row
 from expandnet_comparison.quality import DIGITS, TITLES
 from expandnet_comparison.summary import OURS, groups, sign
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.systems import give_name
 
 Summary = Sequence[Mapping[str, Any]]
 
@@ -165,6 +166,6 @@ def complete(path: Path, write: Callable[[Path], object]) -> None:
     partial = partial_name(path)
     try:
         write(partial)
-        partial.replace(path)
+        give_name(partial, path)
     finally:
         partial.unlink(missing_ok=True)

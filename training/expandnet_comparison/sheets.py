@@ -11,6 +11,7 @@ from expandnet_training.plots import write_sheet
 from numpy.typing import NDArray
 
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.systems import give_name
 
 SHOWN_WHITE = 200.0
 """Light in cd/m2 that is white on a sheet at 0 stops."""
@@ -52,6 +53,6 @@ class Sheet:
         partial = partial_name(self._path)
         try:
             write_sheet(partial, shown, column=COLUMN, texts={MARK: self._mark})
-            partial.replace(self._path)
+            give_name(partial, self._path)
         finally:
             partial.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from expandnet_training.cases import Case
 from expandnet_comparison.choices import Choices
 from expandnet_comparison.methods import Row
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.systems import give_name
 
 METRIC_SOURCES = (
     "expandnet_comparison.quality",
@@ -49,7 +50,7 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_name(self.path)
         partial.write_text(json.dumps(self._held, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        give_name(partial, self.path)
 
 
 def _read(path: Path) -> dict[str, Any]:

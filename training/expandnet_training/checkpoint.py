@@ -10,6 +10,7 @@ import torch
 
 from expandnet_ofx.errors import InputError, OutputError
 from expandnet_ofx.partials import partial_name
+from expandnet_ofx.systems import give_name
 from expandnet_ofx.weights import save_weights
 from expandnet_ofx.weights_import import UNPICKLING_FAILURES
 
@@ -51,7 +52,7 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
     partial = partial_name(target)
     average = {name: value.cpu() for name, value in trainer.average.items()}
     torch.save({"recipe": json.dumps(recipe.to_dict()), "average": average, **trainer.state()}, partial)
-    partial.replace(target)
+    give_name(partial, target)
 
 
 def save_other(path: Path, trainer: Trainer) -> None:
@@ -64,7 +65,7 @@ def save_other(path: Path, trainer: Trainer) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in trainer.average.items()}
     partial = partial_name(path)
     partial.write_bytes(save(state, about))
-    partial.replace(path)
+    give_name(partial, path)
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.toml_files import read_toml
 from expandnet_ofx.transfer import HALF_MAX
 
 SUFFIXES = frozenset({".exr", ".hdr", ".rgbe", ".pfm", ".tif", ".tiff"})
@@ -125,20 +125,15 @@ def read_split(path: Path, names: Sequence[str]) -> Split:
     Raises:
         InputError: the file cannot be read, or names an image that is not there.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
         held = data["validation"]
         for name in ("validation", "panoramas", "photographs"):
             given = data.get(name, [])
             if not (isinstance(given, list) and all(isinstance(item, str) for item in given)):
                 raise TypeError(f"{name} is {given!r}")
         kinds = {name: kind == "panoramas" for kind in ("panoramas", "photographs") for name in data.get(kind, ())}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a split ({error}); it needs a list named validation") from error
     absent = sorted({*held, *kinds} - set(names))
     if absent:

@@ -35,7 +35,9 @@ def whole() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    # SIGBREAK is the CTRL_BREAK of Windows.
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in numbers}
     try:
         yield

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.toml_files import read_toml
 from expandnet_ofx.weights import Contract
 from expandnet_training.camera import CameraRanges
 
@@ -166,14 +166,9 @@ def load_recipe(path: Path, **changes: Any) -> Recipe:
     Raises:
         UsageError: the file cannot be read, an entry is unknown or out of its range.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = read_toml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not a recipe ({error})") from error
     camera = data.pop("camera", {})
     _known(path, data, Recipe)

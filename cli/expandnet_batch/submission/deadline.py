@@ -38,7 +38,7 @@ def main():
             info.write("\\n".join(lines) + "\\n")
         command = os.path.join(os.environ.get("DEADLINE_PATH", ""), "deadlinecommand")
         try:
-            said = subprocess.check_output([command, info.name, os.path.join(HERE, step + ".plugin")]).decode()
+            said = subprocess.check_output([command, info.name, os.path.join(HERE, step + ".plugin")]).decode(errors="replace")
         except OSError as error:
             sys.exit(command + ": cannot be started (" + str(error.strerror) + "); run this where Deadline's client is")
         finally:
@@ -93,7 +93,7 @@ def _job_info(job: FarmJob, step: str) -> dict[str, str]:
 
 def _plugin_info(job: FarmJob, folder: Path, step: str, executable: Sequence[str]) -> dict[str, str]:
     frames = " --frames <STARTFRAME>-<ENDFRAME>" if job.chunked(step) else ""
-    words = [*executable[1:], *FarmJob.words(str(folder / "job.json"), step)]
+    words = [*executable[1:], *FarmJob.words(job.file_on_workers(folder), step)]
     arguments = " ".join(word if _is_plain(word) else f"<QUOTE>{word}<QUOTE>" for word in words)
     return {
         "Executable": executable[0],

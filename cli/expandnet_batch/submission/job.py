@@ -119,6 +119,11 @@ class FarmJob:
                 words.append(word.replace(FRAMES, range_text(frames)))
         return [ruled(word, self.rules) or word for word in words]
 
+    def file_on_workers(self, folder: Path) -> str:
+        """Return where workers find the job's file, which is written to a folder here."""
+        here = str(folder / "job.json")
+        return ruled(here, self.rules) or here
+
     @staticmethod
     def words(file: str, step: str) -> list[str]:
         """Return the words after `expandnet` that run a step of a job's file."""

@@ -49,7 +49,7 @@ def outline_name(job: FarmJob) -> str:
 
 def _layer(job: FarmJob, step: str, folder: Path, executable: Sequence[str]) -> dict[str, Any]:
     chunked = job.chunked(step)
-    command = [*executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    command = [*executable, *job.words(job.file_on_workers(folder), step), "--progress", "plain"]
     layer: dict[str, Any] = {
         "name": step,
         "command": [*command, "--frames", "FRAMES"] if chunked else command,

@@ -47,7 +47,7 @@ def _script(job: FarmJob, step: str, folder: Path, executable: Sequence[str]) ->
         lines.append(f"#SBATCH --cpus-per-task={job.threads}")
     if job.gpu and job.expands(step):
         lines.append("#SBATCH --gres=gpu:1")
-    words = [*executable, *job.words(str(folder / "job.json"), step), "--progress", "plain"]
+    words = [*executable, *job.words(job.file_on_workers(folder), step), "--progress", "plain"]
     command = " ".join(shlex.quote(word) for word in words)
     if chunked:
         command += ' --chunk "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"'

@@ -25,6 +25,7 @@ from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.submission.paths import parse_rule
 from expandnet_ofx.color import BUILT_IN_CONFIG, uses_config
 from expandnet_ofx.errors import UsageError
+from expandnet_ofx.systems import on_windows
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,9 @@ def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     job.save(folder / "job.json")
     click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
     if not options["now"]:
-        click.echo(f"submit it with: cd {shlex.quote(str(folder))} && {shlex.join(engine.submit(job))}")
+        # On Windows `cd` alone stays on its drive, and single quotes are part of a word.
+        there = f"/d {subprocess.list2cmdline([str(folder)])}" if on_windows() else shlex.quote(str(folder))
+        click.echo(f"submit it with: cd {there} && {shlex.join(engine.submit(job))}")
         return 0
     return subprocess.run(engine.submit(job), cwd=folder, check=False).returncode
 

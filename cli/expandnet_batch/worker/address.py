@@ -11,9 +11,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from expandnet_batch.worker.protocol import LINE_LIMIT
 from expandnet_ofx import __version__
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import write_text
+from expandnet_ofx.systems import on_windows
 
 FOLDER_VARIABLE = "EXPANDNET_RUNTIME"
 """Names the folder instead of the user's own one."""
@@ -44,6 +46,9 @@ def _named_folder() -> Path:
         return Path(named).absolute()
     if session := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(session) / "expandnet"
+    if on_windows() and (own := os.environ.get("LOCALAPPDATA")):
+        # Modes of folders say nothing there, and a folder for temporary files may be everybody's.
+        return Path(own) / "expandnet"
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"expandnet-{user}"
 
@@ -77,13 +82,20 @@ class Address:
         write_text(path, json.dumps(asdict(self)))
         path.chmod(0o600)
 
+    @property
+    def hello(self) -> bytes:
+        """The first request of a connection, as a line."""
+        request = {"id": 0, "request": "hello", "protocol": self.protocol, "secret": self.secret}
+        return json.dumps(request).encode() + b"\n"
+
     def answers(self) -> bool:
-        """Tell whether somebody listens."""
+        """Tell whether this worker listens: of one that was killed, its port may be another program's by now."""
         try:
-            connect(self).close()
-        except OSError:
+            with connect(self) as made, made.makefile("rb") as said:
+                made.sendall(self.hello)
+                return json.loads(said.readline(LINE_LIMIT)).get("ok") is True
+        except (OSError, ValueError, AttributeError):
             return False
-        return True
 
 
 def connect(address: Address) -> socket.socket:

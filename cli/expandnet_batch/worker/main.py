@@ -124,6 +124,9 @@ def _start(options: dict[str, Any]) -> Path:
             stdout=said,
             stderr=said,
             start_new_session=True,
+            # What that is on Windows; a console would flash up as well.
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+            | getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
@@ -159,9 +162,7 @@ def _stop(device: str) -> None:
     try:
         address = Address.load(place)
         with connect(address) as made:
-            hello = {"id": 0, "request": "hello", "protocol": PROTOCOL, "secret": address.secret}
-            for request in (hello, {"id": 1, "request": "shutdown"}):
-                made.sendall(json.dumps(request).encode() + b"\n")
+            made.sendall(address.hello + json.dumps({"id": 1, "request": "shutdown"}).encode() + b"\n")
             while made.recv(4096):
                 pass
     except (ExpandNetError, OSError):
