@@ -57,7 +57,7 @@ class Analyzer:
         proxy = normalize(seen.proxy, low, high)
         features = self._workers.submit(self._engine.global_features, proxy).result()
         features = self._engine.weights.condition(features, self._settings.boldness, proxy)
-        white = grade.white_share(seen.histograms, seen.levels, clips)
+        white = grade.white_share(seen.histograms, seen.levels, clips, self._settings.full)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
         anchor, samples, maps = self._found(seen, plate, features, clips, low, high)
         return Analysis(

@@ -89,6 +89,7 @@ class BandMerger:
         self._matte = PlateMatte(plate, analysis, settings)
         own = plate.encoding.to_rec709
         matrix = to_output if own is None else own if to_output is None else to_output @ own
+        self._luma = grade.LUMA if own is None else grade.LUMA @ own
         self._matrix = None if matrix is None else matrix.T.astype(np.float32)
 
     def merge(self, y: int, codes: NDArray[Any], prediction: Array) -> Iterator[Band]:
@@ -136,7 +137,8 @@ class BandMerger:
         else:
             matte = self._matte.steady(held)
             matte = matte if keep is None else matte * (1 - keep)
-            light = grade.merge(linear, prediction, color, matte, self._settings.merging, clips=self._clips(color))
+            merging, clips = self._settings.merging, self._clips(color)
+            light = grade.merge(linear, prediction, color, matte, merging, clips=clips, luma=self._luma)
         light, linear = self._output(light), self._output(linear)
         self._statistics.add(linear, light, matte)
         return Band(start=y, codes=inner, plate=linear, light=light, matte=matte)
@@ -162,6 +164,15 @@ class BandMerger:
         return cleaned(as_float(codes) / np.float32(full_scale(codes.dtype)), 0, 1)
 
     def _output(self, light: Array) -> Array:
-        light = light if self._matrix is None else light @ beside(light, self._matrix)
+        light = light if self._matrix is None else _multiplied(light, beside(light, self._matrix))
         held: Array = namespace(light).clip(light, -HALF_MAX, HALF_MAX)
         return held
+
+
+def _multiplied(light: Array, matrix: Array) -> Array:
+    """Return light (n, W, 3) through a matrix (3, 3), to the same bits whatever else is multiplied with it."""
+    flat = light.reshape(-1, 3)
+    # A single row is multiplied by other means than several.
+    several = namespace(flat).broadcast_to(flat, (2, 3)) if len(flat) == 1 else flat
+    result: Array = (several @ matrix)[: len(flat)].reshape(light.shape)
+    return result

@@ -17,7 +17,7 @@ OF_THE_MERGE = ("output_space", "stops", "max_stops", "saturated_max_stops", "sa
 """Settings that no prediction depends on."""
 
 OF_THE_RESULT = (*OF_THE_MERGE, "tile", "feather")
-"""Settings that no analysis depends on."""
+"""Settings that no analysis depends on, but for the space of relative output, whose range is measured in it."""
 
 
 def settings_record(settings: Settings) -> dict[str, Any]:
@@ -35,7 +35,8 @@ def of_analyses(settings: Settings, weights: Weights) -> dict[str, Any]:
     """Return what analyses depend on beside the plate; a boldness that is the weights' own is told by its value."""
     record = settings_record(settings)
     for name in OF_THE_RESULT:
-        del record[name]
+        if not (settings.relative and name == "output_space"):
+            del record[name]
     record["sun_stops"] = bool(record["sun_stops"])
     record["boldness"] = chosen_boldness(weights.contract, settings)
     return {**record, "weights_sha256": weights.sha256}

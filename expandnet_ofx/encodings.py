@@ -39,7 +39,7 @@ H273_PRIMARIES = {
     22: Primaries((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), D65),
 }
 """ColourPrimaries of ITU-T H.273, table 2."""
-H273_CURVES = {4: "gamma2.2", 5: "gamma2.8", 8: "linear", 13: "srgb"} | dict.fromkeys((1, 6, 14, 15), "bt1886")
+H273_CURVES = {4: "gamma2.2", 5: "gamma2.8", 8: "linear", 13: "srgb"} | dict.fromkeys((1, 6, 7, 11, 14, 15), "bt1886")
 """TransferCharacteristics of ITU-T H.273, table 3; camera curves are shown on a BT.1886 display."""
 H273_HDR = {9: "logarithmic", 10: "logarithmic", 16: "PQ", 18: "HLG"}
 UNSPECIFIED = 2
@@ -52,11 +52,12 @@ def combine(space: Primaries, curve: str) -> Encoding:
 
     Built-in encodings are returned as they are; others are made once, so that their tables are made once.
     """
-    if space == primaries.REC709 and curve in ENCODINGS:
+    if space == primaries.REC709 and curve in ENCODINGS and ENCODINGS[curve].to_rec709 is None:
         return ENCODINGS[curve]
     if (space, curve) in BUILT_IN:
         return ENCODINGS[BUILT_IN[space, curve]]
     decode = ENCODINGS[curve].curve if curve in ENCODINGS else gamma_decode(float(curve.removeprefix("gamma")))
     if space == primaries.REC709:
-        return Encoding(curve, decode)
+        # ProPhoto's curve, 1.8 with a linear foot, is found with other primaries too.
+        return Encoding(f"rec709-{curve}" if curve in ENCODINGS else curve, decode)
     return Encoding(f"{PRIMARIES_NAMES.get(space, 'own')}-{curve}", decode, primaries.to_rec709(space))

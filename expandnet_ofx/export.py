@@ -10,9 +10,8 @@ from typing import Any
 
 from expandnet_ofx.errors import MissingExtraError, OutputError, WeightsError
 from expandnet_ofx.export_model import ExpandNetModel, load
-from expandnet_ofx.partials import partial_name, write_text
+from expandnet_ofx.partials import new_file, write_text
 from expandnet_ofx.settings import Settings, chosen_boldness
-from expandnet_ofx.systems import give_name
 from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 MERGES = {"highlights": 0, "full": 1}
@@ -143,14 +142,10 @@ def flame_description(name: str) -> dict[str, Any]:
 
 def _complete(target: Path, write: Any, check: Any = None) -> None:
     """Write a file under another name first; it appears only when complete and checked."""
-    partial = partial_name(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        if check is not None:
-            check(partial)
-        give_name(partial, target)
+        with new_file(target) as partial:
+            write(partial)
+            if check is not None:
+                check(partial)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{target}: cannot be written ({str(error).splitlines()[0]})") from error
-    finally:
-        partial.unlink(missing_ok=True)

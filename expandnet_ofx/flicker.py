@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from expandnet_ofx.arrays import to_host
 from expandnet_ofx.errors import InputError
 from expandnet_ofx.maps import extreme
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import new_file
 from expandnet_ofx.pixels import darkest_channel, sum_of_channels
 from expandnet_ofx.swing import alignment
-from expandnet_ofx.systems import give_name
 
 Array = NDArray[np.float32]
 
@@ -46,13 +45,8 @@ class Glimpse:
 
     def save(self, path: Path) -> None:
         """Write the glimpse; the file appears only when complete. Raises `OSError`."""
-        partial = partial_name(path)
-        try:
+        with new_file(path) as partial:
             np.savez_compressed(partial, light=self.light, matte=self.matte, step=np.array(self.step))
-            give_name(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
 
     @classmethod
     def load(cls, path: Path) -> Glimpse:
@@ -124,7 +118,7 @@ def jumps_between(before: Glimpse, after: Glimpse) -> Array:
     """
     if before.light.shape != after.light.shape:
         return np.zeros(0, np.float32)
-    shift, agreement = alignment(np.minimum(after.light, 1), np.minimum(before.light, 1))
+    shift, agreement = alignment(*(np.clip(glimpse.light, 0, 1) for glimpse in (after, before)))
     if not agreement:
         return np.zeros(0, np.float32)
     width = 2 * -(-BORDER // after.step) + 1

@@ -6,6 +6,7 @@ comes back bit for bit, even beside a clipped one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from expandnet_ofx.arrays import as_float, beside, cleaned, copied, namespace, s
 from expandnet_ofx.pixels import any_channel, brightest_channel, darkest_channel, picked, put_picked
 
 Array = NDArray[np.float32]
+
+LUMA = np.array([0.2126, 0.7152, 0.0722])
+"""Luminance of the primaries of Rec.709 (ITU-R BT.709-6, item 3.2)."""
 
 MATTE_RADIUS = 2
 """Reach of the matte's low-pass in pixels: the 5-tap binomial below."""
@@ -125,12 +129,18 @@ def _shared(own: float, one: float, other: float, histogram: NDArray[np.int64], 
     return level if reached >= FEWEST and above < 0.25 * reached else own
 
 
-def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...]) -> float:
-    """Return the largest share of pixels that can be white in all channels at once."""
+def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...], full: float) -> float:
+    """Return the largest share of pixels that can be white in all channels at once.
+
+    Args:
+        histograms, levels: see `Survey`.
+        clips: the code that each channel clips at.
+        full: share of it from which a channel counts as white.
+    """
     shares = []
     for histogram, clip in zip(histograms, clips, strict=True):
         total = max(1, int(histogram.sum()))
-        shares.append(histogram[int(0.992 * clip * levels) :].sum() / total)
+        shares.append(histogram[math.ceil(full * clip * levels) :].sum() / total)
     return float(min(shares))
 
 
@@ -223,7 +233,14 @@ def _limit(gain: Array, darkest: Array, settings: MergeSettings) -> Array:
 
 
 def merge(
-    plate: Array, prediction: Array, codes: NDArray[Any], matte: Array, settings: MergeSettings, *, clips: Array
+    plate: Array,
+    prediction: Array,
+    codes: NDArray[Any],
+    matte: Array,
+    settings: MergeSettings,
+    *,
+    clips: Array,
+    luma: NDArray[np.floating[Any]] = LUMA,
 ) -> Array:
     """Lay predicted light over a plate: out = plate * (max(prediction, plate) / plate)^matte, never below the plate.
 
@@ -233,6 +250,7 @@ def merge(
         codes: of the plate (H, W, 3), any type.
         matte: (H, W, 3) in [0, 1].
         clips: (3,) the code that each channel clips at.
+        luma: (3,) luminance of the plate's primaries.
 
     Returns:
         Light (H, W, 3) float32; equal to `plate` bit for bit where `matte` is 0.
@@ -243,7 +261,9 @@ def merge(
         return out
     plate, prediction, matte, codes = (picked(x, chosen) for x in (plate, prediction, matte, codes))
     if settings.saturation != 1:
-        luminance = prediction @ beside(prediction, np.array([0.2126, 0.7152, 0.0722], np.float32))
+        # Not as a product of matrices, whose last bits depend on how many pixels there are.
+        red, green, blue = luma.tolist()
+        luminance = red * prediction[:, 0] + green * prediction[:, 1] + blue * prediction[:, 2]
         prediction = xp.clip(luminance[:, None] + settings.saturation * (prediction - luminance[:, None]), 0, None)
     floor = xp.clip(plate, 2**-16, None)
     gain = xp.log2(xp.maximum(prediction * 2.0**settings.stops, floor) / floor)

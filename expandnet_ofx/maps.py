@@ -99,11 +99,22 @@ def extreme(x: Array, width: int, extreme_of: Any, *, wrap: bool = False) -> Arr
 
 
 def halve(x: Array) -> Array:
-    """Return averages of 2 x 2 values: (H // 2, W // 2, C)."""
-    height, width = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
-    x = x[:height, :width]
-    result: Array = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) * np.float32(0.25)
-    return result
+    """Return averages of 2 x 2 values: (H // 2, W // 2, C); of an odd number, of as much more as makes up the whole."""
+    return _halve_along(_halve_along(x, 0), 1)
+
+
+def _halve_along(x: Array, axis: int) -> Array:
+    x = x.swapaxes(0, axis)
+    count = len(x) // 2
+    if len(x) == 2 * count:
+        result = (x[::2] + x[1::2]) * np.float32(0.5)
+    else:
+        # Each average is of 2 + 1 / count values: of the middle one, a part of the one before, another of the next.
+        share = (np.arange(count + 1, dtype=np.float32) / np.float32(len(x))).reshape(-1, *[1] * (x.ndim - 1))
+        own = x[1::2]
+        result = own + share[:0:-1] * (x[:-1:2] - own) + share[1:] * (x[2::2] - own)
+    halved: Array = np.ascontiguousarray(result.swapaxes(0, axis))
+    return halved
 
 
 RESAMPLED = 1 << 17

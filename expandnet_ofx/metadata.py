@@ -40,7 +40,8 @@ def carried_attributes(spec: Any) -> dict[str, Any]:
 def film_rate(rate: Fraction) -> Fraction:
     """Return a frame rate that a file rounds: the nearest of NTSC where it is one, such as 24000/1001."""
     ntsc = Fraction(round(rate) * 1000, 1001)
-    return ntsc if abs(rate - ntsc) < rate / 20_000 else rate
+    # 23.98 is one of them, 24.98 is none.
+    return ntsc if abs(rate - ntsc) < rate / 6_000 else rate
 
 
 def pixel_aspect(spec: Any, format_name: str) -> float:

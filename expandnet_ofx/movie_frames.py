@@ -17,6 +17,7 @@ from expandnet_ofx import primaries
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.color import input_encoding
 from expandnet_ofx.convert import Converter
+from expandnet_ofx.encodings import H273_PRIMARIES
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
 from expandnet_ofx.hashes import content_hash
 from expandnet_ofx.masks import open_mask
@@ -48,6 +49,9 @@ PRIMARIES = {
     "bt470bg": primaries.REC709,
     "bt2020": primaries.REC2020,
     "smpte432": primaries.P3_D65,
+    "bt470m": H273_PRIMARIES[4],
+    "smpte240m": H273_PRIMARIES[7],
+    "smpte431": H273_PRIMARIES[11],
 }
 """BT.601's two sets of primaries lie so near Rec.709's that video practice treats them as one."""
 

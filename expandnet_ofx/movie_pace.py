@@ -12,7 +12,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._last: int | None = None
-        self._shortest = self._longest = 0
+        self._shortest: int | None = None
+        self._longest = 0
 
     def add(self, stamp: int | None) -> bool:
         """Take the next frame's stamp; return False once durations differ by more than a tick or a tenth of a frame."""
@@ -20,12 +21,13 @@ class Pace:
             return True
         if self._last is not None:
             step = stamp - self._last
-            self._shortest = min(self._shortest or step, step)
+            self._shortest = step if self._shortest is None else min(self._shortest, step)
             self._longest = max(self._longest, step)
         self._last = stamp
         # Containers that count milliseconds round 1/24 s to 41 or 42: a tick is no change, unless it is a whole frame.
-        rounding = 1 if self._shortest > 1 else 0
-        return self._longest - self._shortest <= max(self._shortest / 10, rounding)
+        shortest = self._shortest or 0
+        rounding = 1 if shortest > 1 else 0
+        return self._longest - shortest <= max(shortest / 10, rounding)
 
 
 def hole_of(stamps: Sequence[int]) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -52,12 +53,43 @@ def _host() -> str:
     return f"{zlib.crc32(' '.join(found).encode()):08x}"
 
 
+def _short(stem: str) -> str:
+    """Return as much of a name's begin as leaves room for what a partial file is told by."""
+    return os.fsencode(stem)[:LONGEST_STEM].decode(errors="ignore") if len(os.fsencode(stem)) > LONGEST_STEM else stem
+
+
 def partial_name(path: Path) -> Path:
     """Return a unique name beside `path`, with its suffix, that tells who writes it."""
-    stem = path.stem
-    if len(os.fsencode(stem)) > LONGEST_STEM:
-        stem = os.fsencode(stem)[:LONGEST_STEM].decode(errors="ignore")
+    stem = _short(path.stem)
     return path.with_name(f".{stem}.{_host()}-{os.getpid()}-{secrets.token_hex(3)}{PARTIAL}{path.suffix}")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give the name that a file is written under; it gets its own when the block is left well, else it is removed.
+
+    Its folder is made, and what killed processes left of the file goes. The file is on the disk before it has its name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, stem=_short(path.stem))
+    partial = partial_name(path)
+    try:
+        yield partial
+        flush(partial)
+        give_name(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def flush(path: Path) -> None:
+    """Wait until what was written is on the disk; raise `OSError` if it does not get there."""
+    # Windows flushes only what may be written.
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str, *, executable: bool = False) -> None:
@@ -68,21 +100,17 @@ def write_text(path: Path, text: str, *, executable: bool = False) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = partial_name(path)
     try:
         if is_special(path):
             with path.open("a", encoding="utf-8") as file:
                 file.write(text)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Also where lines end otherwise: what runs a script may be another system than what wrote it.
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        if executable:
-            partial.chmod(partial.stat().st_mode | 0o111)
-        give_name(partial, path)
+        with new_file(path) as partial:
+            # Also where lines end otherwise: what runs a script may be another system than what wrote it.
+            partial.write_text(text, encoding="utf-8", newline="\n")
+            if executable:
+                partial.chmod(partial.stat().st_mode | 0o111)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
@@ -108,27 +136,47 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
     Args:
         parent: folder that it is made in, hidden; None for that of all temporary files.
+
+    Raises:
+        OutputError: it cannot be made.
     """
     begin, where = (SCRATCH, Path(gettempdir())) if parent is None else (f".{SCRATCH}", parent)
     for left in where.glob(f"{begin}{_host()}-*"):
         with suppress(OSError, ValueError):
             if not is_alive(int(left.name.removeprefix(begin).split("-")[1])):
                 shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=f"{begin}{_host()}-{os.getpid()}-", dir=where) as made:
+    prefix = f"{begin}{_host()}-{os.getpid()}-"
+    try:
+        # What is held by others, as network disks do, stays for the next sweep, and is no reason to fail.
+        folder = TemporaryDirectory(prefix=prefix, dir=where, ignore_cleanup_errors=True)
+    except OSError as error:
+        advice = "make room, or set TMPDIR to a folder on another disk" if parent is None else "make room"
+        raise OutputError(
+            f"{where}: no folder for temporary files can be made ({error.strerror or error}); {advice}"
+        ) from error
+    with folder as made:
         yield Path(made)
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Remove partial files of this host whose process is gone, and any older than a day; return them."""
+def is_stale(path: Path) -> bool:
+    """Tell whether a file is older than any work that may still need it, a day; raise `OSError` if it is gone."""
+    return time.time() - path.stat().st_mtime > 86400
+
+
+def sweep(folder: Path, *, stem: str = "") -> list[Path]:
+    """Remove partial files of this host whose process is gone, and any older than a day; return them.
+
+    Args:
+        stem: of the file that they were to become; of all files without it.
+    """
     removed = []
-    for path in folder.glob(f".*{PARTIAL}.*"):
+    for path in folder.glob(f".{escape(stem) + '.' if stem else ''}*{PARTIAL}.*"):
         owner = _OWNER.fullmatch(path.name)
         if owner is None:
             continue
         # One that a neighbor sweeps in the same moment is gone as well.
         with suppress(OSError):
-            stale = time.time() - path.stat().st_mtime > 86400
-            if stale or (owner[1] == _host() and not is_alive(int(owner[2]))):
+            if is_stale(path) or (owner[1] == _host() and not is_alive(int(owner[2]))):
                 path.unlink()
                 removed.append(path)
     return removed

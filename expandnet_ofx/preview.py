@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from expandnet_ofx.errors import OutputError
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import flush, new_file
 from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.sheet_drawing import SheetContent, draw_sheet, luminance
 from expandnet_ofx.sheet_histogram import BIN_COUNT, BINS_PER_STOP, STOPS_SHOWN
-from expandnet_ofx.systems import give_name
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -162,7 +163,13 @@ class SheetBuilder:
         return f"{self._width} x {self._height}   {shown}% above white   {peak}"
 
     def save(self, path: str | os.PathLike[str], *, provenance: str | None = None) -> None:
-        """Write the sheet as an sRGB PNG; the file appears complete or not at all, and equal sheets give equal bytes.
+        """Write the sheet; see `saved`."""
+        with self.saved(path, provenance=provenance):
+            pass
+
+    @contextmanager
+    def saved(self, path: str | os.PathLike[str], *, provenance: str | None = None) -> Iterator[None]:
+        """Write the sheet as an sRGB PNG, which gets its name when the block is left well; equal sheets give equal bytes.
 
         `provenance` says which result it shows; `shows` compares it.
         Raises OutputError when it cannot be written, ValueError while rows are missing.
@@ -170,21 +177,16 @@ class SheetBuilder:
         from PIL import Image, PngImagePlugin
 
         target = Path(path)
-        temporary = partial_name(target)
         info = PngImagePlugin.PngInfo()
         info.add(b"sRGB", b"\x00")  # perceptual intent: PNG, third edition (W3C, 2025), 11.3.2.5
         if provenance is not None:
             info.add_text(PROVENANCE, _digest(provenance))
         image = Image.fromarray(self.image())
         try:
-            try:
-                with temporary.open("xb") as file:
-                    image.save(file, format="PNG", pnginfo=info)
-                    file.flush()
-                    os.fsync(file.fileno())
-                give_name(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with new_file(target) as partial:
+                image.save(partial, format="PNG", pnginfo=info)
+                flush(partial)
+                yield
         except OSError as error:
             reason = error.strerror or str(error)
             raise OutputError(

@@ -21,23 +21,24 @@ CACHED = 4096
 """Longest axis whose matrix is kept: frames of a shot share it, and those of a very large plate would stay in memory."""
 
 
-def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE) -> Array:
+def reduction_matrix(length: int, *, antialias: bool, size: int = GLOBAL_SIZE, wrap: bool = False) -> Array:
     """Return the matrix (size, length) that resizes one axis bilinearly with pixel centers aligned at half-integers.
 
     With `antialias` the triangle filter widens with the reduction, as Pillow and PyTorch's
     `interpolate(mode="bilinear", antialias=True)` do; without, the two nearest pixels are mixed
-    (`align_corners=False`). Rows sum to 1.
+    (`align_corners=False`). Rows sum to 1. With `wrap` the axis goes on at its other end, as a panorama does.
     """
     scale = length / size
     centers = (np.arange(size) + 0.5) * scale
     support = max(scale, 1.0) if antialias else 1.0
-    if not antialias:
+    if not antialias and not wrap:
         centers = np.clip(centers, 0.5, length - 0.5)
     positions = np.arange(length) + 0.5
     matrix = np.empty((size, length), np.float32)
     # Row by row: double precision for the whole matrix of a wide plate would take hundreds of megabytes.
     for row, center in zip(matrix, centers, strict=True):
-        weights = np.maximum(0.0, 1.0 - np.abs(positions - center) / support)
+        away = np.abs(positions - center)
+        weights = np.maximum(0.0, 1.0 - (np.minimum(away, length - away) if wrap else away) / support)
         row[:] = weights / weights.sum()
     return matrix
 
@@ -59,8 +60,8 @@ class _Piece:
     """(pixels, reduced pixels)."""
 
 
-def _pieces(length: int, *, antialias: bool, size: int) -> tuple[_Piece, ...]:
-    matrix = reduction_matrix(length, antialias=antialias, size=size)
+def _pieces(length: int, *, antialias: bool, size: int, wrap: bool) -> tuple[_Piece, ...]:
+    matrix = reduction_matrix(length, antialias=antialias, size=size, wrap=wrap)
     pieces = []
     for start in range(0, length, PIECE):
         source = slice(start, min(start + PIECE, length))
@@ -78,12 +79,28 @@ def _touched(matrix: Array) -> slice:
 
 
 class Reduction:
-    """Resizes a picture (height, width, channels) to (rows, columns, channels) while its rows come in any order."""
+    """Resizes a picture (height, width, channels) to (rows, columns, channels) while its rows come in any order.
 
-    def __init__(self, height: int, width: int, rows: int, columns: int, *, antialias: bool, channels: int = 3) -> None:
+    Args:
+        antialias, wrap: see `reduction_matrix`; columns alone wrap.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        rows: int,
+        columns: int,
+        *,
+        antialias: bool,
+        channels: int = 3,
+        wrap: bool = False,
+    ) -> None:
         down = _kept_matrix if height <= CACHED else reduction_matrix
         self._down = down(height, antialias=antialias, size=rows)
-        self._across = (_kept_pieces if width <= CACHED else _pieces)(width, antialias=antialias, size=columns)
+        self._across = (_kept_pieces if width <= CACHED else _pieces)(
+            width, antialias=antialias, size=columns, wrap=wrap
+        )
         self.result = np.zeros((rows, columns, channels), np.float32)
 
     def part(self, y: int, seen: Array) -> tuple[slice, Array]:

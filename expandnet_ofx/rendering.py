@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ class Rendering:
                         if progress is not None:
                             progress(done / total)
             # Not a method: whoever drops this object must not find it held by its own thread.
-            self._calls(_complete, self._writer, self._matte, self._keep_sheet(), self._preview)
+            self._calls(_complete, self._writer, self._matte, self._saved_sheet(), self._preview)
             self._stack = stack.pop_all()
         # A begun frame may wait, and its source may hold a whole plate.
         del self._prepared, self._analyses
@@ -163,10 +162,13 @@ class Rendering:
     def _depth(self) -> int:
         return PIECES_WAITING if self._expander.engine.device == "cpu" else PIECES_WAITING_DEVICE
 
-    def _keep_sheet(self) -> Callable[[], None] | None:
+    def _saved_sheet(self) -> AbstractContextManager[None]:
         if self._sheet is None or self._preview is None:
-            return None
-        return partial(self._sheet.save, self._preview, provenance=self._record["expandnet/provenance"])
+            return nullcontext()
+        saved: AbstractContextManager[None] = self._sheet.saved(
+            self._preview, provenance=self._record["expandnet/provenance"]
+        )
+        return saved
 
     def abandon(self) -> None:
         """Remove what was written of a frame that is not to be finished; one that is complete stays."""
@@ -212,17 +214,22 @@ class Rendering:
 
 
 def _complete(
-    writer: ImageWriter, matte: ImageWriter | None, keep_sheet: Callable[[], None] | None, sheet: Path | None
+    writer: ImageWriter, matte: ImageWriter | None, saved_sheet: AbstractContextManager[None], sheet: Path | None
 ) -> None:
-    """Give the files of a frame their names, the result's last: where it is, all are; where none was and it fails, none is."""
+    """Give the files of a frame their names once all are on the disk, the result's last.
+
+    Where it is, all are; where none was and it fails, none is.
+    """
     beside = [path for path in (matte.path if matte is not None else None, sheet) if path is not None]
     # What belongs to an earlier result is not taken away from it.
     new = [path for path in beside if not path.exists()]
     try:
-        if matte is not None:
-            matte.commit()
-        if keep_sheet is not None:
-            keep_sheet()
+        for output in (writer, matte):
+            if output is not None:
+                output.complete()
+        with saved_sheet:
+            if matte is not None:
+                matte.commit()
         writer.commit()
     except BaseException:
         for path in new:

@@ -38,7 +38,10 @@ UNRESOLVED = 0.25
 """Stops by which an edge pixel may fall below the threshold on a slope; what falls further jumps within the pixel."""
 
 FREE = 40.0
-"""Limit in stops from which nothing is held."""
+"""Limit in stops from which nothing is held; a map that says so is sampled to within a millionth of it."""
+
+FREER = (FREE - 8.0, FREE - 1.0)
+"""Limits between which light is let go, so that none of it jumps where there is no limit any more."""
 
 DEEP = 10.0
 """Pixels of the reduced plate from the edge of clipping at which a limit is that of the area around it alone."""
@@ -173,5 +176,6 @@ def hold(log_light: Array, log_plate: Array, limit: Array) -> Array:
     xp = namespace(log_light)
     gain = xp.clip(log_light - log_plate, 0, None)
     held = gain * -xp.expm1(-xp.clip(limit, 0, None) / xp.clip(gain, 0.05, None))
-    result: Array = xp.where((gain > 0) & (limit < FREE), log_plate + held, log_light)
+    held = held + smoothstep(*FREER, limit) * (gain - held)
+    result: Array = xp.where((gain > 0) & (limit < FREER[1]), log_plate + held, log_light)
     return result

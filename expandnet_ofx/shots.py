@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
-from expandnet_ofx.partials import MAP_FILE, partial_name, write_text
+from expandnet_ofx.partials import MAP_FILE, is_stale, partial_name, write_text
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.systems import give_name
 
@@ -94,7 +95,13 @@ class Shot:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             schema = data["schema"] if data.get("kind") == "expandnet-shot" else None
-        except (OSError, ValueError, AttributeError, KeyError) as error:
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: is not there; run expandnet analyze") from error
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror or error}); check its disk and run again"
+            ) from error
+        except (ValueError, AttributeError, KeyError) as error:
             raise InputError(f"{path}: not the analysis of a shot ({error}); run expandnet analyze") from error
         if schema != SHOT_SCHEMA:
             raise InputError(f"{path}: shot of schema {schema}, this version reads {SHOT_SCHEMA}; analyze it again")
@@ -182,23 +189,36 @@ class ShotWriter:
         """Write the shot's file, which appears only when complete, and return the shot."""
         frames = {str(number): self._frames[number] for number in sorted(self._frames)}
         before = _map_files(self.path)
-        self._name_maps()
-        write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
+        try:
+            self._name_maps()
+            write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
+        except BaseException:
+            # A copy of this process may have come to an end meanwhile: what is named now stays.
+            self._remove(self._maps.keys() - _map_files(self.path))
+            raise
         shot = Shot.load(self.path)
-        for name in before - {frame.map_file for frame in shot.frames.values()}:
-            with suppress(OSError):
-                self.path.with_name(name).unlink()
+        self._remove((before | self._lost()) - {frame.map_file for frame in shot.frames.values()})
         return shot
 
     def _name_maps(self) -> None:
-        for name in list(self._maps):
+        for name, partial in self._maps.items():
             try:
-                give_name(self._maps[name], self.path.with_name(name))
+                give_name(partial, self.path.with_name(name))
             except OSError as error:
                 raise OutputError(
                     f"{self.path.with_name(name)}: cannot be written ({error.strerror or error})"
                 ) from error
-            del self._maps[name]
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(OSError):
+                self.path.with_name(name).unlink()
+
+    def _lost(self) -> set[str]:
+        """Return the names of maps that a killed run may have left, as old as what `sweep` takes of any process."""
+        ours = re.compile(rf"{re.escape(self.path.stem)}\.-?\d+\.[0-9a-f]{{8}}{re.escape(MAP_FILE)}")
+        found = (path for path in self.path.parent.iterdir() if ours.fullmatch(path.name))
+        return {path.name for path in found if is_stale(path)}
 
 
 def _map_files(path: Path) -> set[str]:

@@ -34,7 +34,7 @@ LOOKED_PIXELS = 1 << 18
 """Pixels looked at at a time, by each thread: they and what is made of them take some 30 MB."""
 
 EVIDENCE_SAMPLES = 2
-"""Pixels per pixel of the working plate that the color of the surround is read from, along each axis: plenty."""
+"""Pixels per pixel of the working plate that the color of the surround is read from, along each axis, about."""
 
 EVIDENCE_ROWS = 64
 """Rows of it at a time: evidence takes more room than the pixels it is taken from."""
@@ -99,13 +99,14 @@ class Surveyor:
         x0, y0, x1, y1 = plate.window
         self._plate = plate
         self._levels = 255 if dtype == np.uint8 else BINS
-        self._proxy = Reduction(y1 - y0, x1 - x0, GLOBAL_SIZE, GLOBAL_SIZE, antialias=antialias)
+        self._proxy = Reduction(y1 - y0, x1 - x0, GLOBAL_SIZE, GLOBAL_SIZE, antialias=antialias, wrap=wrap)
         shrink = min(1.0, WORKING_EDGE / max(y1 - y0, x1 - x0))
         height, width = (max(1, round(length * shrink)) for length in (y1 - y0, x1 - x0))
-        self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True)
-        self._stride = max(1, max(y1 - y0, x1 - x0) // (EVIDENCE_SAMPLES * WORKING_EDGE))
-        samples_y, samples_x = -(-(y1 - y0) // self._stride), -(-(x1 - x0) // self._stride)
-        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10)
+        self._working = Reduction(y1 - y0, x1 - x0, height, width, antialias=True, wrap=wrap)
+        # Odd, so that the pixel that is read is the middle of those that it stands for, and no side is preferred.
+        self._stride = max(y1 - y0, x1 - x0) // (2 * EVIDENCE_SAMPLES * WORKING_EDGE) * 2 + 1
+        samples_y, samples_x = (len(range(self._middle(n), n, self._stride)) for n in (y1 - y0, x1 - x0))
+        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10, wrap=wrap)
         whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
         self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
         self._down, self._across = Reach(y1 - y0), Reach(x1 - x0, wrap=wrap)
@@ -125,6 +126,8 @@ class Surveyor:
         seen = self._plate.encoding.encode_for_network(color)
         unseen = hidden(codes, self._plate)
         floats = color if isfloat else color[:0]
+        # The channels of a gray plate are one.
+        samples = floats[..., : len(set(self._plate.color))]
         over = any_channel(floats > WHITE_EXCESS)
         low, high = seen, seen
         if unseen is not None:
@@ -135,9 +138,9 @@ class Surveyor:
         return _Rows(
             low=float(low.min()),
             high=float(high.max()),
-            nan=count(xp.isnan(floats)),
-            infinite=count(xp.isinf(floats)),
-            negative=count(floats < 0),
+            nan=count(xp.isnan(samples)),
+            infinite=count(xp.isinf(samples)),
+            negative=count(samples < 0),
             above=count(over),
             proxy=self._proxy.part(y, seen),
             working=self._working.part(y, seen),
@@ -162,10 +165,15 @@ class Surveyor:
         at, cells = rows.peak
         self._peak[at] = np.maximum(self._peak[at], cells)
 
+    def _middle(self, length: int) -> int:
+        """Return the first pixel of an axis that evidence is read from."""
+        return min(self._stride, length) // 2
+
     def _evidence(self, y: int, seen: Array, unseen: NDArray[np.bool_] | None) -> list[tuple[slice, Array]]:
-        parts, step = [], EVIDENCE_ROWS * self._stride
-        for first in range(-y % self._stride, len(seen), step):
-            part = np.s_[first : first + step : self._stride, :: self._stride]
+        x0, y0, x1, y1 = self._plate.window
+        parts, step, left = [], EVIDENCE_ROWS * self._stride, self._middle(x1 - x0)
+        for first in range((self._middle(y1 - y0) - y) % self._stride, len(seen), step):
+            part = np.s_[first : first + step : self._stride, left :: self._stride]
             said = evidence(copied(seen[part]), self._tops)
             if unseen is not None:
                 said[unseen[part]] = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import BOLDNESS, FEATURES, PARAMETERS, TAIL, boldness_basis
 from expandnet_ofx.errors import WeightsError
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.systems import give_name
+from expandnet_ofx.partials import new_file
 from expandnet_ofx.tail import SIZE, tail
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "expandnet_log_v4.safetensors"
@@ -229,14 +227,10 @@ def save_weights(path: Path, state: Mapping[str, NDArray[np.float32]], contract:
         WeightsError: the state is not ExpandNet's, or the file cannot be written.
     """
     check_state(state, path, contract)
-    partial = partial_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(_sorted_file(state, contract.to_metadata()))
-        give_name(partial, path)
+        with new_file(path) as partial:
+            partial.write_bytes(_sorted_file(state, contract.to_metadata()))
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 

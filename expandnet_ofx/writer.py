@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from expandnet_ofx.arrays import to_half
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.image_files import oiio_error
 from expandnet_ofx.output_options import OutputOptions
-from expandnet_ofx.partials import partial_name
+from expandnet_ofx.partials import flush, partial_name
 from expandnet_ofx.results import ends
 from expandnet_ofx.systems import give_name
 
@@ -147,8 +146,10 @@ class ImageWriter:
         if not self._output.open(str(self._partial), self._specs[self._part], "AppendSubimage"):
             raise self._failure()
 
-    def commit(self) -> None:
-        """Complete the file and give it its name."""
+    def complete(self) -> None:
+        """Bring the file to the disk, whole; what may fail for want of space has not once this is done."""
+        if self._output is None:
+            return
         if not self._output.close():
             raise self._failure()
         self._output = None
@@ -156,12 +157,20 @@ class ImageWriter:
             what = "check space" if self._partial.exists() else "its folder was removed"
             raise OutputError(f"{self.path}: cannot be written to its end; {what}")
         try:
-            # Windows flushes only what may be written.
-            with self._partial.open("r+b") as file:
-                os.fsync(file.fileno())
+            flush(self._partial)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def commit(self) -> None:
+        """Complete the file and give it its name."""
+        self.complete()
+        try:
             give_name(self._partial, self.path)
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.path}: cannot be written ({error.strerror or error})")
 
     def discard(self) -> None:
         """Remove what was written, if it was not committed."""

@@ -3,6 +3,7 @@ one fails."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import threading
 import time
@@ -322,6 +323,16 @@ class _Torch:
         ),
         (KeyError(), "internal fault, KeyError: KeyError;", "in.png: internal fault,"),
         (OSError("in.png: gone"), "in.png: gone", "in.png: gone"),
+        (
+            OSError(errno.EIO, "Input/output error", "in.png"),
+            "in.png: Input/output error; check its disk",
+            "in.png: Input/output error; check its disk",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "m.png"),
+            "m.png: Permission denied; check the path and permissions",
+            "in.png: m.png: Permission denied;",
+        ),
     ],
 )
 def test_a_failure_is_one_line_that_names_its_file(error: Exception, alone: str, of_a_file: str) -> None:

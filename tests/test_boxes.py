@@ -106,3 +106,15 @@ def test_boxes_are_cut_for_as_many_workers_and_not_too_low(given_boxes, parts):
     for rows, columns in found:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         assert (height - 1) * width < share or height <= LOWEST_PART
+
+
+def test_a_large_ring_is_cheaper_in_its_sides():
+    wanted = np.zeros((400, 400), bool)
+    wanted[:4] = wanted[-4:] = wanted[:, :4] = wanted[:, -4:] = True
+    assert (
+        sum(
+            (rows.stop - rows.start + 16) * (columns.stop - columns.start + 16)
+            for rows, columns in cover(wanted, halo=8)
+        )
+        < 0.5 * 416**2
+    )

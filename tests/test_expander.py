@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from expandnet_ofx import ArrayPlate, Expander, Settings, bands
 from expandnet_ofx.analysis import Analysis
+from expandnet_ofx.dependence import differing, of_analyses
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
+from expandnet_ofx.grade import MergeSettings, merge
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import survey
@@ -406,3 +408,30 @@ def test_a_prediction_beyond_its_limit_is_not_kept():
         predicted = Predicted(limit)
         list(expander.bands(plate, analysis, predicted=predicted))
         assert predicted.complete is kept
+
+
+@pytest.mark.parametrize("name", ["srgb", "display-p3", "adobe-rgb", "prophoto", "rec2020-bt1886"])
+def test_without_saturation_light_keeps_its_luminance(name):
+    """Weights of a channel's luminance are those of the plate's own primaries."""
+    light = np.array([[[2.0, 6.0, 30.0], [9.0, 3.0, 4.0], [2.0, 2.5, 2.2]]], np.float32)
+    ones = np.ones_like(light)
+    plate = ArrayPlate(np.ones((1, 3, 3), np.float32), named_encoding(name))
+    own = plate.encoding.to_rec709
+    weights = np.array([0.2126, 0.7152, 0.0722]) @ (np.eye(3) if own is None else own)
+    merging = {"clips": np.ones(3, np.float32), "luma": weights}
+    plain, gray = (
+        merge(ones, light, ones, ones, MergeSettings(saturation=saturation), **merging) for saturation in (1.0, 0.0)
+    )
+    np.testing.assert_allclose(gray @ weights, plain @ weights, rtol=1e-5)
+    np.testing.assert_allclose(gray, gray[:, :, :1].repeat(3, 2), rtol=1e-5)
+    settings = Settings(saturation=0.0, input_space=name, white=0.5)
+    rendered = box(settings, gain=8)(np.random.default_rng(0).random((20, 30, 3), np.float32))
+    assert np.isfinite(rendered).all()
+
+
+def test_relative_output_of_another_space_has_another_range():
+    weights, spaces = BoxEngine().weights, ("linear-rec709", "acescg")
+    for relative, found in ((True, "output_space"), (False, None)):
+        plain = Settings(merge="full", relative=relative)
+        one, other = (of_analyses(replace(plain, output_space=space), weights) for space in spaces)
+        assert differing(one, other) == found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,3 +80,20 @@ def test_a_glimpse_survives_its_file(tmp_path):
         (tmp_path / "b.npz").write_bytes(text)
         with pytest.raises(InputError, match=r"b\.npz"):
             Glimpse.load(tmp_path / "b.npz")
+
+
+def test_light_below_black_does_not_hide_the_camera():
+    """Light of other primaries may be negative; frames are laid on each other all the same."""
+    rng = np.random.default_rng(3)
+    picture = np.kron(rng.uniform(0.05, 0.9, (12, 20)), np.ones((10, 10))).astype(np.float32)
+    matte = (np.hypot(*(np.mgrid[:120, :200] - np.array([60, 100])[:, None, None])) < 25).astype(np.float32)
+    picture = np.where(matte > 0, picture * 4 + 2, picture)
+    before = Glimpse(light=picture, matte=matte, step=1)
+    after = Glimpse(light=np.roll(picture, 6, 1), matte=np.roll(matte, 6, 1), step=1)
+    clean = jumps_between(before, after)
+    spoiled = picture.copy()
+    spoiled[3, 3] = -0.03
+    found = jumps_between(replace(before, light=spoiled), after)
+    assert len(clean) > 500
+    assert np.abs(clean).max() < 1e-3
+    np.testing.assert_array_equal(found, clean)

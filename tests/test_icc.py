@@ -31,9 +31,11 @@ from tagged import (
     srgb_table,
 )
 
-from expandnet_ofx import icc
+from expandnet_ofx import icc, primaries
 from expandnet_ofx.colortags import tagged_encoding
+from expandnet_ofx.encodings import combine
 from expandnet_ofx.errors import AlreadyHDRError, InputError
+from expandnet_ofx.icc import COMMON_CURVES, SPACES
 from expandnet_ofx.transfer import ENCODINGS, Encoding
 
 
@@ -106,6 +108,17 @@ def test_primaries_and_curve_are_combined_once():
     np.testing.assert_array_equal(encoding.decode(CODES), CODES)
     assert encoding.to_rec709 is not None
     np.testing.assert_allclose(encoding.to_rec709[:, 0], (1.2249, -0.0420, -0.0197), atol=2e-4)
+
+
+@pytest.mark.parametrize("curve", COMMON_CURVES)
+@pytest.mark.parametrize("space", SPACES)
+def test_a_curve_brings_no_primaries_of_its_own(space, curve):
+    """sRGB's primaries with a gamma of 1.8 are no ProPhoto."""
+    encoding = combine(space, curve)
+    expected = np.eye(3) if space == primaries.REC709 else primaries.to_rec709(space)
+    np.testing.assert_array_equal(np.eye(3) if encoding.to_rec709 is None else encoding.to_rec709, expected)
+    # Adobe's own gamma is 563/256.
+    np.testing.assert_allclose(encoding.decode(CODES), ENCODINGS[curve].curve(CODES), atol=2e-4)
 
 
 def test_gray_profiles_are_matched_by_curve():

@@ -25,7 +25,7 @@ from picture_files import (
 from PIL import Image, ImageOps
 
 from expandnet_ofx.errors import InputError
-from expandnet_ofx.hashes import content_hash
+from expandnet_ofx.hashes import content_hash, pixel_hash
 from expandnet_ofx.images import open_image, to_array
 
 
@@ -272,3 +272,20 @@ def test_parts_are_numbered(tmp_path):
 def test_the_content_hash_is_sha256(tmp_path):
     path = write_png(tmp_path / "a.png", CODES)
     assert content_hash(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_pixels_are_told_apart_and_their_header_is_not(tmp_path):
+    """What names a host's plate: a comment is not of it, one sample is, and so are windows and the aspect of pixels."""
+    rows = (1 << 20) // 23 + 5
+    pixels = np.random.default_rng(1).random((rows, 23, 3)).astype(np.float16)
+    own = pixel_hash(write_oiio(tmp_path / "a.exr", pixels))
+    assert pixel_hash(write_oiio(tmp_path / "b.exr", pixels, Artist="somebody")) == own
+    last = pixels.copy()
+    last[-1, -1, 2] += 1
+    others = [
+        write_oiio(tmp_path / "c.exr", last),
+        write_oiio(tmp_path / "d.exr", pixels, PixelAspectRatio=2.0),
+        write_oiio(tmp_path / "e.exr", pixels[:-1]),
+        write_oiio(tmp_path / "f.exr", pixels, names="R G A"),
+    ]
+    assert len({own, *map(pixel_hash, others)}) == 5

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expandnet_ofx.boxes import bounds
-from expandnet_ofx.maps import extreme, framed, running
+from expandnet_ofx.maps import enlarge, extreme, framed, halve, running
 from expandnet_ofx.pixels import picked, put_picked
 from expandnet_ofx.workers import in_parallel
 
@@ -81,3 +81,13 @@ def test_a_frame_around_a_map_is_that_of_numpy(shape, by, wrap, seed):
     expected = np.pad(values, ((by, by), (0, 0), (0, 0)), mode="edge")
     expected = np.pad(expected, ((0, 0), (by, by), (0, 0)), mode="wrap" if wrap else "edge")
     np.testing.assert_array_equal(framed(values, by, wrap=wrap), expected)
+
+
+@pytest.mark.parametrize("count", [27, 28, 99, 161])
+def test_halves_of_an_odd_number_are_of_the_whole(count):
+    ramp = np.linspace(-1, 1, count, dtype=np.float32)[:, None, None].repeat(4, 1)
+    halved = halve(ramp)
+    np.testing.assert_allclose(halve(ramp[::-1])[::-1], halved, atol=1e-6)
+    assert halved.mean() == pytest.approx(ramp.mean(), abs=1e-6)
+    np.testing.assert_allclose(enlarge(halved, count, 4)[4:-4], ramp[4:-4], atol=0.04 / count)
+    assert (halve(np.ones((count, 7, 2), np.float32)) == 1).all()

@@ -20,9 +20,11 @@ from movie_files import (
     write,
 )
 
+from expandnet_ofx.encodings import H273_PRIMARIES
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.metadata import film_rate
-from expandnet_ofx.movie_pace import hole_of
+from expandnet_ofx.movie_frames import PRIMARIES
+from expandnet_ofx.movie_pace import Pace, hole_of
 from expandnet_ofx.movies import Movie
 
 av = pytest.importorskip("av")
@@ -165,6 +167,23 @@ def test_frames_that_are_missing_are_told(tmp_path, stamps):
     assert any(said in text for text in info.warnings)
 
 
+@pytest.mark.parametrize(
+    ("stamps", "even"), [((0, 1, 2, 3), True), ((0, 0, 1, 2), False), ((0, 1, 1, 2), False), ((0, 41, 83, 125), True)]
+)
+def test_a_stamp_that_comes_twice_is_uneven_wherever_it_stands(stamps, even):
+    pace = Pace()
+    told = [pace.add(stamp) for stamp in stamps]
+    assert all(told) is even
+
+
+@pytest.mark.parametrize(
+    ("movie", "still"),
+    [("bt709", 1), ("bt470m", 4), ("smpte240m", 7), ("bt2020", 9), ("smpte431", 11), ("smpte432", 12)],
+)
+def test_primaries_are_those_of_a_still_with_the_same_code(movie, still):
+    assert PRIMARIES[movie] == H273_PRIMARIES[still]
+
+
 def test_uneven_frames_lack_none():
     assert hole_of([0, 92, 200, 308, 400]) is None
     assert hole_of([0, 33, 73, 123]) is None
@@ -181,7 +200,12 @@ def test_avi_counts_in_the_order_of_decoding(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "rate"), [(Fraction(19001, 317), (60000, 1001)), (Fraction(2997, 100), (30000, 1001))]
+    ("told", "rate"),
+    [
+        (Fraction(19001, 317), (60000, 1001)),
+        (Fraction(2997, 100), (30000, 1001)),
+        (Fraction(2398, 100), (24000, 1001)),
+    ],
 )
 def test_a_rate_that_a_file_rounds_is_that_of_ntsc(tmp_path, told, rate):
     assert read(write(tmp_path / "a.mov", noise(2), codec="libx264", rate=told))[0].fps == Fraction(*rate)

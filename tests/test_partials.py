@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from expandnet_batch.edge import Terminated
 from result_files import LIGHT, layout, write
 
 from expandnet_ofx import partials
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.output_options import OutputOptions
-from expandnet_ofx.partials import is_partial, partial_name, sweep
+from expandnet_ofx.partials import is_partial, new_file, partial_name, scratch_folder, sweep, write_text
 from expandnet_ofx.writer import PartLayout, image_writer
 
 
@@ -204,3 +205,51 @@ def test_files_in_shared_memory_are_files():
             assert path.read_text() == text
     for device in ("/dev/null", "/dev/stdout", "/proc/self/fd/1"):
         assert partials.is_special(Path(device))
+
+
+def test_what_another_machine_began_an_hour_ago_is_left(tmp_path):
+    own = partial_name(tmp_path / "a.exr")
+    host = own.name.split(".")[2].split("-")[0]
+    other = own.with_name(own.name.replace(host, "0" * 8))
+    other.touch()
+    for age, swept in ((3600, []), (2 * 86400, [other])):
+        os.utime(other, (time.time() - age,) * 2)
+        assert sweep(tmp_path) == swept
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated, OSError, MemoryError])
+def test_a_file_that_is_given_up_is_not_left(tmp_path, error):
+    (tmp_path / "a.json").write_text("old")
+    with pytest.raises(error), new_file(tmp_path / "a.json") as partial:
+        partial.write_text("new")
+        raise error
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_file_takes_what_a_killed_process_left_of_it(tmp_path):
+    left = [partial_name(tmp_path / name) for name in ("a.json", "a.json", "b.json")]
+    for path in left:
+        path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{dead_process()}-")).touch()
+    write_text(tmp_path / "a.json", "{}")
+    assert [path.name.split(".")[1] for path in tmp_path.iterdir() if is_partial(path)] == ["b"]
+    assert (tmp_path / "a.json").read_text() == "{}"
+
+
+def test_a_scratch_folder_that_cannot_be_removed_is_no_failure(tmp_path, monkeypatch):
+    """As where a network disk keeps a name for a file that is open elsewhere."""
+
+    def busy(*_, **__):
+        raise OSError(39, "Directory not empty")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", busy)
+        with scratch_folder(tmp_path) as made:
+            (made / "a").touch()
+        with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path):
+            raise KeyboardInterrupt
+
+
+def test_a_scratch_folder_that_cannot_be_made_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(OutputError, match=r"absent: no folder for temporary files .* TMPDIR"), scratch_folder():
+        pass

@@ -287,13 +287,14 @@ def test_failed_save_keeps_the_old_file_and_leaves_no_other(tmp_path: Path, monk
     assert target.read_bytes() == b"old"
 
 
-def test_save_into_a_missing_folder_or_over_a_folder_says_so(tmp_path: Path):
+def test_save_below_a_file_or_over_a_folder_says_so(tmp_path: Path):
+    (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write the preview"):
-        finished().save(tmp_path / "absent" / "sheet.png")
+        finished().save(tmp_path / "file" / "sheet.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(OutputError, match="cannot write the preview"):
         finished().save(tmp_path / "folder.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
 def test_importing_the_module_does_not_import_pillow():

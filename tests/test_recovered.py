@@ -10,7 +10,7 @@ from fakes import BoxEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expandnet_ofx import Expander, Settings, predict, recovered, reduced_light
+from expandnet_ofx import Expander, Settings, recovered, reduced_light, tile_light
 from expandnet_ofx.maps import enlarge
 from expandnet_ofx.recovered import ALONE, SMOOTHING_RADIUS, heard, laid_over
 
@@ -48,7 +48,7 @@ def test_what_the_network_is_not_asked_for_is_not_missed(size, cut, clipped, lat
     analysis = expander.analyze(plate)
     light = expander.render(plate, analysis)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(predict, "heard", everywhere)
+        patched.setattr(tile_light, "heard", everywhere)
         assert np.array_equal(light, expander.render(plate, analysis))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import random
@@ -119,6 +120,28 @@ def test_a_result_that_cannot_get_its_name_leaves_nothing_beside_it(tmp_path: Pa
         patch.setattr(ImageWriter, "commit", held)
         assert batch(*words).code == 1
     assert files_in(Path("out")) == before
+
+
+def test_a_disk_that_is_full_for_one_file_of_a_frame_leaves_all_of_the_last_run(tmp_path: Path) -> None:
+    """Nothing gets its name before all is on the disk: a new matte beside old light is worse than neither."""
+    save(Path("s.png"), plate())
+    words = ("s.png", "-o", "out", "--output-space", "aces2065-1", "--matte", "--preview", "all")
+    assert batch(*words).code == 0
+    before = {name: Path("out", name).read_bytes() for name in files_in(Path("out"))}
+    assert len(before) == 3
+
+    def full(path: Path) -> None:
+        if path.name.startswith(f".{name.rsplit('.', 1)[0]}."):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in before:
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("partials", "preview", "writer"):
+                patch.setattr(f"expandnet_ofx.{module}.flush", full)
+            ran = batch(*words, "--existing", "overwrite", "--threshold", "0.7", "--full", "0.8")
+        assert ran.code == 1
+        assert "No space left" in ran.complaint
+        assert {name: Path("out", name).read_bytes() for name in files_in(Path("out"))} == before
 
 
 def test_names_that_a_log_cannot_show_are_no_fault(tmp_path: Path) -> None:

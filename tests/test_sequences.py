@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.partials import partial_name
 from expandnet_ofx.patterns import FramePattern
-from expandnet_ofx.placing import place_outputs, refuse_collisions
+from expandnet_ofx.placing import names_a_file, place_outputs, refuse_collisions
 from expandnet_ofx.sequences import Source, find_sources, frame_number, parse_frames, without_number
 
 
@@ -389,3 +389,19 @@ def test_a_mask_is_an_input_as_well(tmp_path):
     sources = [Source(path=tmp_path / "a.png", frame=None, root=tmp_path)]
     with pytest.raises(UsageError, match="input"):
         refuse_collisions(sources, [[tmp_path / "m.exr"]], also=[None, tmp_path / "." / "m.exr"])
+
+
+def test_views_are_one_shot_by_their_initials(tmp_path):
+    for view in ("left", "right"):
+        (tmp_path / view[0]).mkdir()
+        for frame in (1, 2):
+            (tmp_path / view[0] / f"s.{view[0]}.{frame}.png").touch()
+    sources = find_sources([f"{tmp_path}/%v"], views=["left", "right"])
+    assert len(sources) == 4
+    assert len({source.notation for source in sources}) == 1
+
+
+def test_a_folder_may_be_named_like_a_file(tmp_path):
+    (tmp_path / "takes.exr").mkdir()
+    assert not names_a_file(str(tmp_path / "takes.exr"))
+    assert names_a_file(str(tmp_path / "take.exr"))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from commands import invoke
 from expandnet_batch.worker.main import command as worker_command
-from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT
+from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT, reply
 from expandnet_batch.worker.service import Service
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -191,3 +191,8 @@ def test_a_request_that_waits_says_so_and_is_taken_back_at_once(start, monkeypat
     done.set()
     assert first.next()["ok"]
     assert seen == [1]
+
+
+def test_numbers_that_json_has_no_word_for_are_null() -> None:
+    said = json.loads(reply(1, {"a": {"b": [float("nan"), 1.5]}}))
+    assert said["result"]["a"] == {"b": [None, 1.5]}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,16 @@ from steadied import identity, steady_cut
 
 from expandnet_ofx import Analysis
 from expandnet_ofx.analysis import MAPS
-from expandnet_ofx.errors import InputError, UsageError
-from expandnet_ofx.looks import Look, distance, find_cuts, look_at
+from expandnet_ofx.errors import InputError, OutputError, UsageError
+from expandnet_ofx.lamps import BroadAreas
+from expandnet_ofx.looks import LIKELY_CUT, SURE_CUT, Look, distance, find_cuts, look_at
 from expandnet_ofx.maps import as_half
 from expandnet_ofx.recovered import RecoveredLight
 from expandnet_ofx.rise import Rise
 from expandnet_ofx.shots import Shot, ShotWriter, merge_shots, runs
 from expandnet_ofx.smoothing import smooth_numbers, window_weights
 from expandnet_ofx.steady import Steadying, find_shots, keep_numbers, make_steady, steady, take_up
+from expandnet_ofx.surround import SurroundColor
 from expandnet_ofx.swing import MeasuredLight
 
 # Looks and cuts
@@ -41,6 +46,8 @@ def test_a_frame_is_near_itself_its_neighbors_and_its_exposures_and_far_from_oth
     assert distance(own, seen(0, gain=0.9)) < 0.1
     for other in range(1, 6):
         assert distance(own, seen(other)) == distance(seen(other), own) > 0.5
+    dark, bright = (look_at(np.full((256, 256, 3), value, np.float32)) for value in (0.1, 0.9))
+    assert distance(dark, bright) > 0.5, "by their tones"
     flat = look_at(np.full((256, 256, 3), 0.4, np.float32))
     assert distance(flat, look_at(np.full((256, 256, 3), 0.41, np.float32))) < 0.05
 
@@ -50,6 +57,12 @@ def test_cuts_are_found_and_pans_flashes_and_fades_are_none() -> None:
     fade = [seen(1, gain=1 - k / 30) for k in range(10)]
     whip = [seen(2, shift=14 * k) for k in range(8)]
     assert find_cuts(pan) == find_cuts(fade) == find_cuts(whip) == []
+    fast = [seen(2, shift=26 * k) for k in range(8)]
+    assert min(distance(*pair) for pair in pairwise(fast)) > LIKELY_CUT
+    assert find_cuts(fast) == [], "each step is as far as the others"
+    mixed = look_at((0.4 * scenery(0) + 0.6 * scenery(1))[:, :256].astype(np.float32))
+    assert LIKELY_CUT < distance(seen(0), mixed) < SURE_CUT
+    assert find_cuts([seen(0)] * 5 + [mixed] * 5) == [5], "it stands out"
     flash = [seen(3, gain=1.2 if k == 4 else 0.8) for k in range(9)]
     assert find_cuts(flash) == []
     assert find_cuts(pan + fade + whip) == [12, 22]
@@ -112,6 +125,23 @@ def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
 
 def smoothed(frames: list[Analysis], window: int = 5) -> list[Analysis]:
     return steady_cut(frames, window)
+
+
+def test_what_is_too_wide_for_a_lamp_is_known_in_a_steady_shot() -> None:
+    broad = BroadAreas(as_half(np.ones((6, 8, 1), np.float32)))
+    assert all(found.broad == broad for found in smoothed([replace(analysis(k, 2.0), broad=broad) for k in range(5)]))
+
+
+def test_a_page_stays_one_in_a_cut() -> None:
+    assert {found.scene for found in smoothed([replace(analysis(k, None), scene=0.0) for k in range(3)])} == {0.0}
+
+
+def test_colors_that_tremble_are_averaged() -> None:
+    rng = np.random.default_rng(0)
+    maps = [SurroundColor(as_half(rng.normal(scale=0.03, size=(6, 8, 4)).astype(np.float32))) for _ in range(20)]
+    found = [a.surround for a in smoothed([replace(analysis(k, 2.0), surround=m) for k, m in enumerate(maps)], 9)]
+    before, after = (np.std(np.diff([m.values[..., :2] for m in some], axis=0)) for some in (maps, found))
+    assert after < 0.5 * before
 
 
 def test_a_cut_has_one_clip_level_and_one_anchor() -> None:
@@ -378,3 +408,40 @@ def test_a_lock_frame_gives_all_and_tiles_share_what_is_global(tmp_path: Path) -
 def test_steadying_out_of_range_is_a_usage_error(wrong: dict) -> None:
     with pytest.raises(UsageError):
         Steadying(**wrong)
+
+
+def test_maps_without_their_shot_are_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+
+    def written(light: float) -> ShotWriter:
+        with ShotWriter(path, {}) as writer:
+            writer.add(1, identity(1), seen(1), analysis(1, light))
+            writer.commit()
+        return writer
+
+    def full(*_: object) -> None:
+        raise OutputError("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("expandnet_ofx.shots.write_text", full)
+        with pytest.raises(OutputError):
+            written(1.0)
+    assert list(tmp_path.iterdir()) == []
+    # What an earlier one holds stays.
+    written(1.0)
+    before = sorted(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("expandnet_ofx.shots.write_text", full)
+        for light in (1.0, 2.0):
+            with pytest.raises(OutputError):
+                written(light)
+    assert sorted(tmp_path.iterdir()) == before
+    assert Shot.load(path).frames[1].load() == replace(analysis(1, 1.0))
+    # So do those of other shots and of work that goes on; what a killed run left a day ago does not.
+    old = [tmp_path / name for name in ("a.0001.00000000.maps.exr", "a.b.0001.00000000.maps.exr", "a.maps.exr")]
+    for one in old:
+        one.touch()
+        os.utime(one, (time.time() - 2 * 86400,) * 2)
+    (tmp_path / "a.0002.00000000.maps.exr").touch()
+    written(1.0)
+    assert sorted(tmp_path.iterdir()) == sorted([*before, *old[1:], tmp_path / "a.0002.00000000.maps.exr"])

@@ -233,6 +233,15 @@ def test_flicker_is_that_of_the_last_results_however_often_tasks_ran(shot: Path,
     assert "4 of 6 changes were looked at" in task("check", "job/job.json").out
 
 
+def test_tasks_that_run_again_take_nothing_from_the_report(shot: Path, light: None) -> None:
+    written()
+    for _ in range(2):
+        run_all()
+    assert task("check", "job/job.json").code == 0
+    frames = json.loads(Path("job/report.json").read_text())["frames"]
+    assert [frame["status"] for frame in frames] == ["done"] * 7
+
+
 def test_a_frame_that_is_made_again_after_all_is_told_beside_the_flicker_of_before(shot: Path, light: None) -> None:
     written()
     run_all()

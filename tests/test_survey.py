@@ -279,6 +279,8 @@ def test_only_the_window_is_seen(window):
     assert np.array_equal(one.peak, other.peak)
     assert np.array_equal(one.histograms, other.histograms)
     assert (one.low, one.high) == (other.low, other.high)
+    assert np.array_equal(one.working, other.working)
+    assert np.array_equal(one.surround, other.surround)
     assert (one.width, one.height) == (300, 200)
 
 
@@ -288,3 +290,26 @@ def test_a_gray_plate_is_three_equal_channels():
     assert np.array_equal(one.proxy, other.proxy)
     assert np.array_equal(one.histograms, other.histograms)
     assert np.array_equal(one.peak, other.peak)
+
+
+def test_what_clips_at_a_white_that_is_given_is_no_evidence():
+    plate = plate_of(np.full((64, 64, 3), 153, np.uint8))
+    assert survey(plate, antialias=True).surround.any()
+    assert not survey(plate, antialias=True, white=0.6).surround.any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_no_number_is_counted_once(channels):
+    codes = np.full((4, 5, channels), 0.5, np.float32)
+    codes[0, 0, 0], codes[1, 1, 0], codes[2, 2, 0] = np.nan, np.inf, -1
+    found = survey(plate_of(codes), antialias=True)
+    assert (found.nan, found.infinite, found.negative) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("length", "size"), [(512, 256), (700, 256), (256, 256), (100, 256), (1001, 384)])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_a_round_axis_is_reduced_alike_wherever_it_begins(length, size, antialias):
+    matrix = reduction_matrix(length, antialias=antialias, size=size, wrap=True)
+    plain = reduction_matrix(3 * length, antialias=antialias, size=3 * size)[size : 2 * size]
+    folded = plain[:, :length] + plain[:, length : 2 * length] + plain[:, 2 * length :]
+    np.testing.assert_allclose(matrix, folded, atol=2e-6)

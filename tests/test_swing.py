@@ -195,3 +195,8 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     for analysis, light in results[1:]:
         assert analysis == results[0][0]
         np.testing.assert_array_equal(light, results[0][1])
+
+
+def test_a_camera_does_not_jump_by_a_quarter_of_the_picture() -> None:
+    own = np.kron(np.random.default_rng(0).uniform(0.05, 1, (9, 16)), np.ones((12, 12))).astype(np.float32)
+    assert alignment(own, np.roll(own, 48, 1), wrap=True) == ((0.0, 0.0), 0.0)

@@ -87,11 +87,26 @@ def test_a_region_is_a_crop_of_the_whole(data, size, cut, merge):
     y0, x0 = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     y1, x1 = data.draw(st.integers(y0 + 1, height)), data.draw(st.integers(x0 + 1, width))
     plate = noise(*size, 4)
-    expander = box(Settings(merge=merge, tile=cut[0], feather=cut[1], white=1.0), gain=8)
+    space, saturation = data.draw(st.sampled_from([("linear-rec709", 1.0), ("acescg", 0.5)]))
+    options = {"output_space": space, "saturation": saturation}
+    expander = box(Settings(merge=merge, tile=cut[0], feather=cut[1], white=1.0, **options), gain=8)
     analysis = expander.analyze(plate)
     light = expander.render(plate, analysis)
-    part = expander.render(plate, analysis, region=(x0, y0, x1, y1))
-    assert np.array_equal(part, light[y0:y1, x0:x1])
+    for region in ((x0, y0, x1, y1), (x0, y0, x0 + 1, y0 + 1), (x0, y0, x0 + 1, y1)):
+        part = expander.render(plate, analysis, region=region)
+        assert np.array_equal(part, light[region[1] : region[3], region[0] : region[2]])
+
+
+def test_a_panorama_that_is_reduced_is_the_same_wherever_it_begins():
+    y, x = np.mgrid[:384, :768]
+    across = np.minimum(x, 768 - x)
+    light = 0.2 + 0.1 * np.sin(x * np.pi / 24) * np.cos(y / 30) + (np.hypot(across, y - 190) < 60)
+    plate = np.rint(255 * encode_srgb(np.clip(light[..., None] * np.array([1.2, 1.0, 0.7]), 0, 1))).astype(np.uint8)
+    expander = box(Settings(latlong=True), gain=8)
+    own, turned = expander.analyze(plate), expander.analyze(np.roll(plate, 384, 1))
+    for name in ("rise", "surround"):
+        difference = np.abs(np.roll(getattr(own, name).values, 192, 1) - getattr(turned, name).values)
+        assert difference.max() < 0.02, name
 
 
 def test_a_region_of_the_network_is_a_crop_of_the_whole(plain_expander, natural_plate):

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 import expandnet_ofx
+from expandnet_batch.failures import OF_A_PATH, os_error_text
 from expandnet_batch.runtime import keep_products_single
 from expandnet_ofx.errors import ExpandNetError, UsageError, WeightsError
 
@@ -23,18 +24,6 @@ DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name))
 """What farms end a command by; SIGBREAK is the CTRL_BREAK of Windows."""
-
-OF_A_PATH = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ELOOP,
-    errno.EROFS,
-)
-"""What is wrong with a path that somebody named."""
 
 
 class Terminated(BaseException):
@@ -114,9 +103,9 @@ def run_command(command: click.Command) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        if error.errno in OF_A_PATH and error.filename is not None:
-            click.echo(f"{command.name}: {error.filename}: {error.strerror}; check the path and permissions", err=True)
-            return USAGE
+        if error.filename is not None:
+            click.echo(f"{command.name}: {os_error_text(error)}", err=True)
+            return USAGE if error.errno in OF_A_PATH else FAILED
         if error.errno != errno.ENOSPC:
             return _fault(command, error)
         # Our own words on a full disk, such as a log; files say so by themselves.

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from expandnet_ofx.errors import ExpandNetError, InputError
 
 FRAME_FAILURES = (ExpandNetError, OSError, MemoryError, RuntimeError, ValueError, TypeError, LookupError)
 """What costs one frame and not the batch: bad files, and faults of a library or of ours that one file brings out."""
+
+
+OF_A_PATH = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.EROFS,
+)
+"""What is wrong with a path that somebody named; else a disk is, or the system."""
+
+
+def os_error_text(error: OSError) -> str:
+    """Return an error of the system as one line: its file if it has one, what is wrong, what to do."""
+    name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    advice = "check the path and permissions" if error.errno in OF_A_PATH else "check its disk and run again"
+    return f"{name}{error.strerror or error}; {advice}"
 
 
 def failure_text(error: BaseException, source: Path | None = None) -> str:
@@ -20,7 +42,9 @@ def failure_text(error: BaseException, source: Path | None = None) -> str:
         text = "not enough memory on the device; free some, or lower --tile"
     elif isinstance(error, MemoryError):
         text = "not enough memory; lower --memory or --tile"
-    elif not isinstance(error, (ExpandNetError, OSError)):
+    elif isinstance(error, OSError):
+        text = os_error_text(error)
+    elif not isinstance(error, ExpandNetError):
         text = f"internal fault, {type(error).__name__}: {text}; please report it"
         text += " with this file" if source is not None else ""
     # What is wrong with a picture names it already; it may be the mask.

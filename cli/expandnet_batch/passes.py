@@ -80,6 +80,7 @@ def smooth(paths: Sequence[Path], output: Path, options: dict[str, Any]) -> int:
         if changed := differing(shots[0].settings, other.settings):
             raise UsageError(f"{other.path}: made with another {changed} than {shots[0].path}; analyze with the same")
     check_folder(output.parent, of=output)
+    sweep(output.parent)
     kept = _earlier(output, frames, shots[0].settings, how, freeze=options["freeze_analysis"])
     with open_progress("none" if options["quiet"] else options["progress"], total=len(frames)) as progress:
         shown = partial(progress.stage, f"smoothing {output}")

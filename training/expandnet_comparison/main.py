@@ -13,6 +13,7 @@ import click
 from expandnet_batch.edge import run_command
 
 from expandnet_ofx.errors import InputError, OutputError, UsageError
+from expandnet_ofx.partials import write_text
 
 if TYPE_CHECKING:
     from expandnet_training.cases import Case
@@ -135,7 +136,7 @@ def _report(
     whole = as_page(summary, records, rows, plan.choices, plan.metrics, held_out=held_out)
     texts = {output / "tables.txt": text, output / "tables.tex": report.as_latex(summary, plan.metrics)}
     for path, content in (texts | {output / "results.md": whole} | ({page: whole} if page else {})).items():
-        report.complete(path, lambda partial, content=content: partial.write_text(content, encoding="utf-8"))
+        write_text(path, content)
     pictures.write_boxes(output, records, rows, plan.metrics)
     return text
 

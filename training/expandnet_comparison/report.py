@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from expandnet_comparison.measure import Record
 from expandnet_comparison.methods import BASE, LEAST_SHARE, OURS_SAMPLES, Row
 from expandnet_comparison.quality import DIGITS, TITLES
 from expandnet_comparison.summary import OURS, groups, sign
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.systems import give_name
+from expandnet_ofx.partials import new_file
 
 Summary = Sequence[Mapping[str, Any]]
 
@@ -141,14 +140,10 @@ def choices_as_markdown(choices: Choices) -> str:
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write records, one line each; intervals take two columns."""
     flat = [_flat(record) for record in records]
-
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(flat[0]))
-            writer.writeheader()
-            writer.writerows(flat)
-
-    complete(path, write)
+    with new_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(flat[0]))
+        writer.writeheader()
+        writer.writerows(flat)
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,13 +154,3 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def complete(path: Path, write: Callable[[Path], object]) -> None:
-    """Let a file appear under its name only when it is written."""
-    partial = partial_name(path)
-    try:
-        write(partial)
-        give_name(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

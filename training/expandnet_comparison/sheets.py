@@ -10,8 +10,7 @@ import numpy as np
 from expandnet_training.plots import write_sheet
 from numpy.typing import NDArray
 
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.systems import give_name
+from expandnet_ofx.partials import new_file
 
 SHOWN_WHITE = 200.0
 """Light in cd/m2 that is white on a sheet at 0 stops."""
@@ -49,10 +48,5 @@ class Sheet:
     def write(self, pictures: Mapping[str, NDArray[np.floating]]) -> None:
         """Write what methods make of the picture: a column each, in cd/m2, at three exposures."""
         shown = {name: (x / SHOWN_WHITE).astype(np.float32) for name, x in pictures.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_name(self._path)
-        try:
+        with new_file(self._path) as partial:
             write_sheet(partial, shown, column=COLUMN, texts={MARK: self._mark})
-            give_name(partial, self._path)
-        finally:
-            partial.unlink(missing_ok=True)

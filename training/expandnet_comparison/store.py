@@ -14,8 +14,7 @@ from expandnet_training.cases import Case
 
 from expandnet_comparison.choices import Choices
 from expandnet_comparison.methods import Row
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.systems import give_name
+from expandnet_ofx.partials import new_file
 
 METRIC_SOURCES = (
     "expandnet_comparison.quality",
@@ -47,10 +46,8 @@ class Store:
 
     def save(self) -> None:
         """Write the file; it appears only when complete."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_name(self.path)
-        partial.write_text(json.dumps(self._held, indent=1) + "\n", encoding="utf-8")
-        give_name(partial, self.path)
+        with new_file(self.path) as partial:
+            partial.write_text(json.dumps(self._held, indent=1) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

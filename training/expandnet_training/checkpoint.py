@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from expandnet_ofx.errors import InputError, OutputError
-from expandnet_ofx.partials import partial_name
-from expandnet_ofx.systems import give_name
+from expandnet_ofx.partials import new_file, partial_name
 from expandnet_ofx.weights import save_weights
 from expandnet_ofx.weights_import import UNPICKLING_FAILURES
 
@@ -48,11 +47,9 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
         save_weights(weights_file(folder, recipe.name), state, recipe.contract)
     else:
         save_other(weights_file(folder, recipe.name), trainer)
-    target = folder / OPTIMIZER
-    partial = partial_name(target)
     average = {name: value.cpu() for name, value in trainer.average.items()}
-    torch.save({"recipe": json.dumps(recipe.to_dict()), "average": average, **trainer.state()}, partial)
-    give_name(partial, target)
+    with new_file(folder / OPTIMIZER) as partial:
+        torch.save({"recipe": json.dumps(recipe.to_dict()), "average": average, **trainer.state()}, partial)
 
 
 def save_other(path: Path, trainer: Trainer) -> None:
@@ -63,9 +60,8 @@ def save_other(path: Path, trainer: Trainer) -> None:
     about = {"format": OTHER_FORMAT, "name": recipe.name, "network": recipe.network}
     about["samples"] = str(trainer.step * recipe.batch)
     state = {name: value.detach().cpu().contiguous() for name, value in trainer.average.items()}
-    partial = partial_name(path)
-    partial.write_bytes(save(state, about))
-    give_name(partial, path)
+    with new_file(path) as partial:
+        partial.write_bytes(save(state, about))
 
 
 def load_checkpoint(trainer: Trainer, folder: Path) -> None:

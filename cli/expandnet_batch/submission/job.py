@@ -223,7 +223,11 @@ class FarmJob:
             )
             if min(int(job.chunk), int(job.options["memory"])) < 1:
                 raise ValueError("chunk and memory: need 1 or more")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise UsageError(
+                f"{path}: cannot be read ({error.strerror or error}); check the path and its disk"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: not a job of expandnet submit ({error}); submit again") from error
         for name in ("weights", "ocio") if localized else ():
             # A name such as ocio://default is no path.
