@@ -28,7 +28,7 @@ def tagged_encoding(spec: Any, format_name: str, path: Path, *, force: bool = Fa
 
     The order is cICP, ICC profile, sRGB, gAMA and cHRM (PNG, third edition, 4.3), or the tags of another format, then
     EXIF. Untagged floats are linear and untagged integers sRGB. With `force`, log, PQ and HLG are read with sRGB's
-    curve in the file's primaries, and a gain-map JPEG as its base picture.
+    curve in the file's primaries (those of a movie with BT.1886's), and a gain-map JPEG as its base picture.
 
     Args:
         spec: OpenImageIO's `ImageSpec` of the opened file.

@@ -116,8 +116,8 @@ class Expander:
         """Expand a plate: `render(plate, analyze(plate))`.
 
         Args:
-            plate: (H, W), (H, W, 1 or 3 or 4); uint8, uint16 or float codes (1.0 = display white), encoded in
-                `settings.input_space`; see `ArrayPlate`.
+            plate: (H, W), (H, W, 1 to 4, the last of 2 and 4 alpha); uint8, uint16 or float codes (1.0 = display
+                white), encoded in `settings.input_space`; see `ArrayPlate`.
 
         Returns:
             (H, W, 3) float32, scene-linear in `settings.output_space`, where 1.0 is the plate's display white.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from expandnet_ofx.grade import LUMA
 from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.sheet_histogram import (
     FAINT_TEXT,
@@ -31,6 +32,7 @@ from expandnet_ofx.sheet_histogram import (
     font,
     signed,
 )
+from expandnet_ofx.transfer import srgb_encode
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -138,9 +140,7 @@ class Layout:
 
 def srgb_codes(linear: FloatArray) -> ByteArray:
     """Encode linear light for display: clip to 0 .. 1, apply the curve of IEC 61966-2-1:1999, 5.2, round to 8 bits."""
-    clipped = np.clip(linear, 0.0, 1.0)
-    encoded = np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * np.power(clipped, 1 / 2.4) - 0.055)
-    return np.rint(255.0 * encoded).astype(np.uint8)
+    return np.rint(255.0 * srgb_encode(np.clip(linear, 0.0, 1.0))).astype(np.uint8)
 
 
 def false_color(plate: FloatArray, light: FloatArray) -> ByteArray:
@@ -157,9 +157,8 @@ def false_color(plate: FloatArray, light: FloatArray) -> ByteArray:
 
 
 def luminance(linear: FloatArray) -> FloatArray:
-    """Return the luminance of linear Rec.709 (..., 3), by the weights of ITU-R BT.709-6, item 3.2."""
-    red, green, blue = np.moveaxis(linear, -1, 0)
-    weighted: FloatArray = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    """Return the luminance of linear Rec.709 (..., 3)."""
+    weighted: FloatArray = linear @ LUMA
     return weighted
 
 

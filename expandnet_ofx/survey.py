@@ -57,7 +57,8 @@ class Survey:
     """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 10), first of those below
     the lowest level that a plate may clip at, then of those between it and full scale."""
     peak: Array
-    """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0."""
+    """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0, and where a code is
+    NaN or infinite."""
     histograms: NDArray[np.int64]
     """Counts of codes per channel (3, bins), alpha 0 left out; the last bin holds full scale and above."""
     levels: int
@@ -68,9 +69,9 @@ class Survey:
     nan: int
     infinite: int
     negative: int
-    """Samples that are NaN, infinite, below 0."""
+    """Samples that are NaN, infinite, below 0; of a gray plate each counts once."""
     above_white: float
-    """Share of pixels, visible ones, with a channel above 1.1."""
+    """Visible pixels with a channel above 1.1, as a share of all pixels of the window."""
 
 
 @dataclass(frozen=True, kw_only=True)

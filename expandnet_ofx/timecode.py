@@ -18,7 +18,7 @@ def time_code(first: str, frame: int, fps: Fraction) -> int | None:
         fps: frames per second.
 
     Returns:
-        None where the text is none, or the rate has numbers above 39, which do not fit.
+        None where the text is none, or the rate is above 39, whose numbers do not fit.
     """
     found = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d)", first.strip())
     rate = round(fps)
