@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
-from commands import LIGHT, ROOT, batch, files_in, pixels_of, plate, save, start
+from commands import LIGHT, ROOT, batch, files_in, invoke, pixels_of, plate, save, start
 
 from expandnet_ofx.errors import OutputError
 from expandnet_ofx.partials import is_partial, partial_name
@@ -418,3 +419,24 @@ def test_killed_while_a_sheet_is_written(tmp_path: Path) -> None:
         process.communicate(timeout=60)
         assert process.returncode == code
     assert files_in(tmp_path / "out") == ["f.0000.exr", "f.0000.preview.png"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "advice"),
+    [
+        (errno.EIO, 1, "check its disk and run again"),
+        (errno.ESTALE, 1, "check its disk and run again"),
+        (errno.EDQUOT, 1, "check its disk and run again"),
+        (errno.ENOSPC, 1, "check its disk and run again"),
+        (errno.EACCES, 2, "check the path and permissions"),
+        (errno.EROFS, 2, "check the path and permissions"),
+    ],
+)
+def test_what_the_system_says_of_a_file_is_one_line(number: int, code: int, advice: str) -> None:
+    @click.command("work")
+    def work() -> None:
+        raise OSError(number, os.strerror(number), "/mnt/a")
+
+    ran = invoke(work)
+    assert ran.code == code
+    assert ran.complaint == f"work: /mnt/a: {os.strerror(number)}; {advice}"
