@@ -22,7 +22,9 @@ from expandnet_ofx.systems import give_name, is_alive
 PARTIAL = ".partial"
 """Marks files that are still being written; they are never taken for inputs."""
 
-_OWNER = re.compile(rf"\..+\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{6}}{re.escape(PARTIAL)}\.[^.]*")
+_OWNER = re.compile(
+    rf"\.(?P<stem>.+)\.(?P<host>[0-9a-f]{{8}})-(?P<process>\d+)-[0-9a-f]{{6}}{re.escape(PARTIAL)}(\.[^.]*)?"
+)
 """Host, process and a random part, see `partial_name`: other programs name files alike."""
 
 LONGEST_STEM = 200
@@ -122,7 +124,7 @@ def is_special(path: Path) -> bool:
 
 def is_partial(path: Path) -> bool:
     """Tell whether a file is one that is still being written, or was when its process died."""
-    return path.name.startswith(".") and PARTIAL + "." in path.name
+    return path.name.startswith(".") and (PARTIAL + "." in path.name or path.name.endswith(PARTIAL))
 
 
 def is_by_product(path: Path) -> bool:
@@ -158,25 +160,21 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         yield Path(made)
 
 
-def is_stale(path: Path) -> bool:
-    """Tell whether a file is older than any work that may still need it, a day; raise `OSError` if it is gone."""
-    return time.time() - path.stat().st_mtime > 86400
-
-
 def sweep(folder: Path, *, stem: str = "") -> list[Path]:
-    """Remove partial files of this host whose process is gone, and any older than a day; return them.
+    """Remove partial files of this host whose process is gone, and those of others older than a day; return them.
 
     Args:
         stem: of the file that they were to become; of all files without it.
     """
     removed = []
-    for path in folder.glob(f".{escape(stem) + '.' if stem else ''}*{PARTIAL}.*"):
+    for path in folder.glob(f".{escape(stem) + '.' if stem else ''}*{PARTIAL}*"):
         owner = _OWNER.fullmatch(path.name)
-        if owner is None:
+        if owner is None or stem not in ("", owner["stem"]):
             continue
         # One that a neighbor sweeps in the same moment is gone as well.
         with suppress(OSError):
-            if is_stale(path) or (owner[1] == _host() and not is_alive(int(owner[2]))):
+            ours = owner["host"] == _host()
+            if not is_alive(int(owner["process"])) if ours else time.time() - path.stat().st_mtime > 86400:
                 path.unlink()
                 removed.append(path)
     return removed

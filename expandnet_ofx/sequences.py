@@ -184,8 +184,8 @@ def absolute(path: Path) -> Path:
 
 def _glob_root(path: Path) -> Path:
     """Return the folder before the first wildcard, from which sub-folders are mirrored."""
-    # The prefix of long paths on Windows holds a mark as well, and stays.
-    while _GLOB.search(str(path)) and path != path.parent:
+    # The prefix of long paths on Windows holds a mark as well.
+    while _GLOB.search(str(path.relative_to(path.anchor))):
         path = path.parent
     return path
 

@@ -158,7 +158,8 @@ def false_color(plate: FloatArray, light: FloatArray) -> ByteArray:
 
 def luminance(linear: FloatArray) -> FloatArray:
     """Return the luminance of linear Rec.709 (..., 3)."""
-    weighted: FloatArray = linear @ LUMA
+    red, green, blue = LUMA.tolist()
+    weighted: FloatArray = red * linear[..., 0] + green * linear[..., 1] + blue * linear[..., 2]
     return weighted
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, OutputError, UsageError
 from expandnet_ofx.looks import Look
-from expandnet_ofx.partials import MAP_FILE, is_stale, partial_name, write_text
+from expandnet_ofx.partials import MAP_FILE, partial_name, write_text
 from expandnet_ofx.sources import Identity
 from expandnet_ofx.systems import give_name
 
@@ -194,10 +193,10 @@ class ShotWriter:
             write_text(self.path, json.dumps({**self._head, "frames": frames}, indent=1) + "\n")
         except BaseException:
             # A copy of this process may have come to an end meanwhile: what is named now stays.
-            self._remove(self._maps.keys() - _map_files(self.path))
+            self._remove(self._maps.keys() - before - _map_files(self.path))
             raise
         shot = Shot.load(self.path)
-        self._remove((before | self._lost()) - {frame.map_file for frame in shot.frames.values()})
+        self._remove(before - {frame.map_file for frame in shot.frames.values()})
         return shot
 
     def _name_maps(self) -> None:
@@ -213,12 +212,6 @@ class ShotWriter:
         for name in names:
             with suppress(OSError):
                 self.path.with_name(name).unlink()
-
-    def _lost(self) -> set[str]:
-        """Return the names of maps that a killed run may have left, as old as what `sweep` takes of any process."""
-        ours = re.compile(rf"{re.escape(self.path.stem)}\.-?\d+\.[0-9a-f]{{8}}{re.escape(MAP_FILE)}")
-        found = (path for path in self.path.parent.iterdir() if ours.fullmatch(path.name))
-        return {path.name for path in found if is_stale(path)}
 
 
 def _map_files(path: Path) -> set[str]:

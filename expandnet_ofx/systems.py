@@ -80,4 +80,7 @@ def alike(name: str) -> str:
     """
     if sys.platform == "darwin":
         name = unicodedata.normalize("NFC", name)
-    return name.casefold() if on_windows() or sys.platform == "darwin" else name
+    if not on_windows() and sys.platform != "darwin":
+        return name
+    # Letter by letter: disks take no sharp s for two.
+    return "".join(letter.upper() if len(letter.upper()) == 1 else letter for letter in name)

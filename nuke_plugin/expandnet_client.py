@@ -127,10 +127,13 @@ class Worker:
             self._pending += part
         line, _, self._pending = self._pending.partition(b"\n")
         try:
-            return json.loads(line.decode("utf-8"))
+            answer = json.loads(line.decode("utf-8"))
         except ValueError:
-            # Another program's port, or memory that went wrong.
+            answer = None
+        if not isinstance(answer, dict):
+            # Another program listens where a worker has died.
             raise ExpandNetError(LOST)
+        return answer
 
 
 LOST = "the worker has stopped (it may have run out of memory); render again to start it anew"

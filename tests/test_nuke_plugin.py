@@ -226,12 +226,13 @@ def test_what_a_program_prints_is_read_whatever_the_code_page(monkeypatch):
     assert said == "/home/\u0141ukasz"
 
 
-def test_another_program_at_the_port_of_a_worker_is_one_clear_line():
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"[]\n", b"null\n", b"\xff\n"])
+def test_another_program_at_the_port_of_a_worker_is_one_clear_line(answer):
     def serve():
         made, _ = listening.accept()
         with made:
             made.recv(4096)
-            made.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+            made.sendall(answer)
 
     client = module("expandnet_client")
     with socket.create_server(("127.0.0.1", 0)) as listening:

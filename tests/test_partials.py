@@ -173,11 +173,13 @@ def test_files_of_other_programs_are_never_swept(tmp_path):
     for name in names:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1, 1))
-    ours = partial_name(tmp_path / "shot.exr")
-    ours.touch()
-    os.utime(ours, (1, 1))
-    assert sweep(tmp_path) == [ours]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    ours = [partial_name(tmp_path / name) for name in ("shot.exr", "report")]
+    left = [path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{dead_process()}-")) for path in ours]
+    for path in (*ours, *left):
+        path.touch()
+        os.utime(path, (1, 1))
+    assert set(sweep(tmp_path)) == set(left), "also one without a suffix; of a process that works none, however old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, *(path.name for path in ours)])
 
 
 @pytest.mark.parametrize("stem", ["x" * 251, "\u65e5" * 83])

@@ -430,6 +430,7 @@ def test_killed_while_a_sheet_is_written(tmp_path: Path) -> None:
         (errno.ENOSPC, 1, "check its disk and run again"),
         (errno.EACCES, 2, "check the path and permissions"),
         (errno.EROFS, 2, "check the path and permissions"),
+        (errno.ENOENT, 1, "check the path and permissions"),
     ],
 )
 def test_what_the_system_says_of_a_file_is_one_line(number: int, code: int, advice: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -437,11 +435,3 @@ def test_maps_without_their_shot_are_not_left(tmp_path: Path, monkeypatch: pytes
                 written(light)
     assert sorted(tmp_path.iterdir()) == before
     assert Shot.load(path).frames[1].load() == replace(analysis(1, 1.0))
-    # So do those of other shots and of work that goes on; what a killed run left a day ago does not.
-    old = [tmp_path / name for name in ("a.0001.00000000.maps.exr", "a.b.0001.00000000.maps.exr", "a.maps.exr")]
-    for one in old:
-        one.touch()
-        os.utime(one, (time.time() - 2 * 86400,) * 2)
-    (tmp_path / "a.0002.00000000.maps.exr").touch()
-    written(1.0)
-    assert sorted(tmp_path.iterdir()) == sorted([*before, *old[1:], tmp_path / "a.0002.00000000.maps.exr"])

@@ -208,7 +208,7 @@ def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
         ({"settings": {"latlong": 1}}, "true or false"),
         ({"settings": {"merge": "x"}}, "merge"),
         ({"settings": [1]}, "object"),
-        ({"analysis": {"shot": "/nowhere.json", "frame": 1}}, "not the analysis"),
+        ({"analysis": {"shot": "/nowhere.json", "frame": 1}}, "is not there; run expandnet analyze"),
         ({"request": "fly"}, "not known"),
     ],
 )

@@ -104,6 +104,8 @@ def run_command(command: click.Command) -> int:
         return FAILED
     except OSError as error:
         if error.filename is not None:
+            if error.errno not in OF_A_PATH and os.environ.get("EXPANDNET_TRACEBACK"):
+                raise
             click.echo(f"{command.name}: {os_error_text(error)}", err=True)
             return USAGE if error.errno in OF_A_PATH else FAILED
         if error.errno != errno.ENOSPC:

@@ -28,7 +28,8 @@ OF_A_PATH = (
 def os_error_text(error: OSError) -> str:
     """Return an error of the system as one line: its file if it has one, what is wrong, what to do."""
     name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-    advice = "check the path and permissions" if error.errno in OF_A_PATH else "check its disk and run again"
+    of_a_path = error.errno in (*OF_A_PATH, errno.ENOENT)
+    advice = "check the path and permissions" if of_a_path else "check its disk and run again"
     return f"{name}{error.strerror or error}; {advice}"
 
 

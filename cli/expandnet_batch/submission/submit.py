@@ -140,8 +140,8 @@ def _write(job: FarmJob, folder: Path, options: dict[str, Any]) -> int:
     click.echo(f"{len(job.frames)} frames, {len(job.chunks)} chunks, steps: {', '.join(job.steps)}")
     if not options["now"]:
         # On Windows `cd` alone stays on its drive, and single quotes are part of a word.
-        there = f"/d {subprocess.list2cmdline([str(folder)])}" if on_windows() else shlex.quote(str(folder))
-        click.echo(f"submit it with: cd {there} && {shlex.join(engine.submit(job))}")
+        enter, joined = ("cd /d", subprocess.list2cmdline) if on_windows() else ("cd", shlex.join)
+        click.echo(f"submit it with: {enter} {joined([str(folder)])} && {joined(engine.submit(job))}")
         return 0
     return subprocess.run(engine.submit(job), cwd=folder, check=False).returncode
 

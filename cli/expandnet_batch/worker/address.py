@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from expandnet_batch.worker.protocol import LINE_LIMIT
+from expandnet_batch.worker.protocol import LINE_LIMIT, NOT_ADMITTED
 from expandnet_ofx import __version__
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.partials import write_text
@@ -93,8 +93,10 @@ class Address:
         try:
             with connect(self) as made, made.makefile("rb") as said:
                 made.sendall(self.hello)
-                return json.loads(said.readline(LINE_LIMIT)).get("ok") is True
-        except (OSError, ValueError, AttributeError):
+                answer = json.loads(said.readline(LINE_LIMIT))
+                # One that refuses, such as for want of room, says so to who asks next.
+                return answer["ok"] or not answer["error"]["message"].startswith(NOT_ADMITTED)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return False
 
 

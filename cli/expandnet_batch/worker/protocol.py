@@ -20,6 +20,9 @@ from expandnet_ofx.finite import finite
 PROTOCOL = 1
 """Version of what is said; a host that speaks another one is told so and left."""
 
+NOT_ADMITTED = "not admitted"
+"""Begins what a worker says to one who does not know its secret."""
+
 LINE_LIMIT = 1 << 20
 """Longest line in bytes; whoever sends a longer one is left."""
 

@@ -20,6 +20,7 @@ from expandnet_batch.worker.listening import own_user, peer_user
 from expandnet_batch.worker.protocol import (
     CLIENT_LIMIT,
     LINE_LIMIT,
+    NOT_ADMITTED,
     PROTOCOL,
     WAITING_LIMIT,
     CancelledError,
@@ -155,7 +156,7 @@ class Server:
         same_user = peer_user(writer) in (None, own_user())
         known = isinstance(secret, str) and hmac.compare_digest(secret.encode(), self._secret.encode())
         if request.name != "hello" or not known or not same_user:
-            raise ProtocolError("not admitted: say hello first, with the secret of the worker's address file")
+            raise ProtocolError(f"{NOT_ADMITTED}: say hello first, with the secret of the worker's address file")
         if spoken != PROTOCOL:
             raise ProtocolError(
                 f"protocol {spoken}: this worker speaks {PROTOCOL}; use a plug-in and a program of one version"
