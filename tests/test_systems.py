@@ -147,16 +147,14 @@ def test_the_root_of_a_long_path_is_found(path, root):
 
 def test_files_for_linux_have_its_line_ends(tmp_path, monkeypatch):
     """As on Windows: without a word from us, text files get CR LF (open, newline=None)."""
-    import io
+    plain = Path.open
 
-    plain = io.open
-
-    def as_windows(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, *rest):
+    def as_windows(path, mode="r", buffering=-1, encoding=None, errors=None, newline=None):
         if "b" not in mode and "w" in mode and newline is None:
             newline = "\r\n"
-        return plain(file, mode, buffering, encoding, errors, newline, *rest)
+        return plain(path, mode, buffering, encoding, errors, newline)
 
-    monkeypatch.setattr(io, "open", as_windows)
+    monkeypatch.setattr(Path, "open", as_windows)
     (tmp_path / "proof").write_text("a\nb\n", encoding="utf-8")
     write_text(tmp_path / "submit.sh", "#!/bin/sh\nset -eu\n")
     assert (tmp_path / "proof").read_bytes() == b"a\r\nb\r\n"
