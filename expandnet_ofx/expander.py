@@ -26,7 +26,7 @@ from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.settings import Settings, chosen_boldness
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import NARROW, Survey, survey
-from expandnet_ofx.tile_light import MARGIN
+from expandnet_ofx.tile_light import MARGIN, TileLight
 from expandnet_ofx.weights import Weights, load_weights
 from expandnet_ofx.workers import Workers
 
@@ -194,7 +194,8 @@ class Expander:
         region = (0, 0, plate.width, plate.height) if region is None else _whole_numbers(region)
         self._check(plate, analysis, region, mask)
         statistics = statistics if statistics is not None else RenderStatistics()
-        predictor = TilePredictor(self.engine, self._workers, plate, analysis, self.settings, statistics)
+        tile = TileLight(self.engine, self._workers, plate, analysis, self.settings, statistics)
+        predictor = TilePredictor(self.engine, self._workers, plate, tile, statistics)
         merger = BandMerger(
             plate,
             analysis,

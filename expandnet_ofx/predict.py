@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expandnet_ofx import tiles
-from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.arrays import copied, empty
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.plates import Plate, RowWindow, needed
-from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.tile_light import MARGIN, TileLight
 from expandnet_ofx.workers import Workers
@@ -61,22 +59,28 @@ class _Row:
 
 
 class TilePredictor:
-    """Predicts the light of one plate, row of tiles by row of tiles."""
+    """Predicts the light of one plate, row of tiles by row of tiles.
+
+    Args:
+        engine, workers: what tiles run on.
+        plate: the plate.
+        tile: gives the light of one of its tiles.
+        statistics: filled while bands pass.
+    """
 
     def __init__(
         self,
         engine: Engine,
         workers: Workers,
         plate: Plate,
-        analysis: Analysis,
-        settings: Settings,
+        tile: TileLight,
         statistics: RenderStatistics,
     ) -> None:
         self._engine = engine
         self._workers = workers
         self._plate = plate
         self._statistics = statistics
-        self._tile = TileLight(engine, workers, plate, analysis, settings, statistics)
+        self._tile = tile
 
     def bands(
         self, rows: Iterable[tuple[int, NDArray[Any]]], layout: tiles.Plan, region: Region

@@ -185,6 +185,7 @@ class SheetBuilder:
         try:
             with new_file(target) as partial:
                 image.save(partial, format="PNG", pnginfo=info)
+                # What may fail for want of space has not, before other files get their names in the block.
                 flush(partial)
                 yield
         except OSError as error:

@@ -96,3 +96,20 @@ def serving() -> Iterator[Callable[..., Running]]:
                 host.close()
             running.thread.join(10)
             assert not running.thread.is_alive()
+
+
+@contextmanager
+def stranger(answer: bytes) -> Iterator[int]:
+    """Give the port of another program, which answers one line so."""
+
+    def serve() -> None:
+        made, _ = listening.accept()
+        with made:
+            made.recv(4096)
+            made.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()

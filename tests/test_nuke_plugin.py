@@ -8,11 +8,9 @@ import inspect
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import tkinter
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +26,7 @@ from expandnet_batch.worker.describe import describe
 from expandnet_batch.worker.main import command as worker_command
 from nuke_pictures import LETTERS, names_in
 from nuke_tcl import read_script, user_knob_options
+from served import stranger
 
 from expandnet_ofx.transfer import ENCODINGS
 
@@ -222,25 +221,15 @@ def test_the_environment_of_a_child_is_not_the_hosts():
 
 def test_what_a_program_prints_is_read_whatever_the_code_page(monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "cp1252:backslashreplace")
-    said = module("expandnet_programs").run_program([sys.executable, "-c", "print('/home/\u0141ukasz')"], "it")
-    assert said == "/home/\u0141ukasz"
+    said = module("expandnet_programs").run_program([sys.executable, "-c", "print('/home/\u0141\u017c')"], "it")
+    assert said == "/home/\u0141\u017c"
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b"[]\n", b"null\n", b"\xff\n"])
 def test_another_program_at_the_port_of_a_worker_is_one_clear_line(answer):
-    def serve():
-        made, _ = listening.accept()
-        with made:
-            made.recv(4096)
-            made.sendall(answer)
-
     client = module("expandnet_client")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        with pytest.raises(client.ExpandNetError, match="render again"):
-            client.Worker({"port": listening.getsockname()[1], "secret": "s"})
-        thread.join()
+    with stranger(answer) as port, pytest.raises(client.ExpandNetError, match="render again"):
+        client.Worker({"port": port, "secret": "s"})
 
 
 def test_commands_are_programs_folders_or_wrappers(tmp_path):

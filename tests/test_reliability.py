@@ -436,8 +436,8 @@ def test_killed_while_a_sheet_is_written(tmp_path: Path) -> None:
 def test_what_the_system_says_of_a_file_is_one_line(number: int, code: int, advice: str) -> None:
     @click.command("work")
     def work() -> None:
-        raise OSError(number, os.strerror(number), "/mnt/a")
+        raise OSError(number, os.strerror(number), "/disk/a")
 
     ran = invoke(work)
     assert ran.code == code
-    assert ran.complaint == f"work: /mnt/a: {os.strerror(number)}; {advice}"
+    assert ran.complaint == f"work: /disk/a: {os.strerror(number)}; {advice}"

@@ -1,10 +1,8 @@
 """What Windows and macOS do differently, by stand-ins for what their documentation says: none of them is at hand."""
 
 import os
-import socket
 import subprocess
 import sys
-import threading
 import unicodedata
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
@@ -15,6 +13,7 @@ from expandnet_batch import edge, runtime
 from expandnet_batch.tools import command as tools
 from expandnet_batch.worker import address as addresses
 from expandnet_batch.worker import main as worker_main
+from served import stranger
 
 from expandnet_ofx import placing, sequences, systems
 from expandnet_ofx.errors import UsageError
@@ -217,20 +216,20 @@ def test_the_secret_of_a_user_of_windows_lies_in_the_users_own_folder(monkeypatc
     # Modes of folders say nothing there (os.chmod), and folders for temporary files may be everybody's.
     for name in (addresses.FOLDER_VARIABLE, "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LOCALAPPDATA", "/users/ann/local")
-    assert "/users/ann" not in str(addresses._named_folder())
+    monkeypatch.setenv("LOCALAPPDATA", "/own/local")
+    assert "/own" not in str(addresses._named_folder())
     monkeypatch.setattr(addresses, "on_windows", lambda: True)
-    assert addresses._named_folder() == Path("/users/ann/local/expandnet")
+    assert addresses._named_folder() == Path("/own/local/expandnet")
 
 
 @pytest.mark.parametrize("engine", ["slurm", "opencue", "deadline"])
 def test_workers_find_the_file_of_a_job_where_they_see_it(tmp_path, engine):
     (tmp_path / "a.png").touch()
     words = ["submit", str(tmp_path / "a.png"), "--output", str(tmp_path / "exr"), "-o", str(tmp_path / "job")]
-    ran = invoke(tools, *words, "--to", engine, "--map", f"{tmp_path}=/mnt/farm")
+    ran = invoke(tools, *words, "--to", engine, "--map", f"{tmp_path}=/art")
     assert ran.code == 0, ran.err
     written = "".join(path.read_text() for path in (tmp_path / "job").iterdir() if path.name != "job.json")
-    assert "/mnt/farm/job/job.json" in written
+    assert "/art/job/job.json" in written
     assert f"{tmp_path}/job/job.json" not in written
 
 
@@ -251,18 +250,8 @@ def test_a_mark_of_editors_is_no_part_of_a_config(tmp_path):
     ],
 )
 def test_the_port_of_a_killed_worker_may_be_anybodys(answer):
-    def serve():
-        made, _ = listening.accept()
-        with made:
-            made.recv(4096)
-            made.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        port = listening.getsockname()[1]
+    with stranger(answer) as port:
         told = addresses.Address(protocol=1, version="0", device="cpu", pid=1, secret="s", port=port).answers()
-        thread.join()
     assert not told
 
 
