@@ -23,7 +23,7 @@ from expandnet_ofx.rise import Rise
 from expandnet_ofx.surround import SurroundColor
 from expandnet_ofx.swing import MeasuredLight, Swing
 
-SCHEMA = 6
+SCHEMA = 7
 """Version of the JSON form; a file of another version is refused."""
 
 MOST_ANCHOR = 64
@@ -55,8 +55,6 @@ class Analysis:
     """Whether its left edge continues its right one."""
     features: tuple[float, ...]
     """The network's global vector, 64 values, moved by the boldness."""
-    boldness: float | None
-    """The knob that it was made with; None for weights without one."""
     low: Triple
     high: Triple
     """What the network sees as 0 and 1, per channel, in its own encoding."""
@@ -87,10 +85,8 @@ class Analysis:
     infinite: int
     negative: int
     """Input samples that are NaN, infinite, below 0."""
-    weights: str
-    """SHA-256 of the weights."""
-    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What else it was made with (`dependence.of_analyses`); empty where that is not known."""
+    settings: Mapping[str, Any] = field(hash=False)
+    """Weights and settings that it was made with (`dependence.of_analyses`); it is rendered under no others."""
 
     def to_json(self, *, map_name: str | None = None) -> str:
         """Return the numbers as one JSON object; floats round-trip exactly, of the maps it holds file name and hash."""
@@ -199,9 +195,7 @@ def _fits(data: dict[str, Any]) -> bool:
         and all(_is_number(data[key]) for key in ("anchor", "scene"))
         and abs(data["anchor"]) <= MOST_ANCHOR
         and 0 <= data["scene"] <= 1
-        and (data["boldness"] is None or _is_number(data["boldness"]))
         and (data["output_range"] is None or numbers(data["output_range"], 2))
-        and isinstance(data["weights"], str)
         and isinstance(data["settings"], dict)
     )
 

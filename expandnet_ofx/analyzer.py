@@ -13,6 +13,7 @@ from expandnet_ofx import grade
 from expandnet_ofx.analysis import Analysis, Triple
 from expandnet_ofx.architecture import GLOBAL_SIZE
 from expandnet_ofx.asking import Asking
+from expandnet_ofx.dependence import of_analyses
 from expandnet_ofx.engine import Engine
 from expandnet_ofx.errors import AlreadyHDRError
 from expandnet_ofx.lamps import BroadAreas, broad_areas
@@ -20,7 +21,7 @@ from expandnet_ofx.pixels import brightest_channel
 from expandnet_ofx.plates import Plate
 from expandnet_ofx.reduced_light import ReducedLight, normalize, reduced_matte
 from expandnet_ofx.rise import Rise, rise
-from expandnet_ofx.settings import Settings, chosen_boldness
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.surround import SurroundColor, surround_color
 from expandnet_ofx.survey import WHITE_EXCESS, Survey
 from expandnet_ofx.swing import MeasuredLight, measured_light
@@ -57,7 +58,7 @@ class Analyzer:
         proxy = normalize(seen.proxy, low, high)
         features = self._workers.submit(self._engine.global_features, proxy).result()
         features = self._engine.weights.condition(features, self._settings.boldness, proxy)
-        white = grade.white_share(seen.histograms, seen.levels, clips, self._settings.full)
+        white = grade.white_share(seen.histograms, seen.levels, clips, self._settings.threshold)
         scene = 1.0 - float(grade.smoothstep(*grade.PAGE, np.array(white, np.float32)))
         anchor, samples, maps = self._found(seen, plate, features, clips, low, high)
         return Analysis(
@@ -66,7 +67,6 @@ class Analyzer:
             window=plate.window,
             latlong=self._settings.latlong,
             features=tuple(map(float, features)),
-            boldness=chosen_boldness(self._contract, self._settings),
             low=low,
             high=high,
             clip_levels=clips,
@@ -78,7 +78,7 @@ class Analyzer:
             nan=seen.nan,
             infinite=seen.infinite,
             negative=seen.negative,
-            weights=self._engine.weights.sha256,
+            settings=of_analyses(self._settings, self._engine.weights),
         )
 
     def _found(

@@ -7,6 +7,7 @@ common, once: `namespace` tells which of them an array belongs to. Types are sta
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,19 @@ def to_host(array: Any) -> NDArray[Any]:
 def beside(array: Any, values: NDArray[Any]) -> Any:
     """Return numpy values where `array` is."""
     xp = namespace(array)
-    return values if xp is np else xp.tensor(np.ascontiguousarray(values), device=array.device)
+    return values if xp is np else brought(xp.tensor(np.ascontiguousarray(values)), array.device)
+
+
+def brought(tensor: Any, device: Any) -> Any:
+    """Return a tensor of the processor's memory on a device (`torch.device`).
+
+    From memory that is not pinned a copy waits for all that any thread has asked the device for before.
+    """
+    if device.type == "cuda":
+        # Containers may limit how much can be pinned.
+        with suppress(RuntimeError):
+            tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def as_float(array: Any) -> NDArray[np.float32]:

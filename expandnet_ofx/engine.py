@@ -81,7 +81,7 @@ def check_choices(engine: str, device: str, precision: str) -> None:
         raise UsageError(f"--precision {precision}: not known; use one of {', '.join(PRECISIONS)}")
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: not known; use one of {', '.join(ENGINES)}")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9]\d?))?", device):
         raise DeviceError(f"--device {device}: not known; use auto, cpu, cuda or cuda:N")
     if engine == "openvino" and device not in ("auto", "cpu"):
         raise DeviceError(f"--device {device}: the openvino engine runs on the CPU; use --engine torch")

@@ -7,9 +7,10 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from expandnet_ofx.architecture import LOCAL_RADIUS, RADIUS, SELU_ALPHA, fold
+from expandnet_ofx.arrays import beside, brought
 from expandnet_ofx.engine import check_choices
 from expandnet_ofx.errors import DeviceError, OutOfMemoryError
 from expandnet_ofx.network import ExpandNet
@@ -26,6 +28,8 @@ from expandnet_ofx.workers import usable_processors
 
 Array = NDArray[np.float32]
 
+T = TypeVar("T")
+
 WIDE_LAYERS = ("local2", "mid2", "mid3", "mid4")
 """The 64-channel 3x3 layers: nine tenths of the arithmetic, so the only ones that `mixed` rounds."""
 
@@ -33,9 +37,14 @@ DEVICE_WORKERS = 4
 """Threads that queue the work of tiles on a device, so that it does not wait while one asks what it found; beside the
 network each tile takes some 300 MB there."""
 
-DEVICE_TURN = threading.Lock()
-"""Held while a device runs the network: one tile at a time, for which memory is counted, and under flags that hold for the
-process."""
+NO_ROOM = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "unable to find an engine",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What PyTorch says where memory ends, beside its own error: of cuDNN's kernels none finds room for its workspace."""
 
 LOG2_E = math.log2(math.e)
 
@@ -101,9 +110,13 @@ class TorchEngine:
         self.workers = min(DEVICE_WORKERS, self.threads) if cuda else self.threads
         self.tile = 1024 if cuda else 256
         self.advice = None if cuda or precision == "fp32" else _advice(precision)
+        self._in_turn = cuda
         self._local = threading.local()
-        self._network = ExpandNet.from_state(weights.state).to(self._device)
-        self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
+        try:
+            self._network = ExpandNet.from_state(weights.state).to(self._device)
+            self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
+        except RuntimeError as error:
+            raise self._lost(error) from error
 
     def to_device(self, array: Array) -> Array:
         """Return a tensor on a device that is not the CPU; see `Engine.to_device`."""
@@ -113,9 +126,24 @@ class TorchEngine:
         """Keep the operations of a tile in the tile's own thread."""
         torch.set_num_threads(1)
 
-    def _turn(self) -> AbstractContextManager[None]:
-        """Return what surrounds a run: on the CPU tiles share nothing."""
-        return _exact_kernels() if self._device.type == "cuda" else contextlib.nullcontext()
+    def _run(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Call what runs the network: at once on the CPU, where tiles share nothing; in its turn on a device."""
+        try:
+            if self._in_turn:
+                return _device_thread().submit(_exactly, call, *arguments).result()
+            return call(*arguments)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in NO_ROOM):
+                if self._in_turn:
+                    torch.cuda.empty_cache()
+                raise OutOfMemoryError(f"{self.device}: {error}") from error
+            if isinstance(error, torch.AcceleratorError):
+                raise self._lost(error) from error
+            raise
+
+    def _lost(self, error: RuntimeError) -> DeviceError:
+        told = str(error).partition("\n")[0]
+        return DeviceError(f"--device {self.device}: cannot be used ({told}); start again, or use --device cpu")
 
     def _prepare(self, name: str, value: Array) -> Tensor:
         tensor = torch.from_numpy(value).to(self._device)
@@ -123,28 +151,25 @@ class TorchEngine:
             tensor = tensor.to(self._narrow)
         return tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
-    @torch.inference_mode()
     def global_features(self, proxy: Array) -> Array:
         """Return the global vector (64,) of a reduced plate (256, 256, 3)."""
-        with self._turn():
-            return self._network.global_features(self._picture(proxy)).flatten().cpu().numpy()
+        return self._run(self._global_features, proxy)
 
     @torch.inference_mode()
+    def _global_features(self, proxy: Array) -> Array:
+        features: Array = self._network.global_features(self._picture(proxy)).flatten().cpu().numpy()
+        return features
+
     def expand(self, tile: Array, features: Array) -> Array:
         """Return predicted light (H, W, 3) of an encoded tile (H + 16, W + 16, 3)."""
-        try:
-            with self._turn():
-                y = self._folded(self._picture(tile), torch.from_numpy(features).to(self._device))
-                light = self._light(y)[0].permute(1, 2, 0)
-                result: Array | Any = light if isinstance(tile, Tensor) else light.cpu().numpy()
-                return result
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemoryError(f"{self.device}: {error}") from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise OutOfMemoryError(f"{self.device}: {error}") from error
-            raise
+        return self._run(self._expand, tile, features)
+
+    @torch.inference_mode()
+    def _expand(self, tile: Array, features: Array) -> Array:
+        y = self._folded(self._picture(tile), beside(self._layers["fuse.bias"], features))
+        light = self._light(y)[0].permute(1, 2, 0)
+        result: Array | Any = light if isinstance(tile, Tensor) else light.cpu().numpy()
+        return result
 
     def _light(self, y: Tensor) -> Tensor:
         return _in_whole_vectors(lambda values: self.weights.contract.to_light(torch.sigmoid(values), torch), y)
@@ -246,8 +271,8 @@ def to_tensor(array: Array | Tensor, device: torch.device) -> Any:
     array = np.ascontiguousarray(array) if array.flags.writeable else array.copy()
     if array.dtype == np.uint16:
         # PyTorch can do little with uint16, so its bits travel as those of another type.
-        return torch.from_numpy(array.view(np.int16)).to(device).to(torch.int32) & 0xFFFF
-    tensor = torch.from_numpy(array).to(device)
+        return brought(torch.from_numpy(array.view(np.int16)), device).to(torch.int32) & 0xFFFF
+    tensor = brought(torch.from_numpy(array), device)
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
@@ -265,8 +290,32 @@ def open_device(device: str) -> torch.device:
     return chosen
 
 
+@cache
+def _device_thread() -> ThreadPoolExecutor:
+    """Return the thread of a process that runs the network on devices.
+
+    One tile at a time, for which memory is counted, and under flags that hold for the process; and what cuDNN has planned for
+    the shape of a box, it keeps for the thread that asked.
+    """
+    return ThreadPoolExecutor(1, "expandnet-device")
+
+
+def _exactly(call: Callable[..., T], *arguments: Any) -> T:
+    with _exact_kernels():
+        return call(*arguments)
+
+
 @contextlib.contextmanager
 def _exact_kernels() -> Iterator[None]:
-    """Keep float32 exact and runs repeatable on CUDA, one at a time: no TF32, deterministic cuDNN kernels."""
-    with DEVICE_TURN, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    """Keep float32 exact and runs repeatable on CUDA: no TF32, deterministic cuDNN kernels.
+
+    Set one by one: `cudnn.flags` fails where a host has set precisions by their newer names.
+    """
+    cudnn: Any = torch.backends.cudnn
+    conv = cudnn.conv
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, conv.fp32_precision
+    try:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic, conv.fp32_precision = True, False, True, "ieee"
         yield
+    finally:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic, conv.fp32_precision = before

@@ -23,7 +23,7 @@ from expandnet_ofx.linearized import Recoder, encoding_of, recoded, recoder
 from expandnet_ofx.plates import ArrayPlate, Plate, prefetch
 from expandnet_ofx.predict import Region, TilePredictor, extended_rows
 from expandnet_ofx.predicted import Predicted
-from expandnet_ofx.settings import Settings, chosen_boldness
+from expandnet_ofx.settings import Settings
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import NARROW, Survey, survey
 from expandnet_ofx.tile_light import MARGIN, TileLight
@@ -108,7 +108,6 @@ class Expander:
         self.contract = engine.weights.contract
         if self.settings.relative and self.contract.absolute:
             raise UsageError("relative output: these weights predict absolute light; import and pass the authors' file")
-        self._boldness = chosen_boldness(self.contract, self.settings)
         self.analyses_depend_on = of_analyses(self.settings, engine.weights)
         self._recode, self._to_output = spaces_of(self.settings)
 
@@ -150,7 +149,6 @@ class Expander:
         """
         plate = self._plate(plate)
         analysis = self._analyzer.analyze(plate, surveyed or self.survey(plate))
-        analysis = replace(analysis, settings=self.analyses_depend_on)
         return self._with_output_range(plate, analysis) if self.settings.relative else analysis
 
     def render(self, plate: NDArray[Any] | Plate, analysis: Analysis, *, region: Region | None = None) -> Array:
@@ -253,15 +251,7 @@ class Expander:
             raise UsageError(
                 f"analysis is of pixels {analysis.window}, the plate shows {plate.window}; analyze the plate again"
             )
-        if analysis.latlong != self.settings.latlong:
-            raise UsageError("analysis was made with another --latlong; analyze the plate again")
-        if analysis.weights != self.engine.weights.sha256:
-            raise UsageError("analysis was made with other weights; analyze the plate again")
-        if analysis.boldness != self._boldness:
-            raise UsageError(
-                f"analysis was made with boldness {analysis.boldness}, not {self._boldness}; analyze the plate again"
-            )
-        if analysis.settings and (changed := differing(analysis.settings, self.analyses_depend_on)):
+        if changed := differing(analysis.settings, self.analyses_depend_on):
             raise UsageError(f"analysis was made with another {changed}; analyze the plate again")
         x0, y0, x1, y1 = region
         if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):

@@ -52,13 +52,13 @@ PAGE = (0.7, 0.9)
 class MergeSettings:
     """How prediction and plate meet; see `Settings` for the meaning of each field."""
 
-    threshold: float = 0.94
-    full: float = 0.992
-    stops: float = 0.0
-    max_stops: float | None = None
-    saturated_max_stops: float = 2.0
-    saturation: float = 1.0
-    channels: Literal["separate", "together"] = "separate"
+    threshold: float
+    full: float
+    stops: float
+    max_stops: float | None
+    saturated_max_stops: float
+    saturation: float
+    channels: Literal["separate", "together"]
 
 
 def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
@@ -129,18 +129,18 @@ def _shared(own: float, one: float, other: float, histogram: NDArray[np.int64], 
     return level if reached >= FEWEST and above < 0.25 * reached else own
 
 
-def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...], full: float) -> float:
+def white_share(histograms: NDArray[np.int64], levels: int, clips: tuple[float, ...], threshold: float) -> float:
     """Return the largest share of pixels that can be white in all channels at once.
 
     Args:
         histograms, levels: see `Survey`.
         clips: the code that each channel clips at.
-        full: share of it from which a channel counts as white.
+        threshold: share of it from which a channel counts as white.
     """
     shares = []
     for histogram, clip in zip(histograms, clips, strict=True):
         total = max(1, int(histogram.sum()))
-        shares.append(histogram[math.ceil(full * clip * levels) :].sum() / total)
+        shares.append(histogram[math.ceil(threshold * clip * levels) :].sum() / total)
     return float(min(shares))
 
 

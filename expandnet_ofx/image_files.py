@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from expandnet_ofx.errors import InputError
+from expandnet_ofx.errors import ExpandNetError, InputError
 from expandnet_ofx.plausibility import check_cineon_header
 
 ROW_FORMATS = ("png", "tiff", "openexr", "dpx", "cineon", "jpeg", "hdr", "bmp")
@@ -50,15 +50,20 @@ def native_type(spec: Any) -> Any:
     return _NATIVE.get(str(spec.format), np.float32)
 
 
-def open_input(path: Path) -> Any:
-    """Open a file with OpenImageIO; raise `InputError` if it is none that may be opened."""
-    import OpenImageIO as oiio
-
+def check_name(path: Path, kind: type[ExpandNetError]) -> None:
+    """Raise an error of a kind if the image library cannot take a path, which must be UTF-8."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
         shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-        raise InputError(f"{shown}: its name is not UTF-8, which the image library needs; rename it") from error
+        raise kind(f"{shown}: its name is not UTF-8, which the image library needs; choose another") from error
+
+
+def open_input(path: Path) -> Any:
+    """Open a file with OpenImageIO; raise `InputError` if it is none that may be opened."""
+    import OpenImageIO as oiio
+
+    check_name(path, InputError)
     try:
         if path.is_dir():
             raise InputError(f"{path}: a folder, not a picture")

@@ -40,7 +40,6 @@ class ImagePlate:
         settings: Settings,
         *,
         part: int = 0,
-        encoding: Encoding | None = None,
         as_stored: bool = False,
     ) -> None:
         self.path = path
@@ -48,7 +47,7 @@ class ImagePlate:
         self._as_stored = as_stored
         self._input: Any = open_input(path)
         try:
-            self._describe(settings, encoding)
+            self._describe(settings)
         except BaseException as error:
             self.close()
             if isinstance(error, UnicodeDecodeError):
@@ -78,7 +77,7 @@ class ImagePlate:
         self._input = None
         self._whole: Codes | None = None
 
-    def _describe(self, settings: Settings, encoding: Encoding | None) -> None:
+    def _describe(self, settings: Settings) -> None:
         self._whole = None
         self.format_name: str = self._input.format_name()
         self.pages = self.format_name in PAGED and self._input.seek_subimage(1, 0)
@@ -111,7 +110,7 @@ class ImagePlate:
         self.window = self._analysis_window()
         self._recode = recoder(settings)
         # Before any pixel is decoded: a file that is refused costs nothing.
-        self.encoding = encoding or self._encoding(settings)
+        self.encoding = self._encoding(settings)
         self._load_if_needed(settings)
 
     def _refuse_odd_shapes(self) -> None:

@@ -198,9 +198,7 @@ class MovieFrames:
 
 def _attributes(info: MovieInfo, frame: int) -> dict[str, Any]:
     """Return the metadata of a frame, counted from 0."""
-    attributes: dict[str, Any] = {"PixelAspectRatio": float(getattr(info, "pixel_aspect", 1) or 1)}
-    if info.fps:
-        attributes["FramesPerSecond"] = info.fps
+    attributes: dict[str, Any] = {"PixelAspectRatio": float(info.pixel_aspect), "FramesPerSecond": info.fps}
     code = None if info.timecode is None else time_code(info.timecode, frame, info.fps)
     if code is not None:
         import OpenImageIO as oiio

@@ -25,7 +25,11 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a file to look at it; give None if it is no picture."""
     import OpenImageIO as oiio
 
-    source = oiio.ImageInput.open(str(path))
+    try:
+        source = oiio.ImageInput.open(str(path))
+    except TypeError:
+        # What is not UTF-8 is no text to the library, and no name that we would give.
+        source = None
     if source is None:
         # Else the message waits for whoever asks next.
         oiio.geterror()

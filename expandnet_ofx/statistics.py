@@ -52,6 +52,11 @@ class RenderStatistics:
             self.clipped += clipped
             self.gains += gains
 
+    def add_splits(self, count: int) -> None:
+        """Count tiles that were split; may be called from several threads."""
+        with self._lock:
+            self.splits += count
+
     @property
     def clipped_share(self) -> float:
         """Share of pixels in the matte."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from expandnet_ofx.arrays import as_float, namespace, set_at, taken, zeros
 from expandnet_ofx.grade import smoothstep
 from expandnet_ofx.maps import PlateMap, as_half, running, spread
-from expandnet_ofx.pixels import brightest_channel, darkest_channel, picked, sum_of_channels
+from expandnet_ofx.pixels import brightest_channel, darkest_channel, sum_of_channels
 from expandnet_ofx.transfer import srgb_decode
 
 Array = NDArray[np.float32]
 
 BRIGHT = (0.1, 0.5)
-"""Largest code of a pixel over white, sRGB-encoded, from which it has a say in the color around, and a whole one."""
+"""Larger code of two channels over white, sRGB-encoded, from which their ratio has a say in the color around, and a whole
+one."""
 
 UNCLIPPED = 0.95
 """Share of a clip level up to which a code is surely measured; noise and ringing reach a little below the level."""
@@ -36,6 +37,9 @@ ENOUGH = 50.0
 
 SPREAD = 0.2
 """Standard deviation of a ratio of two channels, in stops, at which it is trusted by half."""
+
+UNKNOWN = 1e4
+"""Variance of a ratio that no pixel tells."""
 
 DISAGREEMENT = (-0.5, 0.0)
 """Stops by which a clipped channel may come out below the plate before the surround counts as another light."""
@@ -55,25 +59,30 @@ class SurroundColor(PlateMap):
 
 
 def evidence(seen: Array, tops: Sequence[float]) -> Array:
-    """Return what each pixel says of the color of light: bright pixels that did not clip speak, in ratios as log2.
+    """Return what each pixel says of the color of light: two bright channels that did not clip tell their ratio, as log2.
+
+    Beside an area where all channels clip often lies one where two still measure; its ratio is the nearest there is.
 
     Args:
         seen: plate as the network sees it, (H, W, 3) sRGB-encoded in [0, 1].
-        tops: encoded clip levels, rising; a pixel counts under the first that it stays below.
+        tops: encoded clip levels, rising; a ratio counts under the first that both channels stay below.
 
     Returns:
-        (H, W, 5 * tops): for each level weight, and weight times R/G, B/G and the square of each.
+        (H, W, 6 * tops): for each level, of R/G and then of B/G, weight, and weight times ratio and its square.
     """
-    xp, brightest = namespace(seen), brightest_channel(seen)
-    chosen = set_at((brightest / tops[-1] > BRIGHT[0]) & (brightest < UNCLIPPED * tops[-1]))
-    result = zeros(seen, (*seen.shape[:2], 5 * len(tops)))
-    if len(chosen):
-        light = as_float(xp.log2(xp.clip(srgb_decode(picked(seen, chosen)), DARKEST, None)))
-        ratios = light[:, ::2] - light[:, 1:2]
-        said = xp.concatenate((xp.ones_like(ratios[:, :1]), ratios, ratios**2), 1)
-        code = taken(brightest.reshape(-1), chosen, 0)
+    xp, result = namespace(seen), zeros(seen, (*seen.shape[:2], 6 * len(tops)))
+    green, rows = seen[..., 1], result.reshape(-1, 3)
+    for number, other in enumerate((seen[..., 0], seen[..., 2])):
+        code = xp.maximum(other, green)
+        chosen = set_at((code / tops[-1] > BRIGHT[0]) & (code < UNCLIPPED * tops[-1]))
+        if not len(chosen):
+            continue
+        code, *pair = (taken(values.reshape(-1), chosen, 0) for values in (code, other, green))
+        light, of_green = (as_float(xp.log2(xp.clip(srgb_decode(values), DARKEST, None))) for values in pair)
+        ratio = light - of_green
+        said = xp.stack((xp.ones_like(ratio), ratio, ratio**2), 1) * smoothstep(*BRIGHT, code / tops[-1])[:, None]
         class_ = sum(xp.asarray(code >= UNCLIPPED * top, dtype=xp.int64) for top in tops)
-        result.reshape(-1, 5)[chosen * len(tops) + class_] = said * smoothstep(*BRIGHT, code / tops[-1])[:, None]
+        rows[(chosen * len(tops) + class_) * 2 + number] = said
     return result
 
 
@@ -81,15 +90,16 @@ def surround_color(reduced: Array, *, wrap: bool = False) -> SurroundColor | Non
     """Spread the evidence over the whole plate; None where there is none.
 
     Args:
-        reduced: evidence of one clip level, reduced to the working size: (h, w, 5).
+        reduced: evidence of one clip level, reduced to the working size: (h, w, 6).
         wrap: the left edge continues the right one.
     """
-    if not (reduced[:, :, 0] > 0).any():
-        return None
-    found = spread(reduced, enough=ENOUGH, wrap=wrap)
-    ratios = found[:, :, :2]
-    variance = np.maximum(found[:, :, 2:] - ratios**2, 0)
-    return SurroundColor(as_half(np.concatenate((ratios, variance), 2)))
+    values = np.empty((*reduced.shape[:2], 4), np.float32)
+    values[:, :, :2], values[:, :, 2:] = 0, UNKNOWN
+    known = [number for number in range(2) if (reduced[:, :, 3 * number] > 0).any()]
+    for number in known:
+        ratio, square = np.moveaxis(spread(reduced[:, :, 3 * number :][:, :, :3], enough=ENOUGH, wrap=wrap), 2, 0)
+        values[:, :, number], values[:, :, 2 + number] = ratio, np.maximum(square - ratio**2, 0)
+    return SurroundColor(as_half(values)) if known else None
 
 
 def mixtures(matte: Array, seen: Array) -> NDArray[np.bool_]:

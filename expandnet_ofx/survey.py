@@ -54,7 +54,7 @@ class Survey:
     working: Array
     """The same with its aspect kept and its longest edge at most 384: (h, w, 3)."""
     surround: Array
-    """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 10), first of those below
+    """What its pixels say of the color of light, same size, see `surround.evidence`: (h, w, 12), first of those below
     the lowest level that a plate may clip at, then of those between it and full scale."""
     peak: Array
     """Largest code, 1 = full scale, that reaches each proxy pixel: (256, 256, 3); +inf where alpha is 0, and where a code is
@@ -107,7 +107,7 @@ class Surveyor:
         # Odd, so that the pixel that is read is the middle of those that it stands for, and no side is preferred.
         self._stride = max(y1 - y0, x1 - x0) // (2 * EVIDENCE_SAMPLES * WORKING_EDGE) * 2 + 1
         samples_y, samples_x = (len(range(self._middle(n), n, self._stride)) for n in (y1 - y0, x1 - x0))
-        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=10, wrap=wrap)
+        self._surround = Reduction(samples_y, samples_x, height, width, antialias=True, channels=12, wrap=wrap)
         whites = np.array([LOWEST_CLIP, 1], np.float32) * np.float32(1 if white is None else white)
         self._tops = plate.encoding.encode_for_network(whites[:, None].repeat(3, 1)).min(1).tolist()
         self._down, self._across = Reach(y1 - y0), Reach(x1 - x0, wrap=wrap)

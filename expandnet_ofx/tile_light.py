@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,6 @@ class TileLight:
         self._gain = float(2.0**analysis.anchor)
         maps = {name: getattr(analysis, name) for name in ("recovered", "rise", "surround", "broad", "swing")}
         self._maps = {name: engine.to_device(map_.values) for name, map_ in maps.items() if map_ is not None}
-        self._lock = Lock()
 
     def __call__(self, codes: NDArray[Any], x0: int, x1: int, y: int) -> Array:
         """Return the light of a tile (h, x1 - x0, 3), anchored to the plate; 0 where the merge keeps the plate.
@@ -151,7 +149,7 @@ class TileLight:
         mixed: NDArray[np.bool_],
         told: Mapping[str, Array],
     ) -> Array:
-        """Anchor light, lay that of wide areas over it, let measured channels tell of clipped ones, hold it to its rise.
+        """Anchor light, lay that of wide areas over it, hold it to its rise, let measured channels tell of clipped ones.
 
         Args:
             log_light, codes, seen, mixed: of some pixels, (n, C).
@@ -162,13 +160,14 @@ class TileLight:
         log_light = as_float(log_light + self._analysis.anchor)
         if "recovered" in told:
             log_light = laid_over(log_light, told["recovered"], self._analysis.anchor)
-        if "surround" in told:
-            some = set_at(unlike(matte))
-            known = (log_light, plate, seen, matte, told["surround"], mixed)
-            put_picked(log_light, some, complete(*(picked(values, some) for values in known)))
         log_plate = xp.log2(xp.clip(plate, FLOOR, None))
         if "rise" in told:
             log_light = hold(log_light, log_plate, told["rise"])
+        if "surround" in told:
+            # After the hold: what another channel measures is known, however slowly the clipped one seemed to rise.
+            some = set_at(unlike(matte))
+            known = (log_light, plate, seen, matte, told["surround"], mixed)
+            put_picked(log_light, some, complete(*(picked(values, some) for values in known)))
         if "swing" in told and "recovered" in told:
             log_light = put_back(log_light, log_plate, told["swing"], told["recovered"][:, 3:])
         if "broad" in told:
@@ -198,7 +197,5 @@ class TileLight:
 
     def _expand(self, tile: Array) -> Array:
         light, splits = expand_splitting(self._engine, tile, self._features)
-        if splits:
-            with self._lock:
-                self._statistics.splits += splits
+        self._statistics.add_splits(splits)
         return light

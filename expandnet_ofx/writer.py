@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from expandnet_ofx.arrays import to_half
 from expandnet_ofx.errors import OutputError
-from expandnet_ofx.image_files import oiio_error
+from expandnet_ofx.image_files import check_name, oiio_error
 from expandnet_ofx.output_options import OutputOptions
 from expandnet_ofx.partials import flush, partial_name
 from expandnet_ofx.results import ends
@@ -188,6 +188,7 @@ class ImageWriter:
 @contextmanager
 def image_writer(path: Path, parts: Sequence[PartLayout], options: OutputOptions) -> Iterator[ImageWriter]:
     """Open a writer whose file appears only if the block calls `commit`."""
+    check_name(path, OutputError)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

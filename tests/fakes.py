@@ -106,11 +106,8 @@ def noise(height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarr
 
 
 def without_maps(analysis: Analysis) -> Analysis:
-    """Return the numbers of an analysis alone: maps are pictures of the plate and would have to move with it.
-
-    What it was made with is forgotten, for tests that render it under other settings.
-    """
-    return replace(analysis, recovered=None, rise=None, surround=None, settings={})
+    """Return the numbers of an analysis alone: maps are pictures of the plate and would have to move with it."""
+    return replace(analysis, recovered=None, rise=None, surround=None)
 
 
 def tiled(expander: Expander, **changes) -> Expander:

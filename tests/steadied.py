@@ -38,9 +38,9 @@ def analysis(frame: int, light: float | None, wide: float = 1.0) -> Analysis:
         map_ = RecoveredLight(as_half(np.full((6, 8, 4), (light, light, light, wide), np.float32)))
     return Analysis(
         width=80, height=60, window=(0, 0, 80, 60), latlong=False,
-        features=(float(frame),) * 64, boldness=None, low=(0.0,) * 3, high=(1.0,) * 3,
+        features=(float(frame),) * 64, low=(0.0,) * 3, high=(1.0,) * 3,
         clip_levels=(0.9 + frame / 1000,) * 3, anchor=frame / 100, anchor_samples=5, scene=1.0, output_range=None,
-        recovered=map_, nan=0, infinite=0, negative=0, weights="w",
+        recovered=map_, nan=0, infinite=0, negative=0, settings={},
     )  # fmt: skip
 
 

@@ -27,15 +27,13 @@ triples = st.tuples(finite, finite, finite)
 @settings(max_examples=50, deadline=None)
 @given(
     features=st.lists(finite, min_size=64, max_size=64).map(tuple), low=triples, high=triples, clips=triples,
-    anchor=st.floats(-64, 64), scene=st.floats(0, 1), ranges=st.none() | st.tuples(finite, finite), boldness=st.none() | finite,
+    anchor=st.floats(-64, 64), scene=st.floats(0, 1), ranges=st.none() | st.tuples(finite, finite),
 )  # fmt: skip
-def test_an_analysis_survives_its_file_exactly(
-    features, low, high, clips, anchor, scene, ranges, boldness, tmp_path_factory
-):
+def test_an_analysis_survives_its_file_exactly(features, low, high, clips, anchor, scene, ranges, tmp_path_factory):
     analysis = Analysis(
         width=3, height=4, window=(0, 1, 3, 4), latlong=False,
         features=features, low=low, high=high, clip_levels=clips, anchor=anchor, anchor_samples=7,
-        scene=scene, output_range=ranges, boldness=boldness, nan=1, infinite=2, negative=3, weights="ab",
+        scene=scene, output_range=ranges, nan=1, infinite=2, negative=3, settings={"weights_sha256": "ab"},
     )  # fmt: skip
     assert Analysis.from_json(analysis.to_json()) == analysis
     path = tmp_path_factory.getbasetemp() / "analysis.json"
@@ -87,8 +85,11 @@ def test_an_analysis_of_something_else_is_refused():
     analysis = expander.analyze(plate)
     with pytest.raises(UsageError, match="40x30"):
         expander.render(noise(30, 41), analysis)
-    with pytest.raises(UsageError, match="weights"):
-        expander.render(plate, replace(analysis, weights="f" * 64))
+    for name in ("weights_sha256", "boldness", "latlong", "border"):
+        with pytest.raises(UsageError, match=f"another {name};"):
+            expander.render(plate, replace(analysis, settings={**analysis.settings, name: "other"}))
+    with pytest.raises(UsageError, match="another border;"):
+        expander.render(plate, replace(analysis, settings={}))
     for region in ((0, 0, 41, 30), (-1, 0, 5, 5), (5, 5, 5, 9), (9, 0, 3, 3), (0, 29, 4, 31)):
         with pytest.raises(UsageError, match="region"):
             expander.render(plate, analysis, region=region)

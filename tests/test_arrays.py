@@ -171,7 +171,7 @@ def test_nothing_that_is_told_of_pixels_lies_on_another_device():
         return torch.empty(shape, dtype=dtype, device="meta")
 
     light, narrow = away(40, 50, 3), away(32, 42, 3)
-    clips, looks = np.ones(3, np.float32), grade.MergeSettings(channels="together")
+    clips, looks = np.ones(3, np.float32), Settings(merge_channels="together").merging
     window = (0, 0, 50, 40)
     found = {
         "matte": grade.pointwise_matte(light, clips, looks),

@@ -16,7 +16,7 @@ from expandnet_ofx import ArrayPlate, Expander, Settings, bands
 from expandnet_ofx.analysis import Analysis
 from expandnet_ofx.dependence import differing, of_analyses
 from expandnet_ofx.errors import AlreadyHDRError, InputError, UsageError
-from expandnet_ofx.grade import MergeSettings, merge
+from expandnet_ofx.grade import merge
 from expandnet_ofx.predicted import Predicted
 from expandnet_ofx.statistics import RenderStatistics
 from expandnet_ofx.survey import survey
@@ -75,7 +75,8 @@ def test_inside_a_flat_clipped_area_light_is_the_prediction_smoothed_along_its_l
     plate[20:80, 20:80] = 255
     expander = box(Settings(white=1.0), gain=20)
     analysis = without_maps(expander.analyze(plate))
-    predicted = tiled(expander, merge="full").render(plate, analysis)
+    bare = tiled(expander, merge="full")
+    predicted = bare.render(plate, replace(analysis, settings=bare.analyses_depend_on))
     light = expander.render(plate, analysis)
     weights = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
     expected = np.log2(predicted.astype(np.float64))
@@ -420,7 +421,7 @@ def test_without_saturation_light_keeps_its_luminance(name):
     weights = np.array([0.2126, 0.7152, 0.0722]) @ (np.eye(3) if own is None else own)
     merging = {"clips": np.ones(3, np.float32), "luma": weights}
     plain, gray = (
-        merge(ones, light, ones, ones, MergeSettings(saturation=saturation), **merging) for saturation in (1.0, 0.0)
+        merge(ones, light, ones, ones, Settings(saturation=saturation).merging, **merging) for saturation in (1.0, 0.0)
     )
     np.testing.assert_allclose(gray @ weights, plain @ weights, rtol=1e-5)
     np.testing.assert_allclose(gray, gray[:, :, :1].repeat(3, 2), rtol=1e-5)

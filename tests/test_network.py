@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from expandnet_ofx import Expander, Settings, engine_torch
 from expandnet_ofx.architecture import BOLDNESS, PARAMETERS, RADIUS, TAIL
 from expandnet_ofx.engine import open_engine
-from expandnet_ofx.engine_torch import DEVICE_TURN, TorchEngine, _exact_kernels
-from expandnet_ofx.errors import DeviceError, UsageError
+from expandnet_ofx.engine_torch import TorchEngine, _exact_kernels
+from expandnet_ofx.errors import DeviceError, OutOfMemoryError, UsageError
 from expandnet_ofx.network import ExpandNet
 from expandnet_ofx.weights import Contract, Weights
 from expandnet_ofx.workers import Workers
@@ -256,34 +256,62 @@ def test_a_precision_that_a_processor_imitates_is_advised_against(
     assert (advice is not None and f"--precision {precision}" in advice) == told
 
 
-def test_on_a_device_tiles_take_turns_and_their_light_stays(default_weights, natural_plate, monkeypatch):
-    engine = open_engine(default_weights, device="cpu", threads=1)
+def on_a_device(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an engine run the network as on a CUDA device, on the only one that is everywhere."""
+    monkeypatch.setattr(engine, "_in_turn", True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
+
+
+def test_on_a_device_one_thread_runs_the_network_and_light_stays(default_weights, natural_plate, monkeypatch):
+    engine = TorchEngine(default_weights, device="cpu", threads=1)
     light = Expander(Settings(tile=48), engine=engine)(natural_plate)
-    # What a CUDA device sets, on the only device that is everywhere.
     monkeypatch.setattr(engine, "workers", 4)
-    monkeypatch.setattr(engine, "_turn", _exact_kernels)
-    run, inside, most = engine._folded, [], []
+    on_a_device(engine, monkeypatch)
+    run, threads = engine._folded, []
 
     def watched(x, features):
-        inside.append(threading.get_ident())
-        most.append(len(inside))
-        result = run(x, features)
-        inside.pop()
-        return result
+        threads.append((threading.get_ident(), torch.backends.cudnn.deterministic, torch.is_inference_mode_enabled()))
+        return run(x, features)
 
     monkeypatch.setattr(engine, "_folded", watched)
-    found = Expander(Settings(tile=48), engine=engine)(natural_plate)
-    assert max(most) == 1
-    np.testing.assert_array_equal(found, light)
+    # Another expander asks the same thread.
+    found = [Expander(Settings(tile=48), engine=engine)(natural_plate) for _ in range(2)]
+    assert len(threads) > 10
+    assert {*threads} == {(threads[0][0], True, True)}
+    assert not torch.backends.cudnn.deterministic
+    for each in found:
+        np.testing.assert_array_equal(each, light)
 
 
-def test_a_run_on_a_device_holds_its_turn_and_one_on_the_cpu_does_not(random_weights, monkeypatch):
+@pytest.mark.parametrize("host", ["tf32", "ieee", "none"])
+def test_convolutions_on_a_device_are_exact_whatever_the_host_has_set(host, monkeypatch):
+    everything, conv = torch.backends.cudnn, torch.backends.cudnn.conv
+    monkeypatch.setattr(conv, "fp32_precision", host)
+    with _exact_kernels():
+        assert conv.fp32_precision == "ieee"
+        assert everything.deterministic
+    assert conv.fp32_precision == host
+    assert not everything.deterministic
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), OutOfMemoryError),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: out of memory"), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nsee"), DeviceError),
+        (RuntimeError("shapes do not match"), RuntimeError),
+    ],
+)
+def test_what_a_device_says_of_its_memory_is_known(error, found, random_weights, monkeypatch):
     engine = TorchEngine(random_weights, device="cpu", threads=1)
-    for device, held in (("cpu", False), ("cuda:0", True)):
-        monkeypatch.setattr(engine, "_device", torch.device(device))
-        with engine._turn():
-            assert DEVICE_TURN.locked() == held
-    assert not DEVICE_TURN.locked()
+    on_a_device(engine, monkeypatch)
+    monkeypatch.setattr(engine, "_folded", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(found) as told:
+        engine.expand(np.zeros((40, 40, 3), np.float32), np.zeros(64, np.float32))
+    assert "\n" not in str(told.value)
 
 
 def test_a_device_takes_a_small_picture_whole_whatever_the_processors():

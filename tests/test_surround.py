@@ -38,7 +38,7 @@ def one_color(color: np.ndarray, shape: tuple[int, int] = (24, 40)) -> np.ndarra
 @given(red=ratios, blue=ratios)
 def test_light_of_one_color_gives_its_ratios_everywhere(red: float, blue: float) -> None:
     seen = encoded(one_color(np.exp2([red, 0.0, blue])))
-    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :5])
+    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :6])
     assert found is not None
     np.testing.assert_allclose(found.values[..., 0], red, atol=0.02)
     np.testing.assert_allclose(found.values[..., 1], blue, atol=0.02)
@@ -49,14 +49,27 @@ def test_pixels_speak_under_the_first_level_that_they_stay_below() -> None:
     seen = np.array([0.05, 0.6, 0.79, 0.83, 0.94, 0.96, 1.0], np.float32)[None, :, None].repeat(3, 2)
     said = evidence(seen, (0.85, 1.0))
     assert (said[0, :, 0] > 0).tolist() == [False, True, True, False, False, False, False]
-    assert (said[0, :, 5] > 0).tolist() == [False, False, False, True, True, False, False]
-    assert surround_color(evidence(np.ones((9, 9, 3), np.float32), (0.85, 1.0))[:, :, :5]) is None
+    assert (said[0, :, 6] > 0).tolist() == [False, False, False, True, True, False, False]
+    assert surround_color(evidence(np.ones((9, 9, 3), np.float32), (0.85, 1.0))[:, :, :6]) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(red=st.floats(-2, 0), blue=st.floats(0.1, 2))
+def test_two_channels_tell_their_ratio_beside_one_that_clips(red: float, blue: float) -> None:
+    """Blue clips everywhere, green nowhere: what red is to green is known, what blue is to it is not."""
+    light = 0.7 * np.exp2([red, 0.0, blue]) * np.ones((20, 30, 1))
+    light[..., 2] = 1
+    found = surround_color(evidence(encoded(light), (0.85, 1.0))[:, :, 6:])
+    assert found is not None
+    np.testing.assert_allclose(found.values[..., 0], red, atol=0.01)
+    assert found.values[..., 2].max() < 0.01
+    assert found.values[..., 3].min() > 1000
 
 
 def test_each_side_takes_the_color_that_is_near() -> None:
     seen = np.concatenate((encoded(one_color(np.array([1, 0.5, 0.25]), (40, 30))), np.ones((40, 60, 3), np.float32),
                            encoded(one_color(np.array([0.25, 0.5, 1]), (40, 30)))[:, ::-1]), 1)  # fmt: skip
-    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :5])
+    found = surround_color(evidence(seen, (0.85, 1.0))[:, :, :6])
     assert found is not None
     assert found.values[:, 32, 0] == pytest.approx(1, abs=0.15)
     assert found.values[:, -33, 0] == pytest.approx(-1, abs=0.15)
@@ -145,7 +158,7 @@ def test_a_mixture_lies_between_clipped_and_much_darker_pixels() -> None:
 def test_hidden_pixels_have_no_color() -> None:
     plate = np.full((64, 64, 4), (200, 100, 50, 255), np.uint8)
     plate[:, 32:] = 50, 100, 200, 0
-    found = surround_color(survey(ArrayPlate(plate, named_encoding("srgb")), antialias=True).surround[:, :, :5])
+    found = surround_color(survey(ArrayPlate(plate, named_encoding("srgb")), antialias=True).surround[:, :, :6])
     expected = np.log2(decode_srgb(200 / 255) / decode_srgb(100 / 255))
     assert found is not None
     np.testing.assert_allclose(found.values[..., 0], expected, atol=0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from expandnet_training import losses, responses
+from expandnet_training import losses
 from expandnet_training.hdr_images import HDRImage
 from expandnet_training.loop import Report, Trainer
 from expandnet_training.models import LAST_LAYER
@@ -19,6 +19,7 @@ from expandnet_training.sheet import sheet
 from panoramas import CONFIGS, seeded, small
 
 from expandnet_ofx.errors import InputError, OutputError, UsageError
+from expandnet_ofx.transfer import srgb_encode
 from expandnet_ofx.weights import DEFAULT_WEIGHTS, load_weights
 
 # Losses
@@ -332,7 +333,7 @@ def test_a_sheet_shows_plate_prediction_and_truth(tmp_path: Path, images: list[H
     assert picture.dtype == np.uint8
     assert picture.shape == (4 * 16, 3 * 16, 3)
     batch = trainer.batches(0)
-    shown = (responses.srgb((batch.light / 4).clamp(0, 1)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    shown = (srgb_encode((batch.light / 4).clamp(0, 1)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(picture[:, 32:], shown.reshape(64, 16, 3))
     assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from expandnet_training import losses, responses, views
+from expandnet_training import losses, views
 from expandnet_training.batches import Batches, reduce, reduced
 from expandnet_training.hdr_images import HDRImage, Split, find_images, load_folder, load_image, read_split
 from panoramas import save, scene, seeded, small
 from PIL import Image
 
 from expandnet_ofx.errors import InputError
+from expandnet_ofx.transfer import srgb_decode
 
 # Images and splits
 
@@ -150,7 +151,7 @@ def test_batches_follow_from_seed_and_step_alone(images: list[HDRImage]) -> None
     assert one.crops.shape == (4, 3, 32, 32)
     assert one.light.shape == one.clipped.shape == (4, 3, 16, 16)
     assert one.proxies.shape == (2, 3, 256, 256)
-    inner = responses.srgb_light(one.crops[:, :, 8:-8, 8:-8])
+    inner = srgb_decode(one.crops[:, :, 8:-8, 8:-8])
     np.testing.assert_allclose(one.light[~one.clipped].numpy(), inner[~one.clipped].numpy(), atol=1e-6)
     # Crops differ through images, views and cameras, not through the network's start alone.
     assert not torch.equal(Batches(images, small(seed=2), torch.device("cpu"))(3).crops, one.crops)
@@ -172,14 +173,14 @@ def test_the_reduction_is_the_products(natural_plate: np.ndarray) -> None:
 
 def test_a_view_reduced_keeps_codes_as_light_and_stops_as_stops() -> None:
     codes = torch.rand(2, 3, 8, 8, generator=seeded(0)) * 0.5
-    light = responses.srgb_light(codes)
+    light = srgb_decode(codes)
     clipped = torch.zeros_like(codes, dtype=torch.bool)
     codes[:, :, :4], clipped[:, :, :4] = 1.0, True
     light[:, :, :4] = torch.exp2(4 * torch.rand(2, 3, 4, 8, generator=seeded(1)))
     small, found, over = reduced(codes, light, clipped)
     assert torch.equal(over[:, :, :2], torch.ones(2, 3, 2, 4, dtype=torch.bool))
     assert not over[:, :, 2:].any()
-    np.testing.assert_allclose(found[~over], responses.srgb_light(small)[~over], rtol=1e-6)
+    np.testing.assert_allclose(found[~over], srgb_decode(small)[~over], rtol=1e-6)
     blocks = losses.stops(light[:, :, :4]).unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
     np.testing.assert_allclose(losses.stops(found[:, :, :2]), blocks, atol=1e-5)
 

@@ -45,7 +45,7 @@ def examine(say: Say, *, ocio: str | None = None) -> int:
 def _passes(check: Callable[[Say], None], say: Say) -> bool:
     try:
         check(say)
-    except (ExpandNetError, ImportError, OSError) as error:
+    except (ExpandNetError, ImportError, OSError, RuntimeError) as error:
         say(f"FAILED          {error}")
         return False
     return True

@@ -46,8 +46,7 @@ def analyze(inputs: Sequence[str], output: Path, options: dict[str, Any]) -> int
             other = first[job.number or 0]
             raise UsageError(f"{job.source.path}: has the number of {other}; analyze one view of one shot at a time")
     check_folder(output.parent, of=output)
-    masks = [job.mask for job in jobs]
-    check_apart(output, "-o", others=[*(source.path for source in sources), *masks, *options["configs"]])
+    check_apart(output, "-o", others=[*(source.path for source in sources), *options["configs"]])
     check_replaceable(output, "-o")
     sweep(output.parent)
     picture_settings(options)

@@ -74,7 +74,7 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, map_location=trainer.device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         before = json.loads(state["recipe"])
         if not isinstance(before, dict):
             raise TypeError(f"recipe is {before!r}")
@@ -97,6 +97,6 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
         trainer.network.load_state_dict(state["network"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.step, trainer.plateau = int(state["step"]), {**trainer.plateau, **state["plateau"]}
-        trainer.average = {name: state["average"][name] for name in trainer.average}
+        trainer.average = {name: state["average"][name].to(trainer.device) for name in trainer.average}
     except UNPICKLING_FAILURES as error:
         raise InputError(f"{path}: incomplete ({type(error).__name__}); remove it to start anew") from error

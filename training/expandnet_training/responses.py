@@ -5,18 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from expandnet_ofx.transfer import srgb_encode
+
 RESPONSES = ("srgb", "rec709", "gamma", "sigmoid", "filmic")
 """Names of the families that a virtual camera draws from."""
-
-
-def srgb(light: Tensor) -> Tensor:
-    """Encode light in [0, 1]: IEC 61966-2-1:1999, 5.2."""
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
-
-
-def srgb_light(code: Tensor) -> Tensor:
-    """Decode codes in [0, 1]: inverse of `srgb`."""
-    return torch.where(code <= 0.04045, code / 12.92, ((code.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def rec709(light: Tensor) -> Tensor:
@@ -41,7 +33,7 @@ def sigmoid(light: Tensor, power: Tensor, offset: Tensor) -> Tensor:
 
 def filmic(light: Tensor, strength: Tensor) -> Tensor:
     """Encode light in [0, 1] through a logarithmic shoulder log(1 + a x) / log(1 + a), then sRGB."""
-    return srgb(torch.log1p(strength * light) / torch.log1p(strength))
+    return srgb_encode(torch.log1p(strength * light) / torch.log1p(strength))
 
 
 def apply(light: Tensor, family: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -59,7 +51,7 @@ def apply(light: Tensor, family: Tensor, first: Tensor, second: Tensor) -> Tenso
     shape = (-1, 1, 1, 1)
     one, two = first.view(shape), second.view(shape)
     curves = (
-        srgb(light),
+        srgb_encode(light),
         rec709(light),
         gamma(light.clamp(min=1e-6), 1.8 + 0.6 * one),
         sigmoid(light.clamp(min=1e-6), 0.7 + 0.4 * one, 0.4 + 0.4 * two),

@@ -38,7 +38,8 @@ def main():
             info.write("\\n".join(lines) + "\\n")
         command = os.path.join(os.environ.get("DEADLINE_PATH", ""), "deadlinecommand")
         try:
-            said = subprocess.check_output([command, info.name, os.path.join(HERE, step + ".plugin")]).decode(errors="replace")
+            words = [command, info.name, os.path.join(HERE, step + ".plugin")]
+            said = subprocess.run(words, stdout=subprocess.PIPE).stdout.decode(errors="replace")
         except OSError as error:
             sys.exit(command + ": cannot be started (" + str(error.strerror) + "); run this where Deadline's client is")
         finally:

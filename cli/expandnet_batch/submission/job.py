@@ -243,15 +243,6 @@ def range_text(frames: Sequence[int]) -> str:
 
 def stepped_text(frames: Sequence[int]) -> str:
     """Return ascending frame numbers as Open Job Description writes them: 1001-1010,1020-1040:2 (2023-09, IntRangeExpr)."""
-    parts, first = [], 0
-    while first < len(frames):
-        last = min(first + 1, len(frames) - 1)
-        step = frames[last] - frames[first]
-        while last + 1 < len(frames) and frames[last + 1] - frames[last] == step:
-            last += 1
-        if step > 1 and last - first < 2:
-            last = first
-        text = str(frames[first]) if last == first else f"{frames[first]}-{frames[last]}"
-        parts.append(text if last == first or step == 1 else f"{text}:{step}")
-        first = last + 1
-    return ",".join(parts)
+    from fileseq.frameset import FrameSet
+
+    return str(FrameSet(frames)).replace("x", ":")

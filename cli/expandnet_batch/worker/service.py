@@ -211,7 +211,7 @@ class Service:
         # Its number makes a picture a frame of the shot; it need not stand in the name.
         jobs = [Job(source=Source(path=path, frame=n, root=path.parent), output=path) for n, path in frames]
         sequence, failures = FrameSequence(name=target.stem, jobs=jobs), dict[Path, BaseException]()
-        told = _Told(token, parts=2)
+        told = _Told(token)
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target.parent) as folder:
             raw = folder / "frames.json"
@@ -253,13 +253,15 @@ _STILLS = {"fps": None, "frames": None, "first_frame": 1}
 """Options of a batch about movies, which a host has none of."""
 
 
+PASSES = ("analyzing", "smoothing")
+
+
 class _Told(Progress):
     """Progress of a batch's passes, told to a host."""
 
-    def __init__(self, token: Token, *, parts: int) -> None:
+    def __init__(self, token: Token) -> None:
         super().__init__(None)
         self._token = token
-        self._parts = parts
 
     def stage(self, what: str, done: int, total: int | None) -> None:
         """Tell how far the first pass is."""
@@ -267,4 +269,4 @@ class _Told(Progress):
 
     def part(self, number: int, done: int, total: int) -> None:
         """Tell how far a pass is."""
-        self._token.progress((number + done / max(1, total)) / self._parts, ("analyzing", "smoothing")[number])
+        self._token.progress((number + done / max(1, total)) / len(PASSES), PASSES[number])
