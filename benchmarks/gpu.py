@@ -4,7 +4,7 @@
 
 Prints the network's time per frame for each precision; the stages of one frame by themselves, with the device waited for; and
 frames per second of whole batches of 10-bit DPX, from start to end of the program, for several compressions. With
-`--device cpu` and a small size it runs anywhere.
+`--device cpu` and a small size it runs anywhere. The last batches are those of several processes that share the device.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def wait(device: str) -> None:
     if device != "cpu":
         import torch
 
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def network(plate: np.ndarray, device: str, rounds: int) -> None:
@@ -100,7 +101,7 @@ def stages(path: Path, folder: Path, device: str, rounds: int) -> None:
             output.commit()
 
     work: dict[str, Callable[[], Any]] = {
-        "read": lambda: to_array(plate),
+        "read": lambda: to_array(open_image(path, SETTINGS)),
         "bring codes": lambda: expander.engine.to_device(codes),
         "survey": lambda: expander.survey(codes),
         "analyze": lambda: expander.analyze(codes, survey),
@@ -122,11 +123,31 @@ def batches(path: Path, folder: Path, device: str, frames: int) -> None:
     for steady in ("off", "auto"):
         for compression in ("none", "piz", "zip"):
             shutil.rmtree(folder / "exr", ignore_errors=True)
-            words = f"--input-space srgb --device {device} --precision half --progress none --steady {steady}".split()
-            words += ["--compression", compression, str(shot), "-o", str(folder / "exr")]
-            usage = measure([*COMMAND, *words])
+            usage = measure([*COMMAND, *words_of(folder, device, f"--steady {steady} --compression {compression}")])
             rate = f"{frames / usage.wall:.2f} frames/s, {usage.cpu / usage.wall:.1f} cores busy"
             print(f"batch, --steady {steady}, {compression}: {rate}", flush=True)
+
+
+def words_of(folder: Path, device: str, more: str) -> list[str]:
+    """Return the words of a batch over the shot."""
+    fixed = f"--input-space srgb --device {device} --precision half --progress none {more}"
+    return [*fixed.split(), str(folder / "shot"), "-o", str(folder / "exr")]
+
+
+def side_by_side(folder: Path, device: str, frames: int) -> None:
+    """Print frames per second of processes that share a device, each with a part of the frames."""
+    for tiles in ("", "--tile 4096 --memory 8GiB"):
+        for count in (1, 2, 3, 4):
+            shutil.rmtree(folder / "exr", ignore_errors=True)
+            started, running = time.perf_counter(), []
+            for number in range(count):
+                first, last = (1001 + frames * part // count for part in (number, number + 1))
+                more = f"--steady off --compression piz --frames {first}-{last - 1} {tiles}"
+                running.append(subprocess.Popen([*COMMAND, *words_of(folder, device, more)]))
+            if any(process.wait() for process in running):
+                raise SystemExit("a batch failed")
+            rate = frames / (time.perf_counter() - started)
+            print(f"{count} processes, --steady off, piz {tiles}: {rate:.2f} frames/s", flush=True)
 
 
 def main() -> None:
@@ -145,6 +166,7 @@ def main() -> None:
     network(plate, arguments.device, arguments.rounds)
     stages(path, arguments.out, arguments.device, arguments.rounds)
     batches(path, arguments.out, arguments.device, arguments.frames)
+    side_by_side(arguments.out, arguments.device, arguments.frames)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "load_weights",
+    "open_image",
 ]
 
 _HOMES = {
@@ -40,6 +41,7 @@ _HOMES = {
     "Settings": "settings",
     "Weights": "weights",
     "load_weights": "weights",
+    "open_image": "images",
 }
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from expandnet_ofx.expander import Expander
+    from expandnet_ofx.images import open_image
     from expandnet_ofx.plates import ArrayPlate
     from expandnet_ofx.settings import Settings
     from expandnet_ofx.weights import Weights, load_weights

@@ -51,7 +51,7 @@ BOLDNESS = "boldness.weight"
 """Parameter (64, 2) of weights with a boldness knob: times `boldness_basis`, it is added to the global vector."""
 
 TAIL = "tail.weight"
-"""Parameter (64, 15) of weights that are told how the plate's histogram comes in below white: times `tail.tail` of the
+"""Parameter (64, 15) of weights that are told how many values lie just below white, per stop: times `tail.tail` of the
 reduced plate, it is added to the global vector."""
 
 Array = NDArray[np.float32]

@@ -62,7 +62,12 @@ def _known_space(name: str, ocio: str | None, option: str) -> str:
 
 
 def _rec709_space(ocio: str | None) -> str:
-    return _known_space("lin_rec709_scene", ocio, "--ocio")
+    """Return the config's name of linear Rec.709, by which its other spaces are measured."""
+    config, name = _config(ocio), "lin_rec709_scene"
+    resolved: str = config.resolve(name)
+    if resolved not in config.getColorSpaceNames():
+        raise UsageError(f"--ocio {ocio or '$OCIO'}: has no space {name}; add that alias to its linear Rec.709")
+    return resolved
 
 
 def uses_config(settings: Settings) -> bool:

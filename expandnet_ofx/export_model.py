@@ -10,6 +10,7 @@ What is written here without annotations of today is read by the compiler of tor
 """
 
 import json
+import math
 import sys
 from typing import Dict, List  # noqa: UP035
 
@@ -119,8 +120,8 @@ class ExpandNetModel(nn.Module):
 
     def scene(self, codes: Tensor) -> Tensor:
         """Return 0 for a page, nearly all of it white, up to 1 for a scene; the product scales the matte by it, see `grade`."""
-        # 1015 of 1024 is the bin from which the product counts codes of float plates as white.
-        share = (codes >= 1015.0 / 1024.0).float().mean(dim=[2, 3]).min()
+        # As the product counts codes of float plates, in 1024 bins.
+        share = (codes >= math.ceil(self.threshold * 1023.0) / 1024.0).float().mean(dim=[2, 3]).min()
         t = ((share - 0.7) / 0.2).clamp(0.0, 1.0)
         return 1.0 - t * t * (3.0 - 2.0 * t)
 
@@ -139,7 +140,7 @@ class ExpandNetModel(nn.Module):
         return found
 
     def tail(self, values: Tensor) -> Tensor:
-        """Return how the histogram of a reduced plate comes in below white (5,), see the product's `tail`."""
+        """Return how many values of a reduced plate lie just below white, per stop (5,); see the product's `tail`."""
         above = ((values.flatten().unsqueeze(1) - self.edges) / 0.02 + 0.5).clamp(0.0, 1.0).mean(0)
         shares = torch.cat((above[:1], (above[1:] - above[:-1]) / self.widths))
         return (torch.log2(shares + 1e-3) + 5.0) / 5.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.image_files import PICTURE_SUFFIXES
 from expandnet_ofx.patterns import FramePattern, is_pattern
-from expandnet_ofx.sequences import MOVIE_SUFFIXES, Source, absolute, frame_number, without_number
+from expandnet_ofx.sequences import MOVIE_SUFFIXES, Source, absolute, frame_number
 from expandnet_ofx.systems import place_of
 
 MOST_FRAMES = 10_000_000
@@ -73,11 +73,11 @@ def _with_frames(sources: Sequence[Source], output: str) -> list[Source]:
     """Give frame numbers to numbered files that stand together; a lone file has none to give."""
     groups: dict[tuple[Path, str], int] = {}
     for source in sources:
-        key = (source.path.parent, without_number(source.path))
+        key = (source.path.parent, source.series)
         groups[key] = groups.get(key, 0) + 1
     numbered = []
     for source in sources:
-        key = (source.path.parent, without_number(source.path))
+        key = (source.path.parent, source.series)
         frame = source.frame
         if frame is None and groups[key] > 1:
             frame = frame_number(source.path)

@@ -69,7 +69,7 @@ FLOOR = 2**-20
 class RecoveredLight(PlateMap):
     """(h, w, 4): log2 of predicted light per channel, and how far the map replaces the full-size prediction, 0 to 1.
 
-    Where nobody hears of its light, it is the plate's own.
+    Where no pixel reads the map it holds the plate's own light.
     """
 
 

@@ -46,6 +46,13 @@ class Source:
     """The frame belongs to the range but is not on disk."""
     found: bool = False
     """It was not named, but lay in a folder that was."""
+    pattern: str | None = None
+    """File name with a mark, where the notation says that the frame number is not the last one of the name."""
+
+    @property
+    def series(self) -> str:
+        """Name that the frames of a sequence share; a movie's own."""
+        return self.path.name if self.is_movie else self.pattern or without_number(self.path)
 
     @property
     def is_movie(self) -> bool:
@@ -131,7 +138,7 @@ def _shared(argument: str, source: Source) -> str | None:
         return argument
     words = [source.view, *([source.view[:1]] if "%v" in argument else [])]
     a_word = rf"(?<![^\W_])(?:{'|'.join(map(re.escape, words))})(?![^\W_])"
-    return f"{argument} {re.sub(a_word, '%V', str(source.path.with_name(without_number(source.path))))}"
+    return f"{argument} {re.sub(a_word, '%V', str(source.path.with_name(source.series)))}"
 
 
 def _expand(text: str, wanted: list[int] | None, view: str | None, *, sparse: bool) -> Iterator[Source]:
@@ -229,9 +236,11 @@ def _pattern(text: str, wanted: list[int] | None, view: str | None, *, sparse: b
         # Frames follow each other, tiles need not.
         tiles = not present or "<UDIM>" in Path(text).name
         frames = present if tiles else _gapless(text, present, sparse=sparse)
-    for frame in frames:
-        path = pattern.path(frame)
-        yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists())
+    paths = {frame: pattern.path(frame) for frame in frames}
+    elsewhere = any(frame_number(path) != frame for frame, path in paths.items())
+    name = Path(text).name if elsewhere else None
+    for frame, path in paths.items():
+        yield Source(path=path, frame=frame, root=path.parent, view=view, missing=not path.exists(), pattern=name)
 
 
 def _gapless(text: str, present: Sequence[int], *, sparse: bool) -> list[int]:

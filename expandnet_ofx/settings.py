@@ -65,7 +65,8 @@ class Settings:
     max_stops: float | None = None
     """Stops above the plate that recovered light rolls off to; None for no limit but that of `saturated_max_stops`."""
     saturated_max_stops: float = 2.0
-    """Most stops that a saturated color (smallest code under 0.25 of white) may gain; one that is none, 16 more."""
+    """Most stops that a saturated color (smallest code under 0.25 of white) may gain; the limit rises to 16 stops more where
+    that code reaches 0.5."""
     boldness: float | None = None
     """How much worse too dark is than too bright, as the weights were trained: 0.5 counts both alike, above it light comes
     out bolder; None for the weights' own default. Only weights with a knob take it."""

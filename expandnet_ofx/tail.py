@@ -1,4 +1,4 @@
-"""How a plate's histogram comes in below white: what it tells of light above. Numpy or torch.
+"""How many values of a plate lie just below white, per stop: what that tells of light above. Numpy or torch.
 
 Where values thin out towards white, the few that clip lie far above it, a lamp or a window; where they crowd, most of what
 clips is hardly brighter than white, a cloud or a wall. The network made no use of that until it was told; see

@@ -136,9 +136,9 @@ class Workers:
     def __init__(self, engine: Engine) -> None:
         self.count = max(1, engine.workers)
         self.strips = self.count if engine.device == "cpu" else 1
-        """Parts that boxes are cut into at the least where threads would have nothing to do: a device has no use for more."""
+        """Parts at least that boxes of a tile are cut into while threads are idle; 1 on a device, which has no use for more."""
         self.threads = min(MOST_BESIDE, engine.threads)
-        """Threads for what is done beside the engine on the CPU, over all that are doing it."""
+        """Threads for what is done on the CPU beside the engine, shared by all callers."""
         self._beside = ThreadPoolExecutor(self.threads, "expandnet-beside")
         self._process = os.getpid()
         self._turn, self._counting = Lock(), Lock()

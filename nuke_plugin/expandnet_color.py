@@ -15,7 +15,6 @@ NUKE_ENCODINGS = {
     "srgb": "srgb",
     "rec709": "rec709-scene",
     "bt1886": "bt1886",
-    "gamma1.8": None,
     "gamma2.2": "gamma2.2",
     "gamma2.4": "gamma2.4",
     "linear": "linear",
@@ -146,12 +145,14 @@ def read_encoding(name):
         return name
     known = NUKE_ENCODINGS.get(name.lower())
     if known is None:
-        raise ExpandNetError("Plate encoding: %s is not display-referred; ExpandNet is for plates that are" % name)
+        raise ExpandNetError(
+            "Plate encoding: %s is none that ExpandNet expands; it is for display-referred plates" % name
+        )
     return known
 
 
 def sources(node):
-    """Return the Reads that the plate comes from: those up the first inputs, and their like behind merges."""
+    """Return the Reads that the plate comes from: all upstream, through every input."""
     found, seen, waiting = [], set(), [node.input(0)]
     while waiting:
         upstream = waiting.pop()

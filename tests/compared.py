@@ -18,4 +18,4 @@ def case_of(seed: int = 0, *, size: tuple[int, int] = (40, 50)) -> Case:
 
 
 def row_of(name: str, samples: int | None = None) -> Row:
-    return Row(name=name, what="", licence="", expand=lambda plate, _: plate / 255.0, samples=samples)
+    return Row(name=name, what="", license="", expand=lambda plate, _: plate / 255.0, samples=samples)

@@ -69,9 +69,6 @@ class Knob:
             return self._value
         return float(np.interp(time, sorted(self._curve), [self._curve[k] for k in sorted(self._curve)]))
 
-    def setAnimated(self) -> None:
-        self._curve = {}
-
     def setValueAt(self, value: float, time: int) -> None:
         self._curve[time] = value
         self._node.host.knob_changed(self._node, self)

@@ -350,6 +350,18 @@ def test_the_last_number_of_a_name(name, number):
     assert frame_number(Path(name)) == number
 
 
+@pytest.mark.parametrize(
+    ("pattern", "series"),
+    [("a.####.v02.png", "a.####.v02.png"), ("a.v02.####.png", "a.v02.#.png"), ("####_b2.png", "####_b2.png")],
+)
+def test_frames_of_a_pattern_share_a_name_wherever_their_number_stands(tmp_path, pattern, series):
+    for number in (2, 3, 4):
+        (tmp_path / pattern.replace("####", f"{number:04}")).touch()
+    sources = find_sources([str(tmp_path / pattern)])
+    assert [source.frame for source in sources] == [2, 3, 4]
+    assert {source.series for source in sources} == {series}
+
+
 def test_a_sequence_through_zero_is_one(tmp_path):
     names = [f"a.{number}.png" for number in (-2, -1, 0, 1)]
     assert {without_number(Path(name)) for name in names} == {"a.#.png"}

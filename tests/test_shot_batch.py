@@ -12,6 +12,7 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from commands import batch, invoke, pixels_of, replace_network, save
+from expandnet_batch.submission.job import FarmJob
 from expandnet_batch.tools import command as tools
 from fakes import decode_srgb
 from pictures import scenery
@@ -383,6 +384,27 @@ def test_no_analysis_that_is_read_is_replaced(footage: Path) -> None:
         assert ran.code == 2
         assert "choose another name" in ran.complaint
     assert {path.name: path.read_bytes() for path in footage.glob("*.*")} == before
+
+
+def test_a_frame_number_in_the_middle_of_a_name_makes_a_shot_too(footage: Path) -> None:
+    """The pattern says where it stands; the last number of the name is that of a version."""
+    for number in range(1001, 1007):
+        shutil.copy(Path("in", f"shot.{number}.png"), Path("in", f"a.{number}.v02.png"))
+    outcomes = [
+        batch(f"in/{name}.png", "-o", folder, "--json", f"{folder}.json")
+        for name, folder in (("a.####.v02", "versions"), ("shot.1001-1006#", "plain"))
+    ]
+    assert [ran.code for ran in outcomes] == [0, 0], outcomes
+    one, other = (json.loads(Path(f"{name}.json").read_text())["shots"] for name in ("versions", "plain"))
+    assert [(shot["frames"], shot["window"]) for shot in one] == [([1001, 1006], other[0]["window"])]
+    for number in range(1001, 1007):
+        versioned, plain = Path("versions", f"a.{number}.v02.exr"), Path("plain", f"shot.{number}.exr")
+        np.testing.assert_array_equal(pixels_of(versioned), pixels_of(plain))
+    words = ("in/a.####.v02.png", "--output", "farm", "-o", "job", "--to", "slurm")
+    assert invoke(tools, "submit", *words).code == 0
+    job = FarmJob.load(Path("job/job.json"))
+    assert job.frames == list(range(1001, 1007))
+    assert job.steps == ("analyze", "smooth", "expand", "check")
 
 
 def test_frames_of_two_views_are_no_one_shot(footage: Path) -> None:

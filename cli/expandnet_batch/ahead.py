@@ -31,7 +31,7 @@ MOST_ON_DEVICE = 4
 """Frames at most beside a device: each may have its reduced plate there."""
 
 ROOM_SHARE = 1 / 4
-"""Share of the memory that is planned for which they may take."""
+"""Share of `--memory` that frames opened ahead may take."""
 
 ANALYSIS_BYTES = 16 << 20
 """What an analysis takes beside the plate and its rows: reduced plates, maps and what they are made from."""

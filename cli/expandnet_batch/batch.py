@@ -53,8 +53,8 @@ def run_batch(
 
 
 WRITTEN_SHARE = 1 / 4
-"""Share of the memory that is planned for which frames on their way to disk may take beside a device: as many as there are
-processors, since one file at a time would make it wait. On the CPU one is enough, for the network takes longer."""
+"""Share of `--memory` that frames waiting to be written may hold beside a device, one per processor at most, since one file
+at a time would make it wait. On the CPU one is enough: the network takes longer than the writer."""
 
 OpenBook = Callable[[Converter], Book]
 """Gives the analyses of a batch's frames, once the weights are open."""

@@ -13,8 +13,8 @@ from expandnet_ofx.workers import MOST_BESIDE
 
 
 def most_expanded(converter: Converter) -> int:
-    """Return the number of frames at most; a device has its own way of being busy, and a render for the range of relative
-    output cannot be interrupted."""
+    """Return the number of frames at most: one on a device, which it keeps busy, and one for relative output, whose render
+    for the range cannot be interrupted."""
     engine = converter.expander.engine
     alone = engine.device != "cpu" or converter.expander.settings.relative
     return 1 if alone else min(MOST_BESIDE, engine.workers)

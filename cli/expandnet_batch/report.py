@@ -68,7 +68,7 @@ def flicker_line(shot: Mapping[str, Any]) -> str | None:
     how = how if shot["locked"] is None else f"locked to frame {shot['locked']}"
     first, last = shot["frames"]
     # Frames that were there before are not looked at again.
-    compared = shot.get("flicker_changes", last - first)
+    compared = shot["flicker_changes"]
     part = "" if compared == last - first else f"; {compared} of {last - first} changes were looked at"
     if since := shot.get("flicker_since"):
         part += f"; frames that were made since: {since}"

@@ -20,7 +20,6 @@ from expandnet_ofx.defaults import WINDOW
 from expandnet_ofx.dependence import differing
 from expandnet_ofx.errors import InputError, UsageError
 from expandnet_ofx.looks import Look, look_at
-from expandnet_ofx.sequences import without_number
 from expandnet_ofx.shots import Shot, ShotWriter, runs
 from expandnet_ofx.sources import Identity, Prepared
 from expandnet_ofx.steady import WIDEST, Steadying, make_steady_views
@@ -50,8 +49,7 @@ def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:
         source = job.source
         if source.missing or not (source.is_movie or source.notation or job.number is not None):
             continue
-        name = source.path.name if source.is_movie else without_number(source.path)
-        key = source.notation or (source.path.parent, name)
+        key = source.notation or (source.path.parent, source.series)
         groups.setdefault(key, {}).setdefault(source.view, []).append(job)
     found = []
     for views in groups.values():
@@ -68,9 +66,8 @@ def sequences(jobs: Sequence[Job]) -> list[list[FrameSequence]]:
 
 def _sequence(members: list[Job]) -> FrameSequence:
     source = members[0].source
-    name = source.path.name if source.is_movie else without_number(source.path)
     ordered = members if source.is_movie else sorted(members, key=lambda job: job.number or 0)
-    return FrameSequence(name=str(source.path.parent / name), jobs=ordered, tiles=source.udim)
+    return FrameSequence(name=str(source.path.parent / source.series), jobs=ordered, tiles=source.udim)
 
 
 def open_book(

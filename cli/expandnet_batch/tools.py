@@ -149,8 +149,12 @@ def submit(inputs: tuple[str, ...], folder: Path, **options: Any) -> None:
     Options are those of expandnet-batch, but for the short -o, which is the job's folder here. A job keeps what is done
     already and reports by itself: --existing, --analysis, --dry-run, --json, --progress, -q and -v are not for it.
     """
+    from click.core import ParameterSource
+
     from expandnet_batch.submission.submit import submit as run
 
+    if click.get_current_context().get_parameter_source("existing") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--existing: not for a farm job, which keeps what is done already")
     for name in ("analysis", "report", "dry_run"):
         if options[name]:
             raise click.UsageError(f"--{'json' if name == 'report' else name.replace('_', '-')}: not for a farm job")

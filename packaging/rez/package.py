@@ -8,7 +8,7 @@ description = "Display-referred plates to scene-linear HDR."
 
 variants = [["platform-linux", "python-3.11"], ["platform-linux", "python-3.12"]]
 
-tools = ["expandnet", "expandnet-batch"]
+tools = ["expandnet", "expandnet-batch", "expandnet-worker"]
 
 build_command = "python -m pip install --target {install_path}/python -c {root}/../../constraints.txt {root}/../.."
 

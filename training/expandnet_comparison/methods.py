@@ -42,7 +42,7 @@ class Row:
     name: str
     what: str
     """Its source, in a few words."""
-    licence: str
+    license: str
     expand: Expand
     """Light of any scale (H, W, 3) of an 8-bit picture, for a display or for the scene."""
     samples: int | None = None
@@ -60,8 +60,8 @@ class Row:
         return self.samples is not None and self.samples < LEAST_SHARE * OURS_SAMPLES
 
 
-OWN_LICENCE = "BSD-3-Clause"
-AUTHORS_LICENCE = "weights BSD-3-Clause-Clear"
+OWN_LICENSE = "BSD-3-Clause"
+AUTHORS_LICENSE = "weights BSD-3-Clause-Clear"
 
 
 def rows(
@@ -98,13 +98,13 @@ def _bare(choices: Choices) -> list[Row]:
         Row(
             name=BASE,
             what=f"codes^{choices.gamma:g}, no method",
-            licence=OWN_LICENCE,
+            license=OWN_LICENSE,
             expand=lambda plate, _: (plate / 255.0) ** choices.gamma,
         ),
         Row(
             name="LDR, gamma unknown",
             what="codes taken for light, no method",
-            licence=OWN_LICENCE,
+            license=OWN_LICENSE,
             expand=lambda plate, _: plate / 255.0,
         ),
     ]
@@ -114,7 +114,7 @@ def _released(weights: Path, device: str) -> Row:
     return Row(
         name="EXP (authors)",
         what="ExpandNet, Marnerides et al. 2018, released weights",
-        licence=AUTHORS_LICENCE,
+        license=AUTHORS_LICENSE,
         expand=_Product(path=weights, settings=Settings.preset("authors"), device=device),
         identity=load_weights(weights).sha256,
         sources=("expandnet_ofx", HERE),
@@ -126,7 +126,7 @@ def _ours(weights: Path, space: str, device: str) -> list[Row]:
         Row(
             name=name,
             what=what,
-            licence=OWN_LICENCE,
+            license=OWN_LICENSE,
             expand=_Product(path=weights, settings=settings, device=device),
             samples=OURS_SAMPLES if weights == DEFAULT_WEIGHTS else None,
             identity=load_weights(weights).sha256,
@@ -167,7 +167,7 @@ def _operator_row(operator: Operator, choices: Choices) -> Row:
     return Row(
         name=operator.name,
         what=operator.title,
-        licence=OWN_LICENCE,
+        license=OWN_LICENSE,
         expand=expand,
         sources=("expandnet_comparison.operators", HERE),
         referred=operator.takes_peak,
@@ -253,7 +253,7 @@ def _network_row(name: str, path: Path, device: str) -> Row:
     return Row(
         name=name,
         what=f"our reproduction, {network.samples:,} samples",
-        licence=OWN_LICENCE,
+        license=OWN_LICENSE,
         expand=network,
         samples=network.samples,
         identity=network.sha256,

@@ -118,15 +118,15 @@ def _cell(entry: Mapping[str, Any], metric: str, bold: str) -> str:
 
 
 def methods_as_markdown(rows: Sequence[Row], records: Sequence[Record]) -> str:
-    """Return the table of methods: source, run time, licence, samples."""
-    lines = ["| method | what | s per picture | licence | samples |", "|---|---|---:|---|---:|"]
+    """Return the table of methods: source, run time, license, samples."""
+    lines = ["| method | what | s per picture | license | samples |", "|---|---|---:|---|---:|"]
     for row in rows:
         times = [
             record["seconds"] for record in records if record["method"] == row.name and record["seconds"] is not None
         ]
         time = f"{np.median(times):.3f}" if times else "-"
         samples = f"{row.samples:,}" if row.samples is not None else "-"
-        lines.append(f"| {row.name} | {row.what} | {time} | {row.licence} | {samples} |")
+        lines.append(f"| {row.name} | {row.what} | {time} | {row.license} | {samples} |")
     return "\n".join(lines) + "\n"
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from expandnet_ofx.architecture import GLOBAL_SIZE, RADIUS
-from expandnet_ofx.transfer import srgb_decode
 from expandnet_training import tonemappers
 from expandnet_training.camera import Camera, quantize
 from expandnet_training.hdr_images import HDRImage
 from expandnet_training.losses import LOG_SCALE, stops
 from expandnet_training.recipe import Recipe
+from expandnet_training.responses import srgb_light
 from expandnet_training.views import random_view
 
 ASPECTS = (1.0, 4 / 3, 16 / 9, 2.39)
@@ -147,7 +147,7 @@ def reduced(codes: Tensor, light: Tensor, clipped: Tensor) -> tuple[Tensor, Tens
     codes = functional.avg_pool2d(codes, 2)
     over = functional.avg_pool2d(clipped.float(), 2) == 1
     light = (torch.exp2(functional.avg_pool2d(stops(light), 2)) - 1) / LOG_SCALE
-    return codes, torch.where(over, light, srgb_decode(codes)), over
+    return codes, torch.where(over, light, srgb_light(codes)), over
 
 
 def _integer(low: int, high: int, generator: torch.Generator) -> int:

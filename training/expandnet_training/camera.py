@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from expandnet_ofx.transfer import srgb_decode
 from expandnet_training import responses
 from expandnet_training.draw import Draw
 from expandnet_training.graphics import graphics
@@ -86,7 +85,7 @@ class Camera:
         codes = (stored / level).clamp(max=1)
         clipped = codes >= CLIPPED
         over = clipped & (light > 1) & ~covered
-        return Shot(codes=codes, light=torch.where(over, light, srgb_decode(codes)), clipped=clipped)
+        return Shot(codes=codes, light=torch.where(over, light, responses.srgb_light(codes)), clipped=clipped)
 
 
 def _graded(light: Tensor, draw: Draw, ranges: CameraRanges) -> Tensor:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor
 
-from expandnet_ofx.transfer import srgb_encode
+from expandnet_ofx.transfer import srgb_decode, srgb_encode
 
 RESPONSES = ("srgb", "rec709", "gamma", "sigmoid", "filmic")
 """Names of the families that a virtual camera draws from."""
+
+
+srgb = cast("Callable[[Tensor], Tensor]", srgb_encode)
+"""The product's curve on tensors: light in [0, 1] to codes."""
+
+srgb_light = cast("Callable[[Tensor], Tensor]", srgb_decode)
+"""Its inverse."""
 
 
 def rec709(light: Tensor) -> Tensor:
@@ -33,7 +43,7 @@ def sigmoid(light: Tensor, power: Tensor, offset: Tensor) -> Tensor:
 
 def filmic(light: Tensor, strength: Tensor) -> Tensor:
     """Encode light in [0, 1] through a logarithmic shoulder log(1 + a x) / log(1 + a), then sRGB."""
-    return srgb_encode(torch.log1p(strength * light) / torch.log1p(strength))
+    return srgb(torch.log1p(strength * light) / torch.log1p(strength))
 
 
 def apply(light: Tensor, family: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -51,7 +61,7 @@ def apply(light: Tensor, family: Tensor, first: Tensor, second: Tensor) -> Tenso
     shape = (-1, 1, 1, 1)
     one, two = first.view(shape), second.view(shape)
     curves = (
-        srgb_encode(light),
+        srgb(light),
         rec709(light),
         gamma(light.clamp(min=1e-6), 1.8 + 0.6 * one),
         sigmoid(light.clamp(min=1e-6), 0.7 + 0.4 * one, 0.4 + 0.4 * two),

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from expandnet_ofx.architecture import RADIUS
-from expandnet_ofx.transfer import srgb_decode, srgb_encode
+from expandnet_training import responses
 
 if TYPE_CHECKING:
     from expandnet_training.loop import Trainer
@@ -29,8 +29,8 @@ def sheet(trainer: Trainer) -> NDArray[np.uint8]:
     trainer.network.train()
     halo = RADIUS if recipe.halo else 0
     plates = batch.crops[:, :, halo : halo + recipe.crop, halo : halo + recipe.crop]
-    columns = [srgb_decode(plates), found, batch.light]
+    columns = [responses.srgb_light(plates), found, batch.light]
     shown = torch.cat([x[:CROPS] for x in columns], 3) * 2.0**STOPS
-    codes = (srgb_encode(shown.clamp(0, 1)) * 255).round().byte()
+    codes = (responses.srgb(shown.clamp(0, 1)) * 255).round().byte()
     rows: NDArray[np.uint8] = torch.cat(list(codes), 1).permute(1, 2, 0).cpu().numpy()
     return rows

@@ -118,6 +118,7 @@ class Server:
                 client.send(failure(None, ProtocolError(f"{CLIENT_LIMIT} hosts are connected already; close one")))
                 return
             self._clients.add(client)
+            self._touched = self._loop.time()
             if await self._greeted(client, reader):
                 await self._listen(client, reader)
         except (ConnectionError, TimeoutError, asyncio.TimeoutError):
