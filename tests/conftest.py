@@ -61,6 +61,7 @@ NEEDS_TORCH = (
     "test_tail.py",
     "test_tiling.py",
     "test_tools.py",
+    "test_trainer.py",
     "test_training.py",
     "test_training_images.py",
     "test_weights.py",

@@ -52,6 +52,20 @@ def written(*words: object, to: str = "slurm", job: str = "job", chunk: int = 3)
     return FarmJob.load(Path(job) / "job.json")
 
 
+def task(*words: object) -> Outcome:
+    return invoke(tools, *words)
+
+
+def run_all(chunks: int = 3, file: str = "job/job.json") -> None:
+    for words in (
+        *(("task", file, "analyze", "--chunk", k) for k in range(chunks)),
+        ("task", file, "smooth"),
+        *(("task", file, "expand", "--chunk", k) for k in range(chunks)),
+    ):
+        ran = task(*words)
+        assert ran.code == 0, ran.err
+
+
 def same_as_a_batch(folder: str, *words: object) -> None:
     assert batch("in/shot.####.png", "-o", "batch", *words).code == 0
     for name in NAMES:

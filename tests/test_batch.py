@@ -360,6 +360,12 @@ def test_files_of_others_are_not_replaced_by_a_slip(shot: Path, option: str) -> 
     assert not Path("out").exists()
 
 
+def test_a_report_may_replace_a_file_without_anything_in_it(shot: Path) -> None:
+    Path("r.json").touch()
+    assert batch("in/shot.1001.png", "-o", "out", "--json", "r.json").code == 0
+    assert json.loads(Path("r.json").read_text())["done"] == 1
+
+
 def test_a_report_goes_into_a_pipe_and_leaves_it_one(shot: Path) -> None:
     os.mkfifo("pipe")
     said: list[str] = []

@@ -209,6 +209,18 @@ def test_report_of_a_run_that_cannot_write_it_fails(shot: Path) -> None:
     assert "file/r.json" in ran.complaint
 
 
+def test_a_batch_that_fails_is_reported_and_was_not_interrupted(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("expandnet_batch.batch.open_book", fail)
+    ran = batch("in", "-o", "out", "--json", "r.json")
+    assert ran.code == 1
+    assert "a fault of ours" in ran.err
+    report = json.loads(Path("r.json").read_text())
+    assert (report["interrupted"], report["left"]) == (False, 4)
+
+
 def test_progress_plain_and_auto_are_a_line_per_frame(shot: Path) -> None:
     for words in (["--progress", "plain"], []):
         lines = batch("in", "-o", "out", *words).out.splitlines()
@@ -237,7 +249,8 @@ def test_quiet_and_none_show_failures_only(shot: Path) -> None:
     assert ran.out == ""
     assert "shot.1002.png" in ran.complaint
     assert len(batch("in", "-o", "out", "-v").out) > len(batch("in", "-o", "out").out)
-    assert batch("in", "-o", "out", "-v", "-q").code == 2
+    ran = batch("in", "-o", "out", "-v", "-q")
+    assert (ran.code, "choose one" in ran.complaint) == (2, True)
 
 
 def test_bar_on_a_terminal(shot: Path) -> None:

@@ -28,7 +28,7 @@ from expandnet_training import losses, plots, pu
 from expandnet_training.hdr_images import LUMINANCE, HDRImage, clean
 from expandnet_training.loop import Trainer
 from expandnet_training.recipe import Recipe, load_recipe
-from panoramas import CONFIGS, save, scene
+from panoramas import CONFIGS, save, scene, seeded
 from PIL import Image
 
 from expandnet_ofx.errors import UsageError, WeightsError
@@ -102,6 +102,24 @@ def test_the_loss_of_hdrcnn_counts_light_and_texture_by_half_where_it_clipped() 
     elsewhere = true.clone()
     elsewhere[:, :, 18:] = 100
     assert float(losses.illumination(elsewhere, true, clipped)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_loss_of_hdrcnn_splits_light_as_its_paper_does() -> None:
+    """Reckoned by SciPy's Gaussian: 13 x 13 pixels, sigma 2; pixels of which one channel clipped count."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    found, true = (torch.exp2(2 * torch.randn(1, 3, 24, 30, generator=seeded(k))) for k in range(2))
+    clipped = torch.rand(1, 3, 24, 30, generator=seeded(2)) < 0.2
+    logarithms, low = [], []
+    for light in (found, true):
+        picture = light[0].double().numpy()
+        logarithms.append(np.log(picture + 1 / 255))
+        luminance = np.tensordot([0.2126, 0.7152, 0.0722], picture, 1)
+        low.append(ndimage.gaussian_filter(np.log(luminance + 1 / 255), 2, radius=6, mode="nearest"))
+    chosen = clipped[0].any(0).numpy()
+    broad = ((low[0] - low[1]) ** 2)[chosen].mean()
+    fine = (((logarithms[0] - low[0]) - (logarithms[1] - low[1])) ** 2).mean(0)[chosen].mean()
+    expected = 0.5 * broad + 0.5 * fine
+    assert float(losses.illumination(found, true, clipped)) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

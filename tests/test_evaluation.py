@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pictures
 import pytest
 from commands import invoke
 from expandnet_batch import repository
-from expandnet_training import cases, evaluate, metrics, moving, patches, requirements, scales
+from expandnet_training import cases, evaluate, metrics, patches, pu, requirements, scales
 from expandnet_training.cases import held_out_cases
 from expandnet_training.hdr_images import HDRImage, clean
 from expandnet_training.methods import GlobalCurve, linearized
@@ -76,6 +75,26 @@ def test_ssim_falls_with_noise_and_is_one_for_the_truth() -> None:
         assert found[0] > found[1] > found[2]
 
 
+@pytest.mark.parametrize("levels", [1, 5])
+def test_ssim_is_of_pictures_whose_white_is_shown_at_100(levels: int) -> None:
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("pytorch_msssim")
+    rng = np.random.default_rng(0)
+    truth = np.exp2(np.cumsum(rng.normal(size=(180, 200, 3)), 1) * 0.1).astype(np.float32)
+    light = truth * np.exp2(0.3 * rng.normal(size=truth.shape)).astype(np.float32)
+    shown = [torch.from_numpy(pu.pu21(100 * x).astype(np.float32)).permute(2, 0, 1)[None] for x in (light, truth)]
+    ssim = package.ssim if levels == 1 else package.ms_ssim
+    expected = float(ssim(*shown, data_range=595.39))
+    assert metrics.pu21_ssim(light, truth, scales=levels) == pytest.approx(expected, abs=1e-5)
+
+
+def test_five_scales_need_room_on_both_sides() -> None:
+    pytest.importorskip("pytorch_msssim")
+    low, enough = (np.ones((height, 200, 3)) for height in (160, 161))
+    assert np.isnan(pu.ssim(low, low, 1.0, scales=5))
+    assert pu.ssim(enough, enough, 1.0, scales=5) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("power", [0.8, 1.25])
 def test_a_response_is_taken_out(power: float) -> None:
     rng = np.random.default_rng(0)
@@ -98,6 +117,21 @@ def test_errors_are_told_apart_by_brightness() -> None:
     assert found[3][2] == 0
     measured = truth < 2
     assert metrics.exposed_error(light, truth, measured) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_light_at_an_edge_belongs_to_what_lies_above() -> None:
+    truth = np.full((1, 1, 3), 2, np.float32)
+    found = metrics.error_by_brightness(2 * truth, truth, truth > 1, (0, 1, 2))
+    assert [row[2] for row in found] == [0, 3]
+
+
+def test_figures_leave_out_what_they_say() -> None:
+    truth = np.array([2.0, 2.0**-9, 0.5], np.float32).reshape(1, 3, 1).repeat(3, 2)
+    light = np.array([1000.0, 2.0**-5, 1.0], np.float32).reshape(1, 3, 1).repeat(3, 2)
+    assert metrics.energy(light, truth, truth > 1, cap=4) == pytest.approx(3)
+    # Of light below 2^-7 nobody sees the noise.
+    assert metrics.exposed_error(light, truth, truth < 1) == pytest.approx(1)
+    assert np.isnan(metrics.exposed_error(light, truth, truth < 0.1))
 
 
 # Steadiness, scales, pictures of no scene
@@ -143,31 +177,16 @@ def test_of_a_disc_the_truth_is_found_and_a_rim_and_a_hole_are_told(profile: str
     assert scales.measure_disc(lambda _: rim, profile, radius).rim == pytest.approx(1, abs=0.1)
 
 
-def moving_shots() -> list[moving.MovingShot]:
-    x = np.arange(120)[None] * np.ones((60, 1))
-    scene = (0.3 + 0.2 * np.sin(x / 7))[:, :, None].repeat(3, 2).astype(np.float32)
-    scene[20:40, 50:90] = 4
-    return [moving.pan(scene, 6, width=100), moving.exposure_drift(scene, 6), moving.flickering_lamp(scene, 10)]
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_the_truth_of_a_shot_does_not_flicker(number: int) -> None:
-    shot = moving_shots()[number]
-    assert moving.flicker(shot, shot.light) == pytest.approx((0, 0), abs=1e-5)
-    assert moving.flicker(shot, [3 * light for light in shot.light]) == pytest.approx((0, 0), abs=1e-5)
-    trembling = [light * np.float32(2 ** (0.2 * (k % 2))) for k, light in enumerate(shot.light)]
-    assert moving.flicker(shot, trembling) == pytest.approx((0.2, 0.2), abs=1e-4)
-
-
-def test_a_pan_shows_the_scene_moved_and_a_lamp_keeps_what_it_keeps() -> None:
-    pan, _, lamp = moving_shots()
-    for before, after in itertools.pairwise(pan.light):
-        np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
-    assert moving.amplitude_kept(lamp, lamp.light) == pytest.approx(1)
-    still = [np.full_like(light, 5) for light in lamp.light]
-    assert moving.amplitude_kept(lamp, still) == 0
-    half = [np.sqrt(light) for light in lamp.light]
-    assert moving.amplitude_kept(lamp, half) == pytest.approx(0.5, abs=1e-3)
+def test_a_small_plate_is_the_average_of_light_and_a_rim_lies_at_the_edge() -> None:
+    plate = np.full((4, 4, 3), 188, np.uint8)
+    plate[::2] = 255
+    # Code 188 of sRGB is half of the light of white; three quarters are code 225.
+    assert (scales.reduce_codes(plate, 2) == 225).all()
+    size = len(scales.disc("flat", 64)[1])
+    at = np.arange(size) + 0.5 - size / 2
+    r = np.hypot(at[:, None], at[None])
+    ring = np.where((r > 20) & (r < 24), 4.0, 2.0)[:, :, None].repeat(3, 2).astype(np.float32)
+    assert scales.measure_disc(lambda _: ring, "flat", 64).rim == 0
 
 
 def test_sizes_apart_are_those_of_the_method() -> None:
@@ -254,6 +273,18 @@ def test_hue_is_the_one_that_pictures_are_judged_by() -> None:
     clipped = np.ones(light.shape, bool)
     expected = np.median(pictures.hue_errors(light.reshape(-1, 3), truth.reshape(-1, 3)))
     assert metrics.hue_error(light, truth, clipped) == pytest.approx(expected, abs=0.2)
+
+
+def test_hue_counts_where_any_channel_clipped() -> None:
+    truth = np.array([[[4.0, 0.5, 0.5], [0.9, 0.3, 0.3]]], np.float32)
+    light = truth.copy()
+    light[0, 0] = 0.5, 4.0, 0.5
+    light[0, 1] = 0.3, 0.3, 0.9
+    clipped = np.zeros(truth.shape, bool)
+    clipped[0, 0, 0] = True
+    first = np.ones((1, 1, 3), bool)
+    assert metrics.hue_error(light, truth, clipped) == metrics.hue_error(light[:, :1], truth[:, :1], first) > 30
+    assert np.isnan(metrics.hue_error(light, truth, np.zeros(truth.shape, bool)))
 
 
 def test_an_interval_holds_the_mean_and_narrows() -> None:

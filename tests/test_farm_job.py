@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import farms
@@ -41,6 +42,10 @@ def test_the_longest_rule_decides_and_windows_paths_need_one() -> None:
     for wrong in ("Z:\\x", "=b", "a="):
         with pytest.raises(UsageError, match="--map"):
             parse_rule(wrong)
+
+
+def test_two_slashes_are_no_drive_of_windows() -> None:
+    assert mapped("//mnt/show/a.png", []) == Path("//mnt/show/a.png")
 
 
 def test_rules_of_a_session_are_read(tmp_path: Path) -> None:
@@ -86,6 +91,23 @@ def test_a_job_survives_its_file_and_others_are_refused(shot: Path) -> None:
         Path("job/job.json").write_text(text)
         with pytest.raises(UsageError, match=r"job\.json"):
             FarmJob.load(Path("job/job.json"))
+
+
+def test_chunks_are_counted_from_the_first(shot: Path) -> None:
+    job = written()
+    assert job.select(None, 0) == [1001, 1002, 1003]
+    with pytest.raises(UsageError, match="3 chunks"):
+        job.select(None, -1)
+
+
+def test_files_of_options_lie_where_workers_see_them(shot: Path) -> None:
+    job = written()
+    options = {**job.options, "weights": "/show/w.safetensors", "ocio": "/show/config.ocio"}
+    replace(job, options=options, rules=(PathRule("/show", "/mnt/show"),)).save(Path("job/other.json"))
+    there = FarmJob.load(Path("job/other.json")).options
+    assert (there["weights"], there["ocio"]) == ("/mnt/show/w.safetensors", "/mnt/show/config.ocio")
+    replace(job, options={**options, "ocio": "ocio://default"}).save(Path("job/other.json"))
+    assert FarmJob.load(Path("job/other.json")).options["ocio"] == "ocio://default"
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,14 @@ def test_words_of_the_last_step_are_those_that_were_meant(shot: Path) -> None:
     assert paths.last_words([7]) == ["ffmpeg", "-i", "/mnt/shots/x.7.exr"]
 
 
+@pytest.mark.parametrize(
+    ("then", "divided"),
+    [(("nuke", "-F", "{frames}"), True), (("ffmpeg", "x.{frames}.exr"), True), (("touch", "x"), False)],
+)
+def test_a_last_step_is_divided_wherever_frames_stand_in_its_words(then: tuple[str, ...], divided: bool) -> None:
+    assert job_of([1, 2, 3, 4], then=then).chunked("then") is divided
+
+
 def test_a_job_in_a_folder_stays_what_it_is(shot: Path) -> None:
     assert submit().code == 0
     assert submit().code == 0

@@ -179,6 +179,14 @@ def test_sheets_of_a_movie(choice: str, sheets: list[int]) -> None:
     assert made == [f"clip.{number:04d}.preview.png" for number in sheets]
 
 
+def test_a_lost_sheet_of_a_movie_is_made_again() -> None:
+    words = ("clip.mkv", "-o", "out/clip.####.exr", "--preview", "all", "--existing", "skip", "--steady", "off")
+    assert batch(*words).code == 0
+    Path("out/clip.0003.preview.png").unlink()
+    assert "1 done, 4 up to date" in batch(*words).out
+    assert Path("out/clip.0003.preview.png").exists()
+
+
 @pytest.mark.parametrize("fps", ["0", "fast", "1/0"])
 def test_a_rate_that_is_none_is_named(fps: str) -> None:
     ran = batch("clip.mkv", "-o", "out/clip.####.exr", "--fps", fps)
@@ -223,3 +231,13 @@ def test_each_frame_of_a_movie_has_its_mask() -> None:
     ran = batch(*words, "--existing", "overwrite")
     assert ran.code == 1
     assert "mask.0003.png" in ran.err
+
+
+def test_masks_of_a_movie_count_from_its_first_frame() -> None:
+    for number in range(1001, 1006):
+        save(Path(f"m/mask.{number}.png"), np.full((48, 64, 1), 255 * (number == 1002), np.uint8))
+    words = ("clip.mkv", "-o", "out/clip.####.exr", "--first-frame", "1001", "--mask", "m/mask.####.png")
+    ran = batch(*words)
+    assert ran.code == 0, ran.err
+    corner = [pixels_of(Path(f"out/clip.{number}.exr"))[2, 2, 0] for number in range(1001, 1006)]
+    assert [light > 1.1 for light in corner] == [True, False, True, True, True]

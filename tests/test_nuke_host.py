@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -50,6 +51,14 @@ def test_a_range_is_computed_once_and_anew_when_the_plate_changes(comp):
     save(comp.folder / "in" / "shot.1002.png", picture)
     third = comp.press("render_range")
     assert [r["status"] for r in third.reports] == ["skipped", "done", "skipped"]
+
+
+def test_the_report_of_a_run_lies_with_its_results(comp):
+    comp.build()
+    job = comp.press("render_frame")
+    report = json.loads(Path(job.plan.folder.report).read_text())
+    assert report["node"] == "ExpandNet1"
+    assert [(frame["frame"], frame["status"]) for frame in report["frames"]] == [(1001, "done")]
 
 
 def test_a_knob_leads_to_other_results_and_back_to_the_first(comp):

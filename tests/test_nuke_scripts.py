@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -191,6 +193,55 @@ def test_a_farm_job_waits_for_plates_and_the_comp_for_it(comp):
     assert "not for a farm job" in comp.status
 
 
+@pytest.fixture
+def handed(comp, monkeypatch) -> list[list[str]]:
+    """Words of `expandnet submit`, which is not run."""
+    said: list[list[str]] = []
+
+    def run_program(words, what):
+        said.append(words)
+        return "submit it with: sh submit.sh"
+
+    monkeypatch.setattr(comp.plugin.expandnet_farm, "run_program", run_program)
+    return said
+
+
+def test_a_farm_job_is_asked_for_as_the_node_says(comp, handed):
+    comp.build(command="rez-env 'my pkg' --", device="custom", device_name="cuda:1", farm="deadline", farm_chunk=2)
+    comp.node["latlong"].setValue(True)
+    comp.node["farm_render"].setValue("nuke -x -F {frames} /c.nk")
+    assert comp.press("send_to_farm").error is None
+    (words,) = handed
+    assert words[:5] == ["rez-env", "my pkg", "--", "expandnet", "submit"]
+    after = dict(itertools.pairwise(words))
+    assert shlex.split(after["--executable"]) == ["rez-env", "my pkg", "--", "expandnet"]
+    assert (after["--to"], after["--chunk"], after["--steady"]) == ("deadline", "2", "off")
+    assert (after["--device"], after["--then"]) == ("cuda:1", "nuke -x -F {frames} /c.nk")
+    assert {"--gpu", "--latlong", "--matte"} <= set(words)
+    assert "--force" not in words
+    assert after["--frames"] == "1001,1002,1003"
+
+
+def test_what_a_farm_job_cannot_hold_is_told(comp, handed):
+    comp.build(stops={1001: 0.0, 1003: 2.0})
+    assert comp.press("send_to_farm") is None
+    assert "stops is animated" in comp.status
+    assert not handed
+
+
+def test_a_farm_job_that_is_refused_leaves_nothing(comp, monkeypatch):
+    farm = comp.plugin.expandnet_farm
+
+    def run_program(words, what):
+        raise farm.ExpandNetError("expandnet submit: no")
+
+    monkeypatch.setattr(farm, "run_program", run_program)
+    comp.build()
+    job = comp.press("send_to_farm")
+    assert job.error == "expandnet submit: no"
+    assert not list((comp.folder / "scratch").rglob("job-*"))
+
+
 @pytest.mark.parametrize("scratch", ["[getenv SHOT]/x", ""])
 def test_scratch_folders_may_be_expressions_and_scripts_unsaved(comp, monkeypatch, scratch):
     monkeypatch.setenv("SHOT", str(comp.folder / "shot"))
@@ -202,6 +253,14 @@ def test_scratch_folders_may_be_expressions_and_scripts_unsaved(comp, monkeypatc
     assert job.error is None, job.error
     assert job.plan.folder.path.startswith(str(comp.folder / ("shot/x" if scratch else "temp")))
     assert comp.shown().max() > 1.3
+
+
+def test_the_studios_scratch_folder_comes_before_the_hosts(comp, monkeypatch):
+    monkeypatch.setenv("EXPANDNET_SCRATCH", "/studio")
+    monkeypatch.setenv("NUKE_TEMP_DIR", "/host")
+    assert comp.plugin.expandnet_scratch.default_folder().startswith("/studio/expandnet-")
+    monkeypatch.delenv("EXPANDNET_SCRATCH")
+    assert comp.plugin.expandnet_scratch.default_folder().startswith("/host/expandnet-")
 
 
 def test_a_quota_holds_for_the_settings_of_one_node_and_spares_others_at_work(comp):
@@ -233,6 +292,29 @@ def test_the_scratch_folder_is_held_to_its_quota(comp):
     assert not other.exists()
     assert (precious / "x").exists()
     assert comp.shown().max() > 1.3
+
+
+def test_the_quota_spares_nodes_at_work_and_jobs_that_wait_for_a_while(comp, tmp_path):
+    scratch = comp.plugin.expandnet_scratch
+    own, other, idle = (scratch.NodeFolder(str(tmp_path), "n" + c * 16, "k1", "1") for c in "abc")
+    for folder in (own, other, idle):
+        folder.make()
+        for path in (folder.result(1001), folder.plate(1001)):
+            Path(path).write_bytes(bytes(1000))
+            os.utime(path, (1, 1))
+    waits, late = (Path(idle.path, key, "job-1") for key in ("k2", "k3"))
+    for job in (waits, late):
+        job.mkdir(parents=True)
+        (job / "job.json").write_text("{}")
+    old = scratch.time.time() - 15 * 86400
+    os.utime(late / "job.json", (old, old))
+    # The folder of a job that waits was not used for longest, were it not for its own file.
+    gone = scratch.hold_to_quota(own, 1, [other])
+    assert all(Path(folder.result(1001)).exists() and Path(folder.plate(1001)).exists() for folder in (own, other))
+    assert not Path(idle.result(1001)).exists()
+    assert waits.exists()
+    assert not late.exists()
+    assert idle.settings in gone
 
 
 def test_a_node_that_is_pasted_into_another_script_has_a_folder_of_its_own(comp):

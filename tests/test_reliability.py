@@ -99,6 +99,20 @@ def test_results_that_are_there_need_no_room(tmp_path: Path, monkeypatch: pytest
     assert "1 done, 2 up to date" in batch(*words).out
 
 
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [((), 6), (("--matte",), 12), (("--float",), 12), (("--matte", "--float"), 24), (("--compression", "none"), 10)],
+)
+def test_the_room_that_is_asked_for_is_that_of_all_channels(
+    shot: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], size: float
+) -> None:
+    """Bytes per pixel: half and float, three channels and three of the matte, by 0.6 where they are compressed."""
+    asked: list[float] = []
+    monkeypatch.setattr("expandnet_batch.planning.check_room", lambda _, needed, *__, **___: asked.append(needed))
+    assert batch("in", "-o", "out", "--steady", "off", *words).code == 0
+    assert asked == [pytest.approx(0.6 * size * 24 * 32 * 4)]
+
+
 def test_a_result_that_cannot_get_its_name_leaves_nothing_beside_it(tmp_path: Path) -> None:
     save(Path("s.png"), plate())
     Path("out/s.exr").mkdir(parents=True)

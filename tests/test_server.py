@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from commands import invoke
+from expandnet_batch.worker import server
 from expandnet_batch.worker.main import command as worker_command
 from expandnet_batch.worker.protocol import CLIENT_LIMIT, LINE_LIMIT, reply
 from expandnet_batch.worker.service import Service
@@ -36,6 +38,20 @@ def lasting(worker: Running) -> Running:
     """A worker that a host stays with: examples may be further apart than it waits alone."""
     worker.host()
     return worker
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Put the clock of servers forward; to be named before `start`, whose servers must not see it go back."""
+    ahead = [0.0]
+    monkeypatch.setattr(asyncio.BaseEventLoop, "time", lambda _: time.monotonic() + ahead[0])
+
+    def forward(seconds: float) -> None:
+        ahead[0] += seconds
+        # Enough for a server to look at its clock; one that does so later is right all the same.
+        time.sleep(0.3)
+
+    return forward
 
 
 @pytest.mark.parametrize("option", ["--first", "--last", "--idle", "--warm"])
@@ -66,6 +82,20 @@ def test_nobody_is_served_without_a_proper_hello(worker, change, word):
     assert stranger.next() == {}
     stranger.close()
     assert worker.host().ask(request="describe")["ok"]
+
+
+def test_another_user_is_not_served_even_with_the_secret(start, monkeypatch):
+    worker = start()
+    monkeypatch.setattr(server, "own_user", lambda: 1000)
+    monkeypatch.setattr(server, "peer_user", lambda _: 1001)
+    stranger = worker.host(hello=False)
+    stranger.post(**HELLO)
+    assert "not admitted" in stranger.next()["error"]["message"]
+    assert stranger.next() == {}
+    stranger.close()
+    # None: a system that cannot tell.
+    monkeypatch.setattr(server, "peer_user", lambda _: None)
+    assert worker.host().ask(request="progress")["ok"]
 
 
 def test_hello_says_who_serves(worker):
@@ -153,6 +183,31 @@ def test_it_leaves_when_nobody_comes_or_nobody_asks(start):
     assert host.next() == {}
     bored.thread.join(5)
     assert not bored.thread.is_alive()
+
+
+def test_it_waits_longer_for_its_first_host_than_after_its_last(clock, start):
+    worker = start(first=600, last=0.1)
+    clock(300)
+    assert worker.host().ask(request="progress")["ok"]
+
+
+def test_who_asks_keeps_it_from_leaving(clock, start):
+    host = start(idle=600).host()
+    for _ in range(3):
+        clock(400)
+        assert host.ask(request="progress")["ok"]
+
+
+def test_the_time_that_a_request_takes_is_no_idle_time(clock, start, monkeypatch):
+    def execute(*_: Any) -> dict[str, Any]:
+        clock(1000)
+        return {}
+
+    monkeypatch.setattr(Service, "execute", execute)
+    host = start(idle=600).host()
+    assert host.ask(request="describe")["ok"]
+    clock(0)
+    assert host.ask(request="progress")["ok"]
 
 
 def test_it_leaves_at_once_when_it_is_told_to_also_with_hosts(start):

@@ -105,6 +105,21 @@ def test_results_that_can_stay_are_not_analyzed_again(footage: Path, monkeypatch
     assert len(analyzed) > 9
 
 
+def test_a_shot_whose_sheet_or_mask_is_another_is_made_anew(footage: Path) -> None:
+    words = ("in/shot.####.png", "--frames", "1001-1003", "-o", "out", "--existing", "skip")
+    light, sheet = Path("out/shot.1003.exr"), Path("out/shot.1003.preview.png")
+    assert batch(*words, "--preview", "all").code == 0
+    sheet.unlink()
+    ran = batch(*words, "--preview", "all")
+    assert ran.code == 0, ran.err
+    assert sheet.exists()
+    before = pixels_of(light)
+    save(Path("mask.png"), np.full(before.shape, 255, np.uint8))
+    ran = batch(*words, "--mask", "mask.png")
+    assert ran.code == 0, ran.err
+    assert not np.array_equal(pixels_of(light), before)
+
+
 def test_parts_of_a_shot_are_not_taken_for_the_whole(footage: Path) -> None:
     for part in ("1001-1003", "1004-1006", "1007-1009"):
         assert batch("in/shot.####.png", "--frames", part, "-o", "out").code == 0

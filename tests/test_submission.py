@@ -12,10 +12,10 @@ from pathlib import Path
 import farms
 import numpy as np
 import pytest
-from commands import Outcome, batch, invoke, needs_torch, pixels_of, plate, replace_network, save
+from commands import batch, invoke, needs_torch, pixels_of, plate, replace_network, save
 from expandnet_batch.submission.job import FarmJob
 from expandnet_batch.tools import command as tools
-from farms import FRAMES, NAMES, PROGRAM, QUIET, same_as_a_batch, written
+from farms import FRAMES, NAMES, PROGRAM, QUIET, run_all, same_as_a_batch, task, written
 
 from expandnet_ofx.partials import partial_name
 
@@ -26,10 +26,6 @@ shot = farms.shot
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the network's arithmetic, for tasks that run inside the test."""
     replace_network(monkeypatch)
-
-
-def task(*words: object) -> Outcome:
-    return invoke(tools, *words)
 
 
 def test_stills_have_no_analyses_and_movies_are_refused(shot: Path, light: None) -> None:
@@ -45,16 +41,6 @@ def test_stills_have_no_analyses_and_movies_are_refused(shot: Path, light: None)
     (shot / "clip.mov").write_bytes(b"")
     ran = invoke(tools, "submit", "clip.mov", *words)
     assert (ran.code, "a movie" in ran.complaint) == (2, True)
-
-
-def run_all(chunks: int = 3, file: str = "job/job.json") -> None:
-    for words in (
-        *(("task", file, "analyze", "--chunk", k) for k in range(chunks)),
-        ("task", file, "smooth"),
-        *(("task", file, "expand", "--chunk", k) for k in range(chunks)),
-    ):
-        ran = task(*words)
-        assert ran.code == 0, ran.err
 
 
 def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Path, light: None) -> None:
@@ -323,6 +309,12 @@ def test_a_job_of_windows_runs_here(shot: Path, light: None) -> None:
     assert task("task", "job/job.json", "expand", "--path-map", "rules.json").code == 0
 
 
+def test_a_last_step_that_fails_fails_its_task(shot: Path, light: None) -> None:
+    (shot / "last.py").write_text("import sys\nsys.exit(3)\n")
+    written("--then", f"{sys.executable} last.py")
+    assert task("task", "job/job.json", "then").code == 3
+
+
 def start_task(*words: object) -> subprocess.Popen[str]:
     command = [PROGRAM or "expandnet", *map(str, words)]
     return subprocess.Popen(command, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -363,3 +355,15 @@ def test_a_task_that_asked_for_a_gpu_does_not_run_without_one(shot: Path) -> Non
     assert ran.code == 2
     assert "cuda" in ran.complaint
     assert not Path("out").exists()
+
+
+@needs_torch
+def test_results_are_checked_without_the_accelerator_that_made_them(shot: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    written("--gpu", "--precision", "half", "--steady", "off")
+    ran = task("check", "job/job.json")
+    assert ran.code == 1
+    assert "shot.1001.exr: is not there" in ran.err

@@ -96,6 +96,59 @@ def test_clipped_channels_weigh_more_and_crops_alike() -> None:
     assert loss(first, 8) == pytest.approx(loss(second, 8), rel=1e-3) == pytest.approx(wrong / 2, rel=1e-3)
 
 
+def test_a_rim_costs_the_same_in_rows_and_in_columns() -> None:
+    target = torch.full((1, 3, 12, 12), 8.0)
+    twice = target.clone()
+    twice[:, :, 6:] = (torch.exp2(losses.stops(target[:, :, 6:]) + 1) - 1) / losses.LOG_SCALE
+    below = torch.zeros_like(target, dtype=torch.bool)
+    below[:, :, 6:] = True
+    # One of two neighbors clipped: 6 of the steps down and 6 rows of steps aside; the error jumps at the first of them.
+    expected = 12 / (6 * 12 + 6 * 11)
+    assert losses.slopes(twice, target, below) == pytest.approx(expected, rel=1e-4)
+    turned = [x.transpose(2, 3) for x in (twice, target, below)]
+    assert losses.slopes(*turned) == pytest.approx(expected, rel=1e-4)
+
+
+def test_colors_cost_by_their_angle_where_a_channel_clipped() -> None:
+    target = torch.full((1, 3, 4, 4), 2.0)
+    prediction = target.clone()
+    prediction[:, 0, :2] = 4
+    prediction[:, 0, 2:] = 9
+    clipped = torch.zeros_like(target, dtype=torch.bool)
+    clipped[:, 0, :2] = True
+
+    def loss(weight: float) -> float:
+        plain = {"beta": 2.0, "clipped_weight": 8.0, "color_weight": weight}
+        return float(losses.highlights(prediction, target, clipped, **plain))
+
+    # Between (4, 2, 2) and (1, 1, 1).
+    cosine = 8 / math.sqrt(24 * 3)
+    assert loss(0.7) - loss(0) == pytest.approx(0.7 * (1 - cosine), rel=1e-4)
+
+
+def test_a_quantile_leaves_channels_that_did_not_clip_alone() -> None:
+    target = torch.full((1, 3, 4, 4), 2.0)
+    clipped = torch.zeros_like(target, dtype=torch.bool)
+    plain = {"beta": 2.0, "clipped_weight": 8.0, "color_weight": 0.0}
+    for wrong in (target / 2, target * 2):
+        bold = losses.highlights(wrong, target, clipped, **plain, quantile=torch.tensor([0.9]))
+        assert float(bold) == float(losses.highlights(wrong, target, clipped, **plain)) > 0
+
+
+def test_a_crop_with_next_to_nothing_clipped_counts_less() -> None:
+    target = torch.full((2, 3, 10, 10), 2.0)
+    clipped = torch.zeros_like(target, dtype=torch.bool)
+    clipped[0] = True
+    # One of 300 values, where 2 percent are needed to count in full.
+    clipped[1, 0, 0, 0] = True
+    missed = (torch.exp2(losses.stops(target) - 1) - 1) / losses.LOG_SCALE
+    prediction = target.clone()
+    prediction[1, 0, 0, 0] = missed[1, 0, 0, 0]
+    found = float(losses.highlights(prediction, target, clipped, beta=2.0, clipped_weight=1.0, color_weight=0.0))
+    share = (1 / 300) / 0.02
+    assert found == pytest.approx(0.25 * share / (1 + share), rel=1e-3)
+
+
 # Recipes and the loop
 
 

@@ -88,6 +88,16 @@ def test_a_split_holds_out_places(tmp_path: Path) -> None:
             read_split(path, ["a"])
 
 
+def test_a_split_says_what_is_a_panorama_and_three_channels_are_light(tmp_path: Path) -> None:
+    light = np.concatenate((scene(64, 96), np.full((64, 96, 1), 7, np.float32)), 2)
+    save(tmp_path / "a.exr", light)
+    save(tmp_path / "b.EXR", scene(64, 128))
+    first, second = load_folder(find_images(tmp_path), kinds={"a": True, "b": False})
+    assert (first.name, first.latlong, second.name, second.latlong) == ("a", True, "b", False)
+    ratio = first.pixels.astype(np.float32) / scene(64, 96)
+    np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=2e-3)
+
+
 def test_the_split_of_the_reference_images(shared: Path) -> None:
     names = [path.stem for path in sorted((shared / "data" / "hdr").glob("*.jxl"))]
     split = read_split(shared / "data" / "hdr" / "SPLIT.toml", names)

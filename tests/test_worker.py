@@ -31,6 +31,7 @@ from served import HELLO, Host, Running, serving
 from expandnet_ofx import Expander
 from expandnet_ofx.errors import UsageError
 from expandnet_ofx.settings import Settings
+from expandnet_ofx.weights import save_weights
 
 
 @pytest.fixture
@@ -90,6 +91,40 @@ def test_a_region_is_a_window_of_the_whole(worker, tmp_path):
         answer = host.ask(**render(tmp_path, region=bad, output=str(tmp_path / "bad.exr")))
         assert not answer["ok"]
     assert "bad.exr" not in files_in(tmp_path)
+
+
+def test_a_region_is_rendered_where_the_whole_is_there(worker, tmp_path):
+    save(tmp_path / "a.png", plate(2, 60, 80))
+    host = worker.host()
+    assert host.ask(**render(tmp_path, existing="skip"))["result"]["status"] == "done"
+    assert host.ask(**render(tmp_path, existing="skip", region=[10, 5, 50, 45]))["result"]["status"] == "done"
+    assert pixels_of(tmp_path / "a.exr").shape[:2] == (40, 40)
+
+
+def test_a_mask_keeps_the_plate_as_in_a_batch(worker, tmp_path):
+    save(tmp_path / "a.png", plate(2, 40, 48))
+    mask = np.zeros((40, 48, 3), np.uint8)
+    mask[:, :10] = 255
+    save(tmp_path / "mask.png", mask)
+    answer = worker.host().ask(**render(tmp_path, mask=str(tmp_path / "mask.png")))
+    assert answer["ok"], answer
+    words = ("--mask", tmp_path / "mask.png", "--matte", "--compression", "none")
+    assert batch(tmp_path / "a.png", "-o", tmp_path / "batch", *words).code == 0
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "batch" / "a.exr").read_bytes()
+    assert not pixels_of(tmp_path / "a.exr")[:, :10, 3:].any(), "no matte under the mask"
+
+
+def test_other_weights_are_another_network(worker, tmp_path, default_weights):
+    save(tmp_path / "a.png", plate(2, 40, 48))
+    state = {name: value * np.float32(1.001) for name, value in default_weights.state.items()}
+    save_weights(tmp_path / "other.safetensors", state, default_weights.contract)
+    host = worker.host()
+    assert host.ask(**render(tmp_path))["ok"]
+    before = (tmp_path / "a.exr").read_bytes()
+    assert host.ask(**render(tmp_path, settings={"weights": str(tmp_path / "other.safetensors")}))["ok"]
+    words = ("--weights", tmp_path / "other.safetensors", "--matte", "--compression", "none")
+    assert batch(tmp_path / "a.png", "-o", tmp_path / "batch", *words).code == 0
+    assert (tmp_path / "a.exr").read_bytes() == (tmp_path / "batch" / "a.exr").read_bytes() != before
 
 
 def test_a_plate_that_was_analyzed_is_not_analyzed_again(worker, tmp_path, monkeypatch):
@@ -194,6 +229,37 @@ def test_a_steady_shot_is_that_of_the_commands(worker, tmp_path, monkeypatch):
     save(Path(names[1002]), plate(8, 40, 48))
     stale = host.ask(**render(tmp_path, "shot.1002", analysis={"shot": str(tmp_path / "shot.json"), "frame": 1002}))
     assert "another picture" in stale["error"]["message"]
+
+
+def test_a_frame_by_itself_does_not_take_the_analysis_of_its_shot(worker, tmp_path):
+    frames = []
+    for n in (1001, 1002, 1003):
+        picture = plate(7, 40, 48)
+        picture[20:30, n % 7 : n % 7 + 8] = 255
+        # Each frame clips at a level of its own, which a shot has in common.
+        picture = np.minimum(picture, 255 - 6 * (n - 1001)).astype(np.uint8)
+        frames.append([n, str(save(tmp_path / f"s.{n}.png", picture))])
+    host = worker.host()
+    shot = str(tmp_path / "shot.json")
+    made = host.ask(request="analyze", frames=frames, output=shot, steady={"window": 3}, settings={})
+    assert made["result"]["shots"] == [[1001, 1003]]
+    assert host.ask(**render(tmp_path, "s.1003", analysis={"shot": shot, "frame": 1003}))["ok"]
+    steady = pixels_of(tmp_path / "s.1003.exr")
+    assert host.ask(**render(tmp_path, "s.1003"))["ok"]
+    words = ("--matte", "--compression", "none", "--steady", "off")
+    assert batch(tmp_path / "s.1003.png", "-o", tmp_path / "batch", *words).code == 0
+    alone = pixels_of(tmp_path / "batch" / "s.1003.exr")
+    np.testing.assert_array_equal(pixels_of(tmp_path / "s.1003.exr"), alone)
+    assert not np.array_equal(steady, alone)
+
+
+def test_an_analysis_of_other_settings_is_refused(worker, tmp_path):
+    frames = [[n, str(save(tmp_path / f"s.{n}.png", plate(7, 40, 48)))] for n in (1, 2)]
+    host = worker.host()
+    shot = str(tmp_path / "shot.json")
+    assert host.ask(request="analyze", frames=frames, output=shot, settings={})["ok"]
+    answer = host.ask(**render(tmp_path, "s.1", settings={"white": 0.9}, analysis={"shot": shot, "frame": 1}))
+    assert "made with another white" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(
