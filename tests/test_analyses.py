@@ -128,6 +128,14 @@ def test_white_overrides_what_the_plate_says():
     assert np.array_equal(box(Settings(white=1.0), gain=30)(plate), decoded)
 
 
+def test_a_page_of_warm_paper_does_not_glow(plain_expander):
+    """Off-white, uneven and with text, as a scanner gives it: below full scale, but nothing in it is a source of light."""
+    paper = np.array([252, 251, 246]) + np.random.default_rng(0).integers(-3, 4, (160, 220, 1))
+    page = np.clip(paper, 0, 255).astype(np.uint8)
+    page[20:140:12, 20:200:3] = 40
+    assert np.array_equal(plain_expander(page), named_encoding("srgb").decode(page))
+
+
 # Clip levels
 
 

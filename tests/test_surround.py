@@ -131,6 +131,19 @@ def test_channels_of_one_matte_tell_each_other_nothing() -> None:
     assert np.argwhere(unlike(matte)).tolist() == [[3, 4], [3, 5], [3, 6]]
 
 
+@pytest.mark.parametrize("width", [12, 50])
+def test_a_colored_light_is_found_from_the_channel_that_measures_it(plain_expander: Expander, width: int) -> None:
+    """Red clips far from its soft edge, green nowhere: how slowly red seems to rise has no say against what green tells."""
+    y, x = pictures.grid(160, 240)
+    rise = 0.25 + 2.4 * np.exp(-((x / (2 * width)) ** 2) - (y / width) ** 2)
+    light = (rise[:, :, None] * np.array([1, 0.33, 0.15])).astype(np.float32)
+    plate = np.rint(255 * encode_srgb(np.minimum(light, 1))).astype(np.uint8)
+    clipped = plate[..., 0] == 255
+    assert plate[..., 1].max() < 250
+    assert light[..., 0][clipped].max() > 2.5
+    np.testing.assert_allclose(np.log2(plain_expander(plate) / light)[clipped][:, 0], 0, atol=0.05)
+
+
 def test_a_mixed_pixel_at_a_sharp_edge_is_no_measurement(plain_expander: Expander) -> None:
     """An anti-aliased colored lamp: its edge pixel is part ground, so its ratio tells nothing; no rim may stand out."""
     y, x = pictures.grid(96, 96)
