@@ -146,7 +146,7 @@ def read_encoding(name):
     known = NUKE_ENCODINGS.get(name.lower())
     if known is None:
         raise ExpandNetError(
-            "Plate encoding: %s is none that ExpandNet expands; it is for display-referred plates" % name
+            "Plate encoding: %s is not display-referred, or not known; choose the plate's in the menu" % name
         )
     return known
 

@@ -216,7 +216,7 @@ def test_the_module_runs_by_itself_and_is_read_by_an_old_compiler(tmp_path):
     tree = ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 8))
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert imported == {"json", "sys", "typing", "torch", "torch.nn", "safetensors"}
+    assert imported == {"json", "math", "sys", "typing", "torch", "torch.nn", "safetensors"}
     target = tmp_path / "model.pt"
     # Elsewhere, so that the package cannot be found.
     ran = subprocess.run(

@@ -284,14 +284,17 @@ def test_on_a_device_one_thread_runs_the_network_and_light_stays(default_weights
 
 
 @pytest.mark.parametrize("host", ["tf32", "ieee", "none"])
-def test_convolutions_on_a_device_are_exact_whatever_the_host_has_set(host, monkeypatch):
+def test_convolutions_on_a_device_are_exact_whatever_the_host_has_set(host):
     everything, conv = torch.backends.cudnn, torch.backends.cudnn.conv
-    monkeypatch.setattr(conv, "fp32_precision", host)
-    with _exact_kernels():
-        assert conv.fp32_precision == "ieee"
-        assert everything.deterministic
-    assert conv.fp32_precision == host
-    assert not everything.deterministic
+    before, conv.fp32_precision = conv.fp32_precision, host
+    try:
+        with _exact_kernels():
+            assert conv.fp32_precision == "ieee"
+            assert everything.deterministic
+        assert conv.fp32_precision == host
+        assert not everything.deterministic
+    finally:
+        conv.fp32_precision = before
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,9 @@ def load_checkpoint(trainer: Trainer, folder: Path) -> None:
     changed = sorted(key for key in now if before.get(key, now[key]) != now[key] and key != "steps")
     if changed:
         raise InputError(f"{path}: made with another {changed[0]}; take another folder, or remove it to start anew")
-    images = json.loads(state["images"])
-    if images != trainer.images:
+    # Runs of earlier versions do not say what they were trained on.
+    images = json.loads(state.get("images", "null"))
+    if images is not None and images != trainer.images:
         other = sorted(set(images) ^ set(trainer.images))
         raise InputError(
             f"{path}: trained on other images ({len(images)}, now {len(trainer.images)}; {', '.join(other[:3])}); give the "
