@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from expandnet_ofx import primaries
 from expandnet_ofx.arrays import beside, to_host
 from expandnet_ofx.errors import AlreadyHDRError, UsageError
+from expandnet_ofx.image_files import check_name
 from expandnet_ofx.settings import Settings
 from expandnet_ofx.transfer import ENCODINGS, Array, Encoding, named_encoding
 
@@ -34,6 +36,7 @@ NOT_DISPLAY = ("log", "slog", "v-log", "pq", "st2084", "hlg", "2100", "1000nit",
 def _config(ocio: str | None) -> Any:
     import OpenImageIO as oiio
 
+    check_name(Path(ocio or ""), UsageError)
     config = oiio.ColorConfig(ocio) if ocio else oiio.ColorConfig()
     if error := config.geterror():
         raise UsageError(f"--ocio {ocio or '$OCIO'}: cannot be loaded ({error.splitlines()[0]}); check the path")

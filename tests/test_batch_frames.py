@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -378,3 +379,22 @@ def test_frames_side_by_side_keep_all_workers_busy_within_the_memory(
     rows = min(size[1], plan.rows_in_work(workers) * len(plan.rows[0]))
     needed = prepared.held + rows * size[0] * (24 + 2 * pixel_bytes)
     assert count == 1 or count * needed <= (1 << 30) - FIXED_BYTES
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_a_file_whose_name_is_no_text_costs_one_frame(shot: Path) -> None:
+    assert batch("in/shot.1001.png", "-o", "exr").code == 0
+    good = Path("exr", "shot.1001.exr")
+    for name in (b"a\xff.exr", b"b\xff.png"):
+        Path(os.fsdecode(b"odd/" + name)).parent.mkdir(exist_ok=True)
+        Path(os.fsdecode(b"odd/" + name)).write_bytes(good.read_bytes())
+    save(Path("odd", "good.png"), plate(1))
+    ran = batch("odd", "-o", "out")
+    assert ran.code == 1
+    assert Path("out", "good.exr").exists()
+    assert "internal fault" not in ran.err
+    assert all(f"{name}: its name is not UTF-8" in ran.err for name in (r"a\udcff.exr", r"b\udcff.png"))
+    for words in (("-o", os.fsdecode(b"o\xff")), ("-o", "o", "--ocio", os.fsdecode(b"c\xff"), "--input-space", "x")):
+        ran = batch("in/shot.1001.png", *words)
+        assert ran.code in (1, 2)
+        assert "not UTF-8" in ran.err

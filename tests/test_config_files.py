@@ -11,6 +11,8 @@ import pytest
 from commands import plate, save, start
 
 from expandnet_ofx import Expander, Settings, config_files
+from expandnet_ofx.color import input_encoding
+from expandnet_ofx.errors import UsageError
 
 CONFIG = """ocio_profile_version: 2
 {more}
@@ -140,3 +142,10 @@ def test_another_table_makes_results_anew(tmp_path: Path) -> None:
     write_table(tmp_path / "c" / "luts" / "curve.spi1d", 2.6)
     assert "1 done" in run()
     assert (tmp_path / "out" / "a.exr").read_bytes() != before
+
+
+def test_a_config_without_the_space_that_light_is_measured_by_says_so(tmp_path):
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("aliases: [lin_rec709_scene]", "aliases: [plain]"))
+    with pytest.raises(UsageError, match=r"--ocio .*config\.ocio: has no space lin_rec709_scene; add that alias"):
+        input_encoding("scan", ocio=str(path))

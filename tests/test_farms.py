@@ -233,6 +233,12 @@ def test_deadline_steps_are_submitted_after_each_other(shot: Path) -> None:
     assert "JobDependencies" not in given[0]
     assert all(f"JobDependencies=id{k}\n" in given[k + 1] for k in range(3))
     assert all("Pool=comp\n" in text for text in given)
+    command.write_text("#!/bin/sh\necho Error: repository unreachable\nexit 1\n")
+    ran = subprocess.run(
+        [sys.executable, "job/submit.py"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.strip() == "deadlinecommand gave no job for analyze: Error: repository unreachable"
     command.unlink()
     ran = subprocess.run(
         [sys.executable, "job/submit.py"], env=environment, capture_output=True, text=True, check=False

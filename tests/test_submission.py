@@ -43,6 +43,14 @@ def test_stills_have_no_analyses_and_movies_are_refused(shot: Path, light: None)
     assert (ran.code, "a movie" in ran.complaint) == (2, True)
 
 
+def test_a_job_takes_no_options_that_it_would_not_heed(shot: Path) -> None:
+    for words in (("--existing", "overwrite"), ("--existing", "skip"), ("--dry-run",), ("--json", "r.json")):
+        ran = invoke(tools, "submit", "in/shot.####.png", "--output", "out", "-o", "job", "--to", "slurm", *words)
+        assert ran.code == 2
+        assert f"{words[0]}: not for a farm job" in ran.err
+        assert not Path("job").exists()
+
+
 def test_tasks_give_the_pixels_of_a_batch_and_leave_only_what_is_asked(shot: Path, light: None) -> None:
     written()
     run_all()

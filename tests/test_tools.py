@@ -183,6 +183,21 @@ def test_doctor_names_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "all well" not in ran.out
 
 
+def test_doctor_tells_of_a_device_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_: int) -> None:
+        raise torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy or unavailable\nsee the log")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", busy)
+    ran = tool("doctor")
+    assert ran.code == 1
+    failed = [line for line in ran.out.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 1
+    assert failed[0].endswith("busy or unavailable")
+    assert "bfloat16" in ran.out, "what comes after is looked at as well"
+    assert "see the log" not in ran.out
+
+
 def test_unknown_words() -> None:
     for words in (["weigths"], ["weights", "steal"], ["weights", "import"], ["doctor", "--no"]):
         ran = tool(*words)

@@ -46,7 +46,8 @@ def _passes(check: Callable[[Say], None], say: Say) -> bool:
     try:
         check(say)
     except (ExpandNetError, ImportError, OSError, RuntimeError) as error:
-        say(f"FAILED          {error}")
+        # Of a device many lines, of which the first says what it is.
+        say("FAILED          " + str(error).partition("\n")[0])
         return False
     return True
 

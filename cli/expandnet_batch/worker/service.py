@@ -254,6 +254,7 @@ _STILLS = {"fps": None, "frames": None, "first_frame": 1}
 
 
 PASSES = ("analyzing", "smoothing")
+"""What a host hears of the passes over a shot."""
 
 
 class _Told(Progress):
