@@ -116,6 +116,8 @@ class TorchEngine:
             self._network = ExpandNet.from_state(weights.state).to(self._device)
             self._layers = {name: self._prepare(name, value) for name, value in fold(weights.state).items()}
         except RuntimeError as error:
+            if not cuda:
+                raise
             raise self._lost(error) from error
 
     def to_device(self, array: Array) -> Array:

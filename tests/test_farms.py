@@ -19,6 +19,7 @@ from expandnet_batch.submission.job import FarmJob, FrameSet, Item
 from expandnet_batch.tools import command as tools
 from farms import FRAMES, PROGRAM, QUIET, needed, same_as_a_batch, submit, written
 
+from expandnet_ofx import __version__
 from expandnet_ofx.sequences import parse_frames
 
 shot = farms.shot
@@ -214,6 +215,11 @@ def test_deadline_files_are_as_its_manual_has_them(shot: Path) -> None:
     assert Path("job/expand.plugin").read_text() == DEADLINE_PLUGIN.format(shot=shot)
     assert "Frames=0\nChunkSize=1\n" in Path("job/smooth.job").read_text()
     assert "Arguments=check <QUOTE>" in Path("job/check.plugin").read_text()
+
+
+def test_the_rez_package_is_of_this_version() -> None:
+    text = (ROOT / "packaging" / "rez" / "package.py").read_text()
+    assert f'version = "{__version__}"' in text
 
 
 def test_deadline_steps_are_submitted_after_each_other(shot: Path) -> None:
