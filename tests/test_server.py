@@ -186,9 +186,11 @@ def test_it_leaves_when_nobody_comes_or_nobody_asks(start):
 
 
 def test_it_waits_longer_for_its_first_host_than_after_its_last(clock, start):
-    worker = start(first=600, last=0.1)
+    worker = start(first=600, last=0.1, idle=100)
     clock(300)
-    assert worker.host().ask(request="progress")["ok"]
+    host = worker.host()
+    clock(0)
+    assert host.ask(request="progress")["ok"]
 
 
 def test_who_asks_keeps_it_from_leaving(clock, start):
