@@ -66,6 +66,7 @@ NEEDS_TORCH = (
     "test_training_images.py",
     "test_weights.py",
     "test_worker.py",
+    "test_worker_process.py",
 )
 
 if find_spec("torch") is None:

@@ -113,3 +113,14 @@ def stranger(answer: bytes) -> Iterator[int]:
         thread.start()
         yield listening.getsockname()[1]
         thread.join()
+
+
+def render(folder: Path, name: str = "a", **more: Any) -> dict[str, Any]:
+    chosen = {"compression": "none", "matte": True, **more.pop("settings", {})}
+    return {
+        "request": "render",
+        "source": str(folder / f"{name}.png"),
+        "output": str(folder / f"{name}.exr"),
+        "settings": chosen,
+        **more,
+    }
